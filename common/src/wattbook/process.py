@@ -1,0 +1,62 @@
+"""The life of a service process: start, wait for a signal, orderly stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from wattbook.settings import SettingsError, load
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+EXIT_BAD_SETTINGS = 78  # EX_CONFIG of sysexits.h: restarting will not help
+
+
+def load_settings_or_exit(kind: type[T], environment: Mapping[str, str]) -> T:
+    """Settings of ``kind``, or one line a problem on standard error and exit status 78."""
+    try:
+        return load(kind, environment)
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"setting: {problem}", file=sys.stderr)
+        sys.exit(EXIT_BAD_SETTINGS)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM or SIGINT sets; call it in the main thread."""
+    stopping = threading.Event()
+
+    def stop(signum: int, _frame: object) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    return stopping
+
+
+def stop_with_parent(stopping: threading.Event, *, every_s: float = 1.0) -> None:
+    """Set ``stopping`` once the process that started this one is gone, so that no orphan is left behind."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while not stopping.wait(every_s):
+            if os.getppid() != parent:
+                _log.warning("the starting process is gone; stopping")
+                stopping.set()
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def shut_down(*steps: Callable[[], None]) -> None:
+    """Run every step in order; a failing one is logged and the rest still run."""
+    for step in steps:
+        try:
+            step()
+        except Exception:
+            _log.exception("a step of the orderly stop failed")

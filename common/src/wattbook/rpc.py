@@ -1,0 +1,230 @@
+"""gRPC as every service uses it: errors that keep their meaning, deadlines, health, orderly stop.
+
+Server handlers raise :mod:`wattbook.errors`; the interceptor turns them into a status plus trailing
+metadata, and :func:`translate` turns those back into the same error at the caller.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from wattbook import telemetry
+from wattbook.errors import BY_CODE, BY_GRPC_STATUS, Internal, WattbookError
+
+_log = logging.getLogger(__name__)
+
+CODE_KEY = "wattbook-code"
+RETRY_KEY = "wattbook-retry-after-s"
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+DEFAULT_TIMEOUT_S = 10.0
+_OPTIONS: Sequence[tuple[str, Any]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+)
+_CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
+    *_OPTIONS,
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.keepalive_time_ms", 30_000),
+)
+
+
+def channel(target: str) -> grpc.Channel:
+    """A client channel for threads; use :func:`call` or a stub with ``timeout=``."""
+    return grpc.intercept_channel(
+        grpc.insecure_channel(target, options=_CHANNEL_OPTIONS), _SendTraceContext()
+    )
+
+
+def aio_channel(target: str) -> grpc.aio.Channel:
+    """A client channel for asyncio; pass :func:`outgoing_metadata` and a timeout with each call."""
+    return grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+
+
+def outgoing_metadata() -> list[tuple[str, str]]:
+    """Metadata that carries the current trace context and request id."""
+    context = telemetry.current()
+    if context is None:
+        return []
+    return [("traceparent", context.traceparent), ("x-request-id", context.request_id)]
+
+
+def translate(error: grpc.RpcError) -> WattbookError:
+    """The error that the other side raised, or what a failed call means (deadline, no connection)."""
+    status = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
+    trailing = dict(error.trailing_metadata() or ())
+    kind = BY_CODE.get(str(trailing.get(CODE_KEY, ""))) or BY_GRPC_STATUS.get(status, Internal)
+    if CODE_KEY in trailing:
+        message = error.details() or kind.__doc__ or kind.code
+    else:  # grpc's own words name addresses and internals: not for a caller
+        message = _TRANSPORT_MESSAGES.get(status, "the service failed")
+        _log.warning("rpc failed", extra={"grpc_status": status.name, "details": error.details()})
+    retry = str(trailing.get(RETRY_KEY, ""))
+    return kind(message, retry_after_s=int(retry) if retry.isdigit() else None)
+
+
+_TRANSPORT_MESSAGES = {
+    grpc.StatusCode.UNAVAILABLE: "a service is not reachable; try again",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "a service did not answer in time; try again",
+    grpc.StatusCode.CANCELLED: "the call was cancelled; try again",
+}
+
+
+def call(method: Callable[..., Any], request: Any, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Any:
+    """One unary call with a deadline.
+
+    Raises:
+        WattbookError: as the other side raised it, or Unavailable where it did not answer.
+    """
+    try:
+        return method(request, timeout=timeout_s)
+    except grpc.RpcError as error:
+        raise translate(error) from error
+
+
+def stream(
+    method: Callable[..., Any], request: Any, *, timeout_s: float = DEFAULT_TIMEOUT_S
+) -> Iterator[Any]:
+    """A streamed answer; the deadline is for the whole stream. Raises like :func:`call`."""
+    try:
+        yield from method(request, timeout=timeout_s)
+    except grpc.RpcError as error:
+        raise translate(error) from error
+
+
+class Server:
+    """A gRPC server with the health service; ``register`` adds servicers before :meth:`start`."""
+
+    def __init__(self, address: str, *, workers: int = 16) -> None:
+        """Prepare to listen on ``address`` (host:port) with ``workers`` handler threads."""
+        self._address = address
+        self._server = grpc.server(
+            ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
+            interceptors=[_HandleErrors()],
+            options=_OPTIONS,
+        )
+        self._health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    def register(self, add: Callable[[Any, grpc.Server], None], servicer: Any) -> None:
+        """Serve ``servicer``; ``add`` is the generated ``add_…_to_server``."""
+        add(servicer, self._server)
+
+    def start(self) -> int:
+        """Listen, healthy once :meth:`set_ready` says so; returns the port.
+
+        Raises:
+            OSError: the address is in use.
+        """
+        try:
+            port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {self._address}") from error
+        self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._server.start()
+        return port
+
+    def set_ready(self, ready: bool = True) -> None:
+        """What the health service answers."""
+        status = health_pb2.HealthCheckResponse
+        self._health.set("", status.SERVING if ready else status.NOT_SERVING)
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Refuse new calls, let running ones finish for up to ``grace_s``."""
+        self._health.enter_graceful_shutdown()
+        self._server.stop(grace_s).wait()
+
+
+def is_healthy(target: str, *, timeout_s: float = 1.0) -> bool:
+    """Whether the health service at ``target`` says it is serving."""
+    with grpc.insecure_channel(target, options=_CHANNEL_OPTIONS) as probe:
+        try:
+            answer = health_pb2_grpc.HealthStub(probe).Check(
+                health_pb2.HealthCheckRequest(), timeout=timeout_s
+            )
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+class _SendTraceContext(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    def _sent(self, details: Any) -> Any:
+        metadata = [*(details.metadata or ()), *outgoing_metadata()]
+        return details._replace(metadata=metadata) if hasattr(details, "_replace") else details
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(self._sent(details), request)
+
+    def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(self._sent(details), request)
+
+
+class _HandleErrors(grpc.ServerInterceptor):
+    """Restores the caller's trace context and translates errors, for unary and streamed answers."""
+
+    def intercept_service(self, continuation: Any, details: Any) -> Any:
+        handler = continuation(details)
+        if handler is None or details.method.startswith("/grpc.health."):
+            return handler
+        metadata = dict(details.invocation_metadata or ())
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(
+                _unary(handler.unary_unary, metadata),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(
+                _streamed(handler.unary_stream, metadata),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        return handler
+
+
+def _context_of(metadata: dict[str, Any]) -> telemetry.TraceContext:
+    request_id = str(metadata.get("x-request-id", ""))
+    return telemetry.new_context(str(metadata.get("traceparent", "")), request_id=request_id)
+
+
+def _unary(behaviour: Callable[..., Any], metadata: dict[str, Any]) -> Callable[..., Any]:
+    def handle(request: Any, context: grpc.ServicerContext) -> Any:
+        with telemetry.within(_context_of(metadata)):
+            try:
+                return behaviour(request, context)
+            except Exception as error:
+                return _refuse(error, context)
+
+    return handle
+
+
+def _streamed(behaviour: Callable[..., Any], metadata: dict[str, Any]) -> Callable[..., Any]:
+    def handle(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        with telemetry.within(_context_of(metadata)):
+            try:
+                yield from behaviour(request, context)
+            except Exception as error:
+                _refuse(error, context)
+
+    return handle
+
+
+def _refuse(error: Exception, context: grpc.ServicerContext) -> Any:
+    if not isinstance(error, WattbookError):
+        if context.code() is not None:  # the handler aborted on its own
+            raise error
+        _log.exception("unexpected error in a handler")
+        error = Internal("internal error")
+    trailing = [(CODE_KEY, error.code)]
+    if error.retry_after_s is not None:
+        trailing.append((RETRY_KEY, str(error.retry_after_s)))
+    context.set_trailing_metadata(tuple(trailing))
+    return context.abort(error.grpc_status, error.message)

@@ -1,0 +1,1 @@
+"""Brings the outside in: the exchange's nightly files."""

@@ -1,0 +1,1 @@
+"""Stubs generated from the contracts in this folder (``make proto``)."""

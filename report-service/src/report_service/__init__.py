@@ -1,0 +1,1 @@
+"""Read models in memory, the pages that traders look at, and the reports."""

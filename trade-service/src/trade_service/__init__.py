@@ -1,0 +1,1 @@
+"""Owns the trades: book, deduplicate, search."""

@@ -1,0 +1,98 @@
+"""What every kind of test may ask for: a started product, its clients, a browser."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+if str(ROOT) not in sys.path:  # so that `tests.support` is found however pytest was started
+    sys.path.insert(0, str(ROOT))
+
+from tests.support.browser import chromium_path, started_chromium  # noqa: E402
+from tests.support.client import Client  # noqa: E402
+from tests.support.desk import Desk  # noqa: E402
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "flow(name): the flow of docs/flows.md that the test walks")
+    config.addinivalue_line("markers", "faults: breaks the running product on purpose")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Put the product's logs beside a failure of a test that used it."""
+    report = yield
+    if report.when == "call" and report.failed:
+        values = getattr(item, "funcargs", {}).values()
+        for desk in (value for value in values if isinstance(value, Desk)):
+            report.sections.append(("logs of the product", desk.logs(lines=30)))
+    return report
+
+
+def _running(folder: Path, environment: dict[str, str] | None = None) -> Iterator[Desk]:
+    desk = Desk(folder, environment=environment).start()
+    try:
+        yield desk
+        code = desk.stop()
+    finally:
+        desk.kill_all()
+    assert code == 0, f"wattbook up ended with {code}\n{desk.logs()}"
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """One started product for the whole run; use names of your own in it (``support.trades.unique``)."""
+    yield from _running(tmp_path_factory.mktemp("desk"))
+
+
+@pytest.fixture
+def fresh_desk(tmp_path: Path) -> Iterator[Desk]:
+    """A started product that nobody else uses; costs seconds."""
+    yield from _running(tmp_path)
+
+
+@pytest.fixture
+def make_desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+    """Products on demand, not started; whatever still runs afterwards is ended."""
+    made: list[Desk] = []
+
+    def make(**options: Any) -> Desk:
+        made.append(Desk(tmp_path / f"desk{len(made)}", **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.kill_all()
+
+
+@pytest.fixture
+def admin(desk: Desk) -> Iterator[Client]:
+    """The first user of the shared product."""
+    with desk.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A running Chromium; a module's only, since Playwright's event loop would block other tests' asyncio."""
+    chromium_path()
+    with started_chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page in a browser profile of its own."""
+    context = browser.new_context(locale="en-GB", timezone_id="Europe/Berlin")
+    try:
+        yield context.new_page()
+    finally:
+        context.close()

@@ -1,1 +1,1 @@
-"""The wattbook command."""
+"""The ``wattbook`` command."""

@@ -1,0 +1,5 @@
+"""``python -m wattbook_cli`` is ``wattbook``."""
+
+from wattbook_cli.app import main
+
+main()

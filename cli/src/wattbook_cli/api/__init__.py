@@ -1,0 +1,1 @@
+"""The commands as a person types them, and how answers look in a terminal."""

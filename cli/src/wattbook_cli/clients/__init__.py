@@ -1,0 +1,1 @@
+"""Whom the command calls: the gateway, and the processes it starts."""

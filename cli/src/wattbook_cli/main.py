@@ -1,5 +1,0 @@
-"""The entry point."""
-
-
-def main() -> None:
-    """Run the command."""

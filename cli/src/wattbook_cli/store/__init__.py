@@ -1,0 +1,1 @@
+"""What the command keeps: the data folder, the state of a running desk, signed-in users' tokens."""

@@ -1,0 +1,93 @@
+"""The bus door: ``trade.booked`` into the read model, on a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from wattbook.bus import Delivery, Subscription
+from wattbook.errors import WattbookError
+from wattbook.retry import Backoff, Retrying
+from wattbook_proto import events_pb2
+
+from report_service.clients.trades import booking_of
+from report_service.domain.book import Booking
+from report_service.usecases.follow import GAP_WAIT_S, Follower
+from report_service.usecases.model import ReadModel
+
+_log = logging.getLogger(__name__)
+
+TOPIC = "trade.booked"
+VERSION = 1
+RECEIVE_TIMEOUT_S = 0.5
+FIRST_RETRY_S = 0.2
+LAST_RETRY_S = 5.0
+
+
+def bookings_of(deliveries: Sequence[Delivery]) -> list[Booking]:
+    """The bookings in some deliveries. An event of a version to come is left to the look at the book."""
+    bookings: list[Booking] = []
+    for delivery in deliveries:
+        if delivery.message.version != VERSION:
+            continue
+        body = events_pb2.TradesBooked.FromString(delivery.message.body)
+        bookings.extend(booking_of(trade) for trade in body.trades)
+    return bookings
+
+
+class Feed:
+    """Listens first, then loads the snapshot, then follows; whatever fails is tried again, with back-off."""
+
+    def __init__(self, subscribe: Callable[[], Subscription], follower: Follower, model: ReadModel) -> None:
+        """Follow through ``subscribe``, which opens a subscription without a group."""
+        self._subscribe = subscribe
+        self._follower = follower
+        self._model = model
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stop listening; what is known stays."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        retrying = Retrying(Backoff(FIRST_RETRY_S, LAST_RETRY_S))
+        while not self._stopping.is_set():
+            try:
+                self._follow(retrying)
+            except WattbookError as error:
+                level = logging.WARNING if retrying.failures == 0 else logging.DEBUG
+                _log.log(level, "the feed is cut off, retrying", extra={"reason": error.message})
+            except Exception:
+                _log.exception("the feed failed")
+            self._model.lost()
+            self._stopping.wait(retrying.failed())
+
+    def _follow(self, retrying: Retrying) -> None:
+        subscription = self._subscribe()
+        try:
+            if self._model.state.ready:
+                self._follower.catch_up()
+            else:
+                self._follower.start_over()
+            retrying.worked()
+            while not self._stopping.is_set():
+                self._step(subscription)
+        finally:
+            subscription.close()
+
+    def _step(self, subscription: Subscription) -> None:
+        timeout_s = GAP_WAIT_S if self._follower.has_gap else RECEIVE_TIMEOUT_S
+        deliveries = subscription.receive(timeout_s=timeout_s)
+        if deliveries:
+            self._follower.offer(bookings_of(deliveries))
+            subscription.ack(deliveries)
+        self._follower.tend()
+        self._model.found()

@@ -1,0 +1,76 @@
+"""report-service put together: a gunicorn master, and one worker that holds the read model and both doors.
+
+The master imports little and starts no thread and no gRPC: those do not survive a fork. Its worker is
+put together after the fork by :func:`report_service.app.worker.build`. ``python -m report_service.app``
+starts it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wattbook.process import load_settings_or_exit
+from wattbook.settings import setting
+from wattbook.telemetry import configure_logging
+
+from report_service.app.master import Master, listen
+
+if TYPE_CHECKING:
+    from report_service.app.worker import Worker
+
+SERVICE = "report-service"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can differ between two installations."""
+
+    bus_url: str = setting("WATTBOOK_BUS_URL", "where trade.booked comes from, like sqlite:///…/bus.db")
+    session_key: str = setting(
+        "WATTBOOK_SESSION_KEY", "what session cookies are encrypted with, any long random text", secret=True
+    )
+    listen: str = setting("WATTBOOK_REPORT_LISTEN", "gRPC, host:port", default="127.0.0.1:8091")
+    http_listen: str = setting("WATTBOOK_REPORT_HTTP_LISTEN", "pages, host:port", default="127.0.0.1:8081")
+    trade_target: str = setting("WATTBOOK_TRADE_TARGET", "trade-service", default="127.0.0.1:8090")
+    gateway_url: str = setting(
+        "WATTBOOK_GATEWAY_URL", "where people sign in", default="http://127.0.0.1:8080"
+    )
+    secure_cookies: bool = setting(
+        "WATTBOOK_SECURE_COOKIES",
+        "Secure on cookies even over plain HTTP",
+        default=False,
+    )
+    session_idle_s: int = setting("WATTBOOK_SESSION_IDLE_S", "signed out after no request for", default=3600)
+    session_longest_s: int = setting("WATTBOOK_SESSION_LONGEST_S", "signed out after", default=12 * 3600)
+    log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
+    log_json: bool | None = setting("WATTBOOK_LOG_JSON", "JSON lines; unset: unless a terminal", default=None)
+    stop_with_parent: bool = setting(
+        "WATTBOOK_STOP_WITH_PARENT", "stop when the starting process is gone", default=False
+    )
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; exit status 0, or 78 for bad settings, or 1 for a port in use."""
+    settings = load_settings_or_exit(Settings, os.environ)
+    configure_logging(SERVICE, level=settings.log_level, json_lines=settings.log_json)
+    try:
+        pages = listen(settings.http_listen)
+        listen(settings.listen).close()  # the worker will; said here in one line where it cannot
+    except (OSError, ValueError) as error:
+        print(f"{SERVICE}: {error}", file=sys.stderr)
+        sys.exit(1)
+    Master(
+        pages,
+        lambda: _build(settings),
+        stop_with_parent=settings.stop_with_parent,
+        log_level=settings.log_level,
+    ).run()
+
+
+def _build(settings: Settings) -> Worker:
+    from report_service.app.worker import build
+
+    return build(settings)

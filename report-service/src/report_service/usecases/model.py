@@ -1,0 +1,127 @@
+"""The read model: the book in memory and the reports made from it, each once a change."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from wattbook.clock import Clock
+from wattbook.errors import Unavailable
+
+from report_service.domain.book import Book, Booking, ReportKey, TraderSummary
+from report_service.domain.pnl import Report, report
+
+MOST_REPORTS_KEPT = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """How far to trust the figures: ``ready`` after the first snapshot, ``lost_since`` while cut off."""
+
+    ready: bool
+    lost_since: datetime | None = None
+
+
+class ReadModel:
+    """Answers from memory; readers from any thread, changed by the feed's thread only."""
+
+    def __init__(self, clock: Clock, *, most_reports: int = MOST_REPORTS_KEPT) -> None:
+        """Be empty and not ready until the first snapshot."""
+        self._clock = clock
+        self._most_reports = most_reports
+        self._lock = threading.Lock()
+        self._book = Book()
+        self._reports: OrderedDict[ReportKey, Report] = OrderedDict()
+        self._state = FeedState(ready=False, lost_since=clock.now())
+        self._traders: tuple[int, list[TraderSummary]] | None = None
+        self._on_ready: list[Callable[[], None]] = []
+
+    def on_ready(self, call: Callable[[], None]) -> None:
+        """Call ``call`` once the first snapshot is in."""
+        self._on_ready.append(call)
+
+    @property
+    def state(self) -> FeedState:
+        """How far to trust the figures."""
+        return self._state
+
+    @property
+    def last_seq(self) -> int:
+        """The last booking counted."""
+        return self._book.last_seq
+
+    @property
+    def last_id(self) -> str:
+        """The id of the last booking counted, ``""`` where it came in a snapshot."""
+        return self._book.last_id
+
+    def replace(self, book: Book) -> None:
+        """Start over from a snapshot."""
+        with self._lock:
+            self._book = book
+            self._reports.clear()
+            self._traders = None
+        self.found()
+        while self._on_ready:
+            self._on_ready.pop()()
+
+    def apply(self, bookings: Sequence[Booking]) -> None:
+        """Count bookings that continue the sequence, in order."""
+        with self._lock:
+            for key in self._book.apply(bookings):
+                self._reports.pop(key, None)
+
+    def learn_last_id(self, trade_id: str) -> None:
+        """Remember the id of the last booking counted, which a snapshot does not tell."""
+        self._book.last_id = trade_id
+
+    def found(self) -> None:
+        """The book is reachable and we are level with it."""
+        if not self._state.ready or self._state.lost_since:
+            self._state = FeedState(ready=True)
+
+    def lost(self) -> None:
+        """The book cannot be reached: what is known stays, and says since when."""
+        if self._state.lost_since is None:
+            self._state = FeedState(ready=self._state.ready, lost_since=self._clock.now())
+
+    def reports(self, keys: Iterable[ReportKey]) -> list[Report]:
+        """Reports, one a key, in order.
+
+        Raises:
+            Unavailable: no snapshot yet.
+            NoSuchPeriod: unknown area, or a day out of range.
+        """
+        if not self._state.ready:
+            raise Unavailable("the reports are being loaded; try again in a moment", retry_after_s=1)
+        with self._lock:
+            return [self._report(key) for key in keys]
+
+    def report(self, key: ReportKey) -> Report:
+        """One report. Raises like :meth:`reports`."""
+        return self.reports((key,))[0]
+
+    def traders(self) -> list[TraderSummary]:
+        """Everybody with a trade, by name."""
+        with self._lock:
+            if self._traders is None or self._traders[0] != self._book.last_seq:
+                self._traders = (self._book.last_seq, self._book.traders())
+            return self._traders[1]
+
+    def days_of(self, trader_id: str) -> list[tuple[date, str]]:
+        """Days (with area) on which a trader has trades, in order."""
+        with self._lock:
+            return self._book.days_of(trader_id)
+
+    def _report(self, key: ReportKey) -> Report:
+        found = self._reports.get(key)
+        if found is None:
+            found = self._reports[key] = report(self._book, key)
+            if len(self._reports) > self._most_reports:
+                self._reports.popitem(last=False)
+        else:
+            self._reports.move_to_end(key)
+        return found

@@ -1,0 +1,142 @@
+"""Stand-ins for what report-service calls: the book, the bus's subscription, the gateway."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+
+from report_service.domain.book import Book, Booking, Cell, CellKey
+from wattbook.bus import Delivery, Message
+from wattbook.clock import to_epoch_us
+from wattbook.errors import Unavailable
+from wattbook.periods import hour_of
+from wattbook_proto import events_pb2, trades_pb2
+
+DAY = date(2023, 2, 28)
+NOW = datetime(2023, 2, 28, 13, 3, 7, tzinfo=UTC)
+
+
+def start_s(day: date, hour: int, *, area: str = "DE") -> int:
+    """The start of a local hour; of a doubled one, the first."""
+    return to_epoch_us(hour_of(area, day, hour)[0].start) // 1_000_000
+
+
+def booking(
+    seq: int,
+    *,
+    buy: bool = True,
+    mw: float = 1,
+    eur: float = 10,
+    hour: int = 14,
+    day: date = DAY,
+    trader: str = "trader_1",
+    area: str = "DE",
+    minutes: int = 60,
+    offset_s: int = 0,
+    id: str = "",
+) -> Booking:
+    """A booking in the words of a trader: MW and EUR/MWh."""
+    start = start_s(day, hour, area=area) + offset_s
+    executed_us = 1_677_582_000_000_000 + seq
+    return Booking(
+        seq,
+        trader,
+        area,
+        start,
+        minutes,
+        buy,
+        round(mw * 1000),
+        round(eur * 100),
+        executed_us,
+        id or f"t_{seq}",
+    )
+
+
+def recomputed(bookings: Sequence[Booking]) -> Book:
+    """The book's sums, made the slow and obvious way."""
+    cells: dict[CellKey, Cell] = {}
+    for each in bookings:
+        key = CellKey(each.trader_id, each.area, each.delivery_start_s, each.delivery_minutes)
+        cells.setdefault(key, Cell()).add(each)
+    return Book(last_seq=len(bookings), cells=cells.items())
+
+
+class FakeTradeBook:
+    """A book in memory, with trade-service's promises: gapless numbers, consistent snapshots."""
+
+    def __init__(self, bookings: Sequence[Booking] = ()) -> None:
+        self.bookings = list(bookings)
+        self.is_away = False
+        self.calls: list[str] = []
+        self.during_snapshot = lambda: None
+
+    def book(self, *bookings: Booking) -> None:
+        for each in bookings:
+            assert each.seq == len(self.bookings) + 1
+            self.bookings.append(each)
+
+    def snapshot(self) -> Book:
+        self._called("snapshot")
+        taken = recomputed(self.bookings)
+        self.during_snapshot()
+        return taken
+
+    def after(self, seq: int, *, limit: int = 0) -> Iterator[Sequence[Booking]]:
+        self._called(f"after {seq}")
+        found = self.bookings[seq:]
+        yield found[:limit] if limit else found
+
+    def _called(self, what: str) -> None:
+        if self.is_away:
+            raise Unavailable("a service is not reachable; try again")
+        self.calls.append(what)
+
+
+class FakeSubscription:
+    """A subscription without a group: what is published after it opened, in order."""
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+        self._arrived = threading.Condition()
+        self.is_closed = False
+
+    def publish(self, message: Message) -> None:
+        with self._arrived:
+            self._messages.append(message)
+            self._arrived.notify_all()
+
+    def receive(self, *, timeout_s: float, most: int = 100) -> list[Delivery]:
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._messages, timeout_s)
+            taken, self._messages = self._messages[:most], self._messages[most:]
+        return [Delivery(message, 1, index) for index, message in enumerate(taken)]
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None: ...
+
+    def retry(self, delivery: Delivery, reason: str) -> None: ...
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def contract_trade(each: Booking) -> trades_pb2.BookedTrade:
+    """A booking as trade-service states it."""
+    return trades_pb2.BookedTrade(
+        booking_seq=each.seq,
+        id=each.id,
+        price_ct_per_mwh=each.price_ct_per_mwh,
+        quantity_kw=each.quantity_kw,
+        direction=trades_pb2.BUY if each.is_buy else trades_pb2.SELL,
+        area=each.area,
+        delivery_start_s=each.delivery_start_s,
+        delivery_minutes=each.delivery_minutes,
+        trader_id=each.trader_id,
+        execution_time_us=each.execution_time_us,
+    )
+
+
+def booked(*bookings: Booking, version: int = 1) -> Message:
+    """The event of one commit."""
+    body = events_pb2.TradesBooked(trades=[contract_trade(each) for each in bookings])
+    return Message("trade.booked", body.SerializeToString(), NOW, version=version)

@@ -2,9 +2,12 @@
 
 ``sqlite:///…`` is the embedded engine. A publisher is answered once its messages are durable. A consumer
 *group* keeps its place: each message goes to one member and comes again until it is acknowledged; after
-a bounded number of attempts it becomes a dead letter. A subscription without a group starts at
-the newest message, keeps no place, and ends with its process: what a read model in memory uses.
-Readers must be idempotent.
+a bounded number of attempts it becomes a dead letter. A group hears what is published after it was first
+subscribed. A subscription without a group starts at the newest message, keeps no place, and ends
+with its process: what a read model in memory uses. Readers must be idempotent.
+
+Order: a group with one member, and a subscription without a group, get messages in the order in which
+they were published, except that a message that waits to be tried again does not hold up those after it.
 """
 
 from __future__ import annotations
@@ -15,19 +18,25 @@ from datetime import datetime
 from typing import Protocol
 from uuid import uuid4
 
+from wattbook import telemetry
+
 MAX_ATTEMPTS = 5
+MAX_BODY_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An event. ``type`` is its topic, past tense and dotted; ``body`` a serialized ``events.proto``."""
+    """An event. ``type`` is its topic, past tense and dotted; ``body`` a serialized ``events.proto``.
+
+    Without a ``traceparent`` it carries that of the work at hand.
+    """
 
     type: str
     body: bytes
     occurred_at: datetime
     version: int = 1
     id: str = field(default_factory=lambda: str(uuid4()))
-    traceparent: str = ""
+    traceparent: str = field(default_factory=telemetry.current_traceparent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +72,18 @@ class Subscription(Protocol):
         ...
 
     def retry(self, delivery: Delivery, reason: str) -> None:
-        """Failed: comes again, or after MAX_ATTEMPTS becomes a dead letter with ``reason``."""
+        """Failed: comes again, or after MAX_ATTEMPTS becomes a dead letter with ``reason``.
+
+        Without a group there is nobody to keep a dead letter for: it is logged and let go.
+        """
+        ...
+
+    def hold(self, deliveries: Sequence[Delivery]) -> None:
+        """Still in hand: they do not go to another member for now. For long work and for waiting."""
         ...
 
     def close(self) -> None:
-        """Stop receiving; what was received and not acknowledged goes to the next member."""
+        """Stop receiving; what was received and not acknowledged goes to the next member, uncounted."""
         ...
 
 
@@ -79,11 +95,12 @@ class Bus(Protocol):
 
         Raises:
             Unavailable: the bus cannot take them now; nothing was published.
+            InvalidInput: a body is over MAX_BODY_BYTES.
         """
         ...
 
     def subscribe(self, types: Sequence[str], *, group: str | None) -> Subscription:
-        """Messages of ``types`` (``trade.*`` matches a family), for a group or (None) for this process."""
+        """Messages of ``types`` (``trade.*``: one more word), for a group or (None) for this process."""
         ...
 
     def dead_letters(self, *, group: str | None = None, most: int = 100) -> list[DeadLetter]:
@@ -97,3 +114,17 @@ class Bus(Protocol):
     def close(self) -> None:
         """Let go of connections and threads."""
         ...
+
+
+def open_bus(url: str) -> Bus:
+    """The bus at ``url``: ``sqlite:///path``, optionally with ``?retention_s=600``.
+
+    Raises:
+        Unavailable: it cannot be opened; the message says why.
+        ValueError: no engine knows such a URL.
+    """
+    if url.startswith("sqlite:"):
+        from wattbook.bus.embedded import EmbeddedBus
+
+        return EmbeddedBus.open(url)
+    raise ValueError(f"no bus engine for {url.partition(':')[0]!r} addresses")

@@ -1,0 +1,130 @@
+"""A thread that takes messages from the bus and hands them to a use case, until it worked.
+
+The effect may happen and the acknowledgement be lost, so the same messages come again: ``handle`` must
+be idempotent.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from wattbook import telemetry
+from wattbook.bus import Delivery, Message, Subscription
+from wattbook.errors import Unavailable
+from wattbook.retry import Backoff, Retrying
+
+_log = logging.getLogger(__name__)
+
+WAIT_S = 0.25
+STOP_S = 10.0
+
+
+class _Stopped(Exception):
+    """The consumer was stopped while it waited for what the handler needs."""
+
+
+class Consumer:
+    """Receives in batches, handles, acknowledges.
+
+    If a batch fails, its messages are handled one at a time; those that fail are tried again and become
+    dead letters in the end. A handler that raises Unavailable is asked again with the same messages, as
+    long as it takes: what it needs is down, the messages are not at fault.
+    """
+
+    def __init__(
+        self,
+        subscription_factory: Callable[[], Subscription],
+        handle: Callable[[Sequence[Message]], None],
+        *,
+        name: str,
+        most: int = 100,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """Consume up to ``most`` messages at a time; ``name`` is for logs."""
+        self._subscribe = subscription_factory
+        self._handle = handle
+        self._name = name
+        self._most = most
+        self._backoff = backoff or Backoff(first_s=0.1, most_s=5.0)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to consume. A bus that is not there yet is waited for."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, then end."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        bus_down = Retrying(self._backoff)
+        while not self._stopping.is_set():
+            try:
+                self._consume(bus_down)
+            except Exception as error:
+                delay_s = bus_down.failed()
+                log = _log.warning if isinstance(error, Unavailable) else _log.exception
+                log(
+                    "the bus cannot be read now",
+                    extra={"consumer": self._name, "reason": str(error), "again_in_s": round(delay_s, 3)},
+                )
+                self._stopping.wait(delay_s)
+
+    def _consume(self, bus_down: Retrying) -> None:
+        subscription = self._subscribe()
+        try:
+            while not self._stopping.is_set():
+                deliveries = subscription.receive(timeout_s=WAIT_S, most=self._most)
+                bus_down.worked()
+                if deliveries:
+                    self._work(subscription, deliveries)
+        except _Stopped:
+            pass
+        finally:
+            subscription.close()
+
+    def _work(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
+        error = self._try(subscription, deliveries)
+        if error is None:
+            subscription.ack(deliveries)
+        elif len(deliveries) == 1:
+            subscription.retry(deliveries[0], f"{type(error).__name__}: {error}")
+        else:
+            for delivery in deliveries:
+                subscription.hold([delivery])
+                self._work(subscription, [delivery])
+
+    def _try(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> Exception | None:
+        """Handle them, waiting while something needed is unavailable; the error that is theirs, if any."""
+        messages = [delivery.message for delivery in deliveries]
+        needed_down = Retrying(self._backoff)
+        while True:
+            with telemetry.within(_context(messages)):
+                try:
+                    self._handle(messages)
+                    return None
+                except Unavailable as error:
+                    delay_s = needed_down.failed()
+                    _log.warning(
+                        "handling waits for something unavailable",
+                        extra={"consumer": self._name, "reason": str(error), "again_in_s": round(delay_s, 3)},
+                    )
+                except Exception as error:
+                    _log.exception(
+                        "handling failed", extra={"consumer": self._name, "messages": len(messages)}
+                    )
+                    return error
+            if self._stopping.wait(delay_s):
+                raise _Stopped
+            subscription.hold(deliveries)
+
+
+def _context(messages: Sequence[Message]) -> telemetry.TraceContext:
+    """The trace of the messages where they share one, else a new one."""
+    traces = {message.traceparent for message in messages}
+    return telemetry.new_context(traces.pop() if len(traces) == 1 else "")

@@ -1,0 +1,173 @@
+"""The embedded engine of :class:`wattbook.bus.Bus`."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from wattbook import sqlite
+from wattbook.bus import MAX_BODY_BYTES, DeadLetter, Message, Subscription
+from wattbook.bus.embedded import members, schema
+from wattbook.bus.embedded.groups import GroupSubscription, Terms
+from wattbook.bus.embedded.tails import TailSubscription
+from wattbook.clock import Clock, SystemClock, from_epoch_us, to_epoch_us
+from wattbook.errors import InvalidInput, Unavailable
+
+_log = logging.getLogger(__name__)
+
+RETENTION_S = 600.0
+TRIM_AFTER_MESSAGES = 500
+TRIM_AFTER_S = 10.0
+TRIM_MOST = 1_000
+
+
+class EmbeddedBus:
+    """See :class:`wattbook.bus.Bus`."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        retention_s: float = RETENTION_S,
+        terms: Terms | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Open or make the file; messages that all groups are done with stay for ``retention_s``.
+
+        Raises:
+            Unavailable: it cannot be opened.
+        """
+        self._clock = clock or SystemClock()
+        self._retention_s = retention_s
+        self._terms = terms or Terms()
+        self._untrimmed = 0
+        self._trim_at_s = 0.0
+        self._closed = False
+        self._bell = members.Bell()
+        try:
+            self._file = schema.File(path)
+            self._publisher = self._file.connect()
+        except (OSError, sqlite3.Error, Unavailable) as error:
+            self._bell.close()
+            detail = error.strerror if isinstance(error, OSError) else str(error.__cause__ or error)
+            raise Unavailable(f"the bus at {path} cannot be opened: {detail}") from error
+
+    @classmethod
+    def open(cls, url: str) -> EmbeddedBus:
+        """The bus at ``sqlite:///path?retention_s=600``.
+
+        Raises:
+            Unavailable: it cannot be opened.
+            ValueError: an unknown or wrong option.
+        """
+        path, options = sqlite.split_url(url)
+        unknown = options.keys() - {"retention_s"}
+        if unknown:
+            raise ValueError(f"the bus has no option {', '.join(sorted(unknown))}")
+        return cls(path, retention_s=float(options.get("retention_s", RETENTION_S)))
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Durable, all or none, when this returns.
+
+        Raises:
+            Unavailable: the bus cannot take them now; nothing was published.
+            InvalidInput: a body is over MAX_BODY_BYTES.
+        """
+        if any(len(message.body) > MAX_BODY_BYTES for message in messages):
+            raise InvalidInput(f"a message is over {MAX_BODY_BYTES} bytes")
+        self._append(messages, only_group=None)
+        self._untrimmed += len(messages)
+        if self._untrimmed >= TRIM_AFTER_MESSAGES or time.monotonic() >= self._trim_at_s:
+            self._trim()
+
+    def subscribe(self, types: Sequence[str], *, group: str | None) -> Subscription:
+        """Messages of ``types`` (``trade.*``: one more word), for a group or (None) for this process."""
+        self._ensure_open()
+        with schema.explained():
+            if group is None:
+                return TailSubscription(self._file, types=types, backoff=self._terms.backoff)
+            return GroupSubscription(self._file, self._clock, types=types, group=group, terms=self._terms)
+
+    def dead_letters(self, *, group: str | None = None, most: int = 100) -> list[DeadLetter]:
+        """Dead letters, oldest first."""
+        query = (
+            "SELECT dead_letters.id, name, attempts, reason, died_us, message_id, type, version, "
+            "occurred_us, traceparent, body FROM dead_letters JOIN groups ON groups.id = group_id "
+            "WHERE :group IS NULL OR name = :group ORDER BY dead_letters.id LIMIT :most"
+        )
+        self._ensure_open()
+        with schema.explained(), self._file.connect() as connection:
+            rows = connection.rows(query, {"group": group, "most": most})
+        return [
+            DeadLetter(
+                id=id_,
+                group=name,
+                message=schema.message_of(values),
+                attempts=attempts,
+                reason=reason,
+                died_at=from_epoch_us(died_us),
+            )
+            for id_, name, attempts, reason, died_us, *values in rows
+        ]
+
+    def replay(self, dead_letter: DeadLetter) -> None:
+        """Hand a dead letter to its group again, as if for the first time. A second time does nothing."""
+        self._append([dead_letter.message], only_group=dead_letter)
+
+    def close(self) -> None:
+        """Let go of connections; subscriptions are closed by whoever uses them."""
+        if not self._closed:
+            self._closed = True
+            with self._file.lock.held():
+                self._publisher.close()
+            self._bell.close()
+
+    def _append(self, messages: Sequence[Message], *, only_group: DeadLetter | None) -> None:
+        self._ensure_open()
+        now_us = to_epoch_us(self._clock.now())
+        with self._publisher.writing() as raw:
+            group_id = None
+            if only_group is not None:
+                row = raw.execute(
+                    "DELETE FROM dead_letters WHERE id = ? RETURNING group_id", (only_group.id,)
+                ).fetchone()
+                if row is None:
+                    return
+                group_id = row[0]
+            raw.executemany(
+                schema.INSERT,
+                [schema.row_of(message, published_us=now_us, only_group=group_id) for message in messages],
+            )
+            listening = members.ports(raw)
+        self._bell.ring(listening)
+
+    def _trim(self) -> None:
+        """Delete some of what every group is done with and is older than the retention."""
+        self._untrimmed = 0
+        self._trim_at_s = time.monotonic() + TRIM_AFTER_S
+        before_us = to_epoch_us(self._clock.now()) - int(self._retention_s * 1e6)
+        try:
+            with self._publisher.writing() as raw:
+                raw.execute(_TRIM, {"before_us": before_us, "most": TRIM_MOST})
+        except Unavailable:
+            _log.warning("the bus could not be trimmed; it is tried again later")
+
+    def _ensure_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the bus is closed")
+
+
+# The oldest rows up to the first that is too young or that a group still needs.
+_TRIM = """
+DELETE FROM log WHERE position <= (
+    SELECT max(position) FROM (
+        SELECT position, published_us FROM log WHERE position <= min(
+            coalesce((SELECT min(position) FROM groups), 9223372036854775807),
+            coalesce((SELECT min(position) - 1 FROM pending), 9223372036854775807)
+        ) ORDER BY position LIMIT :most
+    ) WHERE published_us < :before_us
+)
+"""

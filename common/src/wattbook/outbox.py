@@ -1,0 +1,175 @@
+"""State and event commit together: rows written in the caller's transaction, published by a relay.
+
+The relay publishes in order and deletes what the bus has confirmed. If it dies in between, the messages
+are published again: at least once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from wattbook import telemetry
+from wattbook.bus import Bus, Message
+from wattbook.clock import from_epoch_us, to_epoch_us
+from wattbook.db import Store, in_values
+from wattbook.errors import Unavailable
+from wattbook.retry import Backoff, Retrying
+
+_log = logging.getLogger(__name__)
+
+TABLE = "outbox"
+RESCAN_S = 1.0
+BATCH_MESSAGES = 200
+BATCH_BYTES = 8 * 1024 * 1024
+DRAIN_S = 3.0
+
+
+def _columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column("message_id", sa.String(64), nullable=False),
+        sa.Column("type", sa.String(100), nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("occurred_us", sa.BigInteger, nullable=False),
+        sa.Column("traceparent", sa.String(64), nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+    ]
+
+
+def outbox_table(metadata: sa.MetaData) -> sa.Table:
+    """The table ``outbox``, as part of a service's schema."""
+    found = metadata.tables.get(TABLE)
+    return found if found is not None else sa.Table(TABLE, metadata, *_columns(), sqlite_autoincrement=True)
+
+
+def create(op: Any) -> None:
+    """Create the table in a migration; ``op`` is ``alembic.op``."""
+    op.create_table(TABLE, *_columns(), sqlite_autoincrement=True)
+
+
+_OUTBOX = outbox_table(sa.MetaData())
+
+
+def enqueue(connection: sa.Connection, messages: Sequence[Message]) -> None:
+    """Write messages into the caller's transaction; they leave after it commits."""
+    rows = [
+        {
+            "message_id": message.id,
+            "type": message.type,
+            "version": message.version,
+            "occurred_us": to_epoch_us(message.occurred_at),
+            "traceparent": message.traceparent or telemetry.current_traceparent(),
+            "body": message.body,
+        }
+        for message in messages
+    ]
+    if rows:
+        connection.execute(_OUTBOX.insert(), rows)
+
+
+class Relay:
+    """A thread that moves the outbox to the bus. One per store."""
+
+    def __init__(self, store: Store, bus: Bus, *, backoff: Backoff | None = None) -> None:
+        """Move from ``store`` to ``bus``, once started."""
+        self._store = store
+        self._bus = bus
+        self._retrying = Retrying(backoff or Backoff(first_s=0.1, most_s=5.0))
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="outbox-relay", daemon=True)
+
+    def start(self) -> None:
+        """Begin to publish, also what an earlier process left behind."""
+        self._thread.start()
+
+    def notify(self) -> None:
+        """There is something new: call it after a commit."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Publish what is there, unless the bus does not answer within a few seconds, and end."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(DRAIN_S + 2.0)
+
+    def depth(self) -> int:
+        """How many messages wait."""
+        with self._store.read() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(_OUTBOX)).scalar_one())
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(RESCAN_S)
+            self._wake.clear()
+            self._drain()
+        deadline = time.monotonic() + DRAIN_S
+        while self._attempt() and time.monotonic() < deadline:
+            pass
+
+    def _drain(self) -> None:
+        """Move batches until none is left; wait between failures."""
+        try:
+            while self._move_batch() and not self._stopping.is_set():
+                self._retrying.worked()
+        except Exception as error:
+            delay_s = self._retrying.failed()
+            self._log_failure(error, delay_s)
+            self._stopping.wait(delay_s)
+            self._wake.set()
+
+    def _attempt(self) -> bool:
+        try:
+            return self._move_batch()
+        except Exception as error:
+            self._log_failure(error, 0.0)
+            return False
+
+    def _move_batch(self) -> bool:
+        """Publish the oldest batch and delete it; False where there was none."""
+        ids, messages = self._oldest()
+        if not messages:
+            return False
+        self._bus.publish(messages)
+        with self._store.write(durable=False) as connection:  # done again, it only publishes again
+            connection.execute(_OUTBOX.delete().where(in_values(_OUTBOX.c.id, ids)))
+        return True
+
+    def _oldest(self) -> tuple[list[int], list[Message]]:
+        ids: list[int] = []
+        messages: list[Message] = []
+        size_bytes = 0
+        query = sa.select(_OUTBOX).order_by(_OUTBOX.c.id).limit(BATCH_MESSAGES)
+        with self._store.read() as connection:
+            for row in connection.execution_options(stream_results=True).execute(query):
+                size_bytes += len(row.body)
+                if messages and size_bytes > BATCH_BYTES:
+                    break
+                ids.append(row.id)
+                messages.append(_message(row))
+        return ids, messages
+
+    def _log_failure(self, error: Exception, delay_s: float) -> None:
+        log = _log.warning if isinstance(error, Unavailable) else _log.exception
+        log(
+            "the outbox cannot be published now",
+            extra={"reason": str(error), "again_in_s": round(delay_s, 3)},
+        )
+
+
+def _message(row: Any) -> Message:
+    return Message(
+        type=row.type,
+        body=row.body,
+        occurred_at=from_epoch_us(row.occurred_us),
+        version=row.version,
+        id=row.message_id,
+        traceparent=row.traceparent,
+    )

@@ -130,6 +130,10 @@ class Desk:
         assert self._process is not None, "not started"
         return self._process
 
+    def process(self) -> psutil.Process:
+        """The supervisor."""
+        return psutil.Process(self.supervisor.pid)
+
     def family(self) -> list[psutil.Process]:
         """Every process under the supervisor."""
         try:

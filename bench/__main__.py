@@ -1,0 +1,70 @@
+"""``python -m bench [NAME…] [--quick]``: measure, print a table, and keep it in bench/RESULTS.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import batch, bus, load, machine, nightly, page, report, results, singles, startup
+from bench.context import FULL, QUICK, Context, Row
+
+BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
+    "startup": startup.run,
+    "singles": singles.run,
+    "batch": batch.run,
+    "nightly": nightly.run,
+    "report": report.run,
+    "page": page.run,
+    "bus": bus.run,
+}
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def main() -> int:
+    chosen = arguments()
+    facts = {**machine.facts(), "load generator": load.generator()}
+    say("\n".join(f"{name}: {value}" for name, value in facts.items()))
+    measured: dict[str, list[Row]] = {}
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="wattbook-bench-", dir=chosen.folder) as folder:
+        context = Context(QUICK if chosen.quick else FULL, say, Path(folder))
+        for name in chosen.names or BENCHMARKS:
+            say(f"\n{name} …")
+            began = time.perf_counter()
+            try:
+                measured[name] = BENCHMARKS[name](context)
+            except Exception as error:
+                failed = True
+                say(f"{name} failed: {error}")
+                continue
+            say(results.as_text(measured[name]))
+            say(f"({time.perf_counter() - began:.0f} s)")
+    if not chosen.quick:
+        results.keep(RESULTS, facts, measured, order=list(BENCHMARKS))
+        say(f"\nkept in {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
+    return 1 if failed else 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="Measure Wattbook on this machine.")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}; default all"
+    )
+    parser.add_argument("--quick", action="store_true", help="only prove that they run; keeps no results")
+    parser.add_argument("--folder", type=Path, help="where the thrown-away data lies (default: the system's)")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.names) - set(BENCHMARKS):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    return chosen
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""The gateway's REST API as this service needs it: one file up as a stream, the answer down as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import itertools
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import httpx
+from wattbook import telemetry
+from wattbook.clock import Clock
+
+from ingest_service.domain import Counts, FileRefused, GatewayDown, RefusedRow, UploadFailed
+
+CONNECT_TIMEOUT_S = 5.0
+STALL_TIMEOUT_S = 60.0  # between two pieces, either way
+TOKEN_TIMEOUT_S = 15.0
+UPLOAD_TIMEOUT_S = 900.0
+SLOWEST_BYTES_PER_S = 256 * 1024  # larger files get the time that this takes, at least
+TOKEN_EARLY_S = 60.0
+LONGEST_RETRY_AFTER_S = 3600
+ERROR_BODY_BYTES = 64 * 1024
+ANSWER_LINE_BYTES = 4 * 1024 * 1024
+_REFUSED_FOR_GOOD = frozenset({400, 413, 415, 422})
+_NOT_ABOUT_THE_FILE = frozenset({401, 403, 404, 405, 429})
+
+Body = Callable[[], AsyncIterator[bytes]]
+OnRefused = Callable[[Sequence[RefusedRow]], Awaitable[None]]
+
+
+class Gateway:
+    """A client with an OAuth token of its own (client credentials), made anew when it ends or is refused."""
+
+    def __init__(self, *, url: str, client_id: str, client_secret: str, clock: Clock) -> None:
+        """Nothing is sent before the first upload; ``url`` has no ``/v1``."""
+        self._url = url.rstrip("/")
+        self._credentials = (client_id, client_secret)
+        self._clock = clock
+        self._token: tuple[str, float] | None = None  # and when to have a new one, monotonic
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(STALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            headers={"Accept-Encoding": "identity", "User-Agent": "wattbook-ingest"},
+            trust_env=False,  # proxies are for the outside, and settings come from app.py
+        )
+
+    async def upload(self, *, body: Body, size_bytes: int, on_refused: OnRefused) -> Counts:
+        """Book a nightly file, sent as ``body`` yields it; refused rows are handed on as they are answered.
+
+        ``on_refused`` gets them in ascending order, some at a time. An exception of ``body`` or
+        ``on_refused`` passes through.
+
+        Raises:
+            FileRefused: the file as a whole is refused, today and tomorrow.
+            GatewayDown: no upload can work now: no connection, no token, too many requests.
+            UploadFailed: this one broke off; none of it or a part of it is booked.
+        """
+        try:
+            async with asyncio.timeout(max(UPLOAD_TIMEOUT_S, size_bytes / SLOWEST_BYTES_PER_S)):
+                return await self._upload(body, size_bytes, on_refused)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise GatewayDown(f"the gateway at {self._url} is not reachable") from error
+        except httpx.HTTPError as error:
+            raise UploadFailed(f"the upload broke off ({type(error).__name__})") from error
+        except TimeoutError as error:
+            raise UploadFailed("the upload took too long") from error
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._http.aclose()
+
+    async def _upload(self, body: Body, size_bytes: int, on_refused: OnRefused) -> Counts:
+        for attempt in (1, 2):
+            async with self._http.stream(
+                "POST",
+                f"{self._url}/v1/trades/batch",
+                params={"source": "file", "results": "refused"},
+                headers=await self._headers(size_bytes),
+                content=body(),
+            ) as answer:
+                if answer.status_code == httpx.codes.OK:
+                    return await _read_answer(answer, on_refused)
+                if answer.status_code == httpx.codes.UNAUTHORIZED:
+                    self._token = None  # withdrawn, or the gateway has new keys
+                    if attempt == 1:
+                        continue
+                raise await self._refusal(answer)
+        raise AssertionError("unreachable")
+
+    async def _headers(self, size_bytes: int) -> dict[str, str]:
+        headers = {
+            "Authorization": f"Bearer {await self._bearer()}",
+            "Content-Type": "text/csv",
+            "Content-Length": str(size_bytes),
+            "Accept": "application/x-ndjson",
+        }
+        context = telemetry.current()
+        if context is not None:
+            headers |= {"X-Request-Id": context.request_id, "traceparent": context.traceparent}
+        return headers
+
+    async def _bearer(self) -> str:
+        now_s = self._clock.monotonic_s()
+        if self._token is None or now_s >= self._token[1]:
+            answer = await self._http.post(
+                f"{self._url}/v1/oauth/token",
+                data={"grant_type": "client_credentials"},
+                auth=self._credentials,
+                timeout=TOKEN_TIMEOUT_S,
+            )
+            if answer.status_code != httpx.codes.OK:
+                raise GatewayDown(
+                    f"the gateway gives no token: {_message(answer.status_code, answer.content)}",
+                    retry_after_s=self._retry_after_s(answer.headers),
+                )
+            self._token = _token(answer.content, now_s)
+        return self._token[0]
+
+    async def _refusal(self, answer: httpx.Response) -> Exception:
+        body = b""
+        async for chunk in answer.aiter_bytes():
+            body += chunk
+            if len(body) > ERROR_BODY_BYTES:
+                break
+        message = _message(answer.status_code, body)
+        if answer.status_code in _REFUSED_FOR_GOOD:
+            return FileRefused(message)
+        kind = GatewayDown if answer.status_code in _NOT_ABOUT_THE_FILE else UploadFailed
+        return kind(f"the gateway answered: {message}", retry_after_s=self._retry_after_s(answer.headers))
+
+    def _retry_after_s(self, headers: Mapping[str, str]) -> int | None:
+        text = headers.get("retry-after", "").strip()
+        if text.isdecimal():
+            seconds = int(text)
+        else:
+            try:
+                until = email.utils.parsedate_to_datetime(text)
+                seconds = int((until - self._clock.now()).total_seconds()) + 1
+            except (ValueError, TypeError):
+                return None
+        return max(0, min(seconds, LONGEST_RETRY_AFTER_S))
+
+
+def _token(body: bytes, now_s: float) -> tuple[str, float]:
+    try:
+        answer = json.loads(body)
+        token, lasts_s = str(answer["access_token"]), float(answer.get("expires_in", 0))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GatewayDown("the gateway's token endpoint answered something else") from error
+    return token, now_s + max(lasts_s - TOKEN_EARLY_S, 1.0)
+
+
+def _message(status: int, body: bytes) -> str:
+    try:
+        answer = json.loads(body)
+        text = answer.get("message") or answer.get("error_description") or answer.get("error")
+    except (ValueError, AttributeError):
+        text = None
+    return f"{text} ({status})" if isinstance(text, str) else f"status {status}"
+
+
+async def _read_answer(answer: httpx.Response, on_refused: OnRefused) -> Counts:
+    refused = last_row = 0
+    counts: Counts | None = None
+    async for lines in _lines(answer):
+        rows: list[RefusedRow] = []
+        for line in lines:
+            item = _object(line)
+            if "summary" in item:
+                counts = _counts(item["summary"])
+            elif item.get("result") in {"conflict", "invalid"}:
+                rows.append(_refused_row(item))
+        if rows:
+            if last_row >= rows[0].row or any(a.row >= b.row for a, b in itertools.pairwise(rows)):
+                raise UploadFailed("the gateway's answer is not in the order of the rows")
+            last_row = rows[-1].row
+            refused += len(rows)
+            await on_refused(rows)
+    if counts is None:
+        raise UploadFailed("the gateway's answer broke off")
+    if counts.refused != refused:
+        raise UploadFailed(f"the gateway refused {counts.refused} rows and listed {refused}")
+    return counts
+
+
+async def _lines(answer: httpx.Response) -> AsyncIterator[list[bytes]]:
+    """The whole lines of the answer, as many at a time as came together."""
+    rest = b""
+    async for chunk in answer.aiter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > ANSWER_LINE_BYTES:
+            raise UploadFailed("the gateway's answer has a line without end")
+        yield [line for line in lines if line]
+    if rest.strip():
+        yield [rest]
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        item = json.loads(line)
+    except ValueError as error:
+        raise UploadFailed("the gateway's answer is not NDJSON") from error
+    if not isinstance(item, dict):
+        raise UploadFailed("the gateway's answer is not NDJSON of objects")
+    return item
+
+
+def _counts(summary: Any) -> Counts:
+    try:
+        return Counts(**{name: int(summary[name]) for name in ("added", "duplicate", "conflict", "invalid")})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UploadFailed("the gateway's summary is incomplete") from error
+
+
+def _refused_row(item: dict[str, Any]) -> RefusedRow:
+    try:
+        row = int(item["row"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UploadFailed("the gateway's answer has no row number") from error
+    return RefusedRow(row, str(item.get("reason") or item["result"]))

@@ -1,0 +1,176 @@
+"""The ledger: every content that came in, how far it got, and the names that it came under."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    ForeignKey,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    insert,
+    select,
+    update,
+)
+from wattbook.clock import Clock, to_epoch_us
+from wattbook.db import Store
+
+from ingest_service.domain import Counts, FileRecord, FileState
+
+METADATA = MetaData()
+
+FILES = Table(
+    "files",
+    METADATA,
+    Column("sha256", String(64), primary_key=True),
+    Column("first_name", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    # The name in archive/ and, where rows were refused, in rejected/.
+    Column("kept_name", Text, unique=True),
+    Column("refusal", Text),
+    Column("added", BigInteger, nullable=False, default=0),
+    Column("duplicate", BigInteger, nullable=False, default=0),
+    Column("conflict", BigInteger, nullable=False, default=0),
+    Column("invalid", BigInteger, nullable=False, default=0),
+    Column("found_at_us", BigInteger, nullable=False),
+    Column("uploaded_at_us", BigInteger),
+    Column("done_at_us", BigInteger),
+    CheckConstraint("state IN ('found', 'uploaded', 'done')", name="files_state"),
+)
+
+NAMES = Table(
+    "names",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("sha256", String(64), ForeignKey("files.sha256"), primary_key=True),
+    Column("first_seen_at_us", BigInteger, nullable=False),
+    Column("last_seen_at_us", BigInteger, nullable=False),
+)
+
+
+class Ledger:
+    """Small transactions, one a step of a file's way; each is on disk when its method returns.
+
+    Every method raises Unavailable where the store cannot be used now.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Keep the ledger in ``store``; ``clock`` dates its entries."""
+        self._store = store
+        self._clock = clock
+
+    def note(self, *, sha256: str, name: str, size_bytes: int) -> FileRecord:
+        """Write down that this content was seen under ``name``; what is known about it so far."""
+        now_us = self._now_us()
+        with self._store.write() as connection:
+            known = _find(connection, sha256)
+            if known is None:
+                connection.execute(
+                    insert(FILES).values(
+                        sha256=sha256,
+                        first_name=name,
+                        size_bytes=size_bytes,
+                        state=FileState.FOUND.value,
+                        found_at_us=now_us,
+                    )
+                )
+                known = FileRecord(sha256, name, size_bytes, FileState.FOUND)
+            _note_name(connection, sha256=sha256, name=name, now_us=now_us)
+        return known
+
+    def reserve(self, sha256: str, *, choose: Callable[[Callable[[str], bool]], str]) -> str:
+        """The name to keep a content under, the same at every try; ``choose`` picks it the first time.
+
+        ``choose`` is given a function that says whether a name is promised to another content.
+        """
+        with self._store.write() as connection:
+            known = _find(connection, sha256)
+            if known is not None and known.kept_name:
+                return known.kept_name
+            name = choose(lambda wanted: _is_promised(connection, wanted))
+            # Whoever held the name has nothing under it on disk and will choose again.
+            connection.execute(update(FILES).where(FILES.c.kept_name == name).values(kept_name=None))
+            connection.execute(update(FILES).where(FILES.c.sha256 == sha256).values(kept_name=name))
+        return name
+
+    def is_promised(self, name: str) -> bool:
+        """Whether a content on its way into the archive will be kept under ``name``."""
+        with self._store.read() as connection:
+            return _is_promised(connection, name)
+
+    def uploaded(self, sha256: str, *, counts: Counts, refusal: str | None) -> None:
+        """Every row is answered and the refused ones are written down, or the whole file was refused."""
+        self._change(
+            sha256,
+            state=FileState.UPLOADED.value,
+            refusal=refusal,
+            added=counts.added,
+            duplicate=counts.duplicate,
+            conflict=counts.conflict,
+            invalid=counts.invalid,
+            uploaded_at_us=self._now_us(),
+        )
+
+    def done(self, sha256: str) -> None:
+        """The original is in the archive."""
+        self._change(sha256, state=FileState.DONE.value, done_at_us=self._now_us())
+
+    def get(self, sha256: str) -> FileRecord:
+        """What is known about a content that was noted."""
+        with self._store.read() as connection:
+            return _record(connection.execute(select(FILES).where(FILES.c.sha256 == sha256)).one())
+
+    def unfinished(self) -> list[FileRecord]:
+        """Contents that are uploaded and perhaps not archived yet."""
+        with self._store.read() as connection:
+            rows = connection.execute(
+                select(FILES).where(FILES.c.state == FileState.UPLOADED.value).order_by(FILES.c.first_name)
+            )
+            return [_record(row) for row in rows]
+
+    def _change(self, sha256: str, **values: Any) -> None:
+        with self._store.write() as connection:
+            connection.execute(update(FILES).where(FILES.c.sha256 == sha256).values(**values))
+
+    def _now_us(self) -> int:
+        return to_epoch_us(self._clock.now())
+
+
+def _find(connection: Connection, sha256: str) -> FileRecord | None:
+    row = connection.execute(select(FILES).where(FILES.c.sha256 == sha256)).first()
+    return None if row is None else _record(row)
+
+
+def _record(row: Row[Any]) -> FileRecord:
+    return FileRecord(
+        sha256=row.sha256,
+        first_name=row.first_name,
+        size_bytes=row.size_bytes,
+        state=FileState(row.state),
+        kept_name=row.kept_name,
+        refusal=row.refusal,
+        counts=Counts(added=row.added, duplicate=row.duplicate, conflict=row.conflict, invalid=row.invalid),
+    )
+
+
+def _note_name(connection: Connection, *, sha256: str, name: str, now_us: int) -> None:
+    same = (NAMES.c.name == name) & (NAMES.c.sha256 == sha256)
+    known = connection.execute(update(NAMES).where(same).values(last_seen_at_us=now_us))
+    if known.rowcount == 0:
+        connection.execute(
+            insert(NAMES).values(name=name, sha256=sha256, first_seen_at_us=now_us, last_seen_at_us=now_us)
+        )
+
+
+def _is_promised(connection: Connection, name: str) -> bool:
+    promised = (FILES.c.kept_name == name) & (FILES.c.state == FileState.UPLOADED.value)
+    return connection.execute(select(FILES.c.sha256).where(promised)).first() is not None

@@ -20,3 +20,16 @@ def complain(line: str) -> None:
 def _print(line: str, stream: TextIO) -> None:
     with suppress(OSError, ValueError):
         print(line, file=stream, flush=True)
+
+
+def pass_through(content: bytes) -> None:
+    """Bytes as they came, for a pipe.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+    """
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    if content and not content.endswith(b"\n"):
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()

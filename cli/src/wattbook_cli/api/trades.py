@@ -1,0 +1,102 @@
+"""``wattbook trades``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import click
+from wattbook.clock import SystemClock
+from wattbook.units import CT_PER_EUR
+
+from wattbook_cli.api.options import Session, calls_gateway
+from wattbook_cli.api.tables import console, table
+from wattbook_cli.domain.days import day_named
+from wattbook_cli.usecases.list_trades import list_trades
+
+# The nightly file's columns, so that what is listed can be imported elsewhere.
+_FILE_COLUMNS = (
+    "id",
+    "price",
+    "quantity",
+    "direction",
+    "delivery_day",
+    "delivery_hour",
+    "trader_id",
+    "execution_time",
+)
+_SHOWN = 50
+
+
+@click.command()
+@click.option("--trader", help="Only this trader's.")
+@click.option("--day", help="Only for delivery on this day: YYYY-MM-DD, today, yesterday or tomorrow.")
+@click.option("--area", help="Only in this market area.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many (50 in a table, else all).")
+@click.option("--json", "form", flag_value="json", help="A JSON array.")
+@click.option("--csv", "form", flag_value="csv", help="CSV in the nightly file's columns.")
+@calls_gateway()
+def trades(
+    session: Session,
+    *,
+    trader: str | None,
+    day: str | None,
+    area: str | None,
+    limit: int | None,
+    form: str | None,
+) -> None:
+    """List trades."""
+    asked_day = day_named(day, area=area or "", now=SystemClock().now()).isoformat() if day else None
+    query = {"trader_id": trader, "delivery_day": asked_day, "area": area}
+    with session.open() as gateway:
+        most = limit or (None if form else _SHOWN)
+        found = list_trades(gateway, query=query, limit=most)
+        {"json": _print_json, "csv": _print_csv}.get(form or "", _print_table)(found)
+
+
+def _print_json(trades: Iterable[dict[str, Any]]) -> None:
+    separator = "["
+    for trade in trades:
+        print(separator, _exact_json(trade), sep="\n", end="")
+        separator = ","
+    print("\n]" if separator == "," else "[]")
+
+
+def _print_csv(trades: Iterable[dict[str, Any]]) -> None:
+    writer = csv.DictWriter(sys.stdout, _FILE_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(trades)
+
+
+def _print_table(trades: Iterable[dict[str, Any]]) -> None:
+    columns = ("Delivery", "Hour", "Side", "MW", "EUR/MWh", "Trader", "Id", "Executed (UTC)")
+    made = table(*columns, figures=("Hour", "MW", "EUR/MWh"))
+    for trade in trades:
+        made.add_row(
+            trade["delivery_day"],
+            f"{trade['delivery_hour']:02d}",
+            trade["direction"],
+            str(trade["quantity"]),
+            f"{Decimal(trade['price']) / CT_PER_EUR:,.2f}",
+            trade["trader_id"],
+            trade["id"],
+            trade["execution_time"].removesuffix("Z").replace("T", " "),
+        )
+    shown = made.row_count
+    if shown:
+        console().print(made)
+    more = f" (the first {_SHOWN}; --limit shows more)" if shown == _SHOWN else ""
+    print(f"\n{shown} trades{more}." if shown else "No trades.")
+
+
+def _exact_json(trade: dict[str, Any]) -> str:
+    """JSON with its decimals as written."""
+    parts = (
+        f"{json.dumps(name)}:{value if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in trade.items()
+    )
+    return "{" + ",".join(parts) + "}"

@@ -24,6 +24,10 @@ class _InValues(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
 
+    def self_group(self, against: Any = None) -> _InValues:
+        """Itself: SQLAlchemy would compare it with 1, and then no index is used."""
+        return self
+
 
 @compiles(_InValues, "sqlite")
 def _in_values_sqlite(element: _InValues, compiler: Any, **options: Any) -> str:

@@ -1,0 +1,191 @@
+"""The gRPC door: ``trades.proto`` in our own words and back, and the events that others hear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import grpc
+from wattbook.bus import Message
+from wattbook.clock import from_epoch_us
+from wattbook.errors import InvalidInput
+from wattbook.periods import NoSuchPeriod, area_of
+from wattbook_proto import events_pb2, trades_pb2, trades_pb2_grpc
+
+from trade_service import usecases
+from trade_service.domain import (
+    BookedTrade,
+    Criteria,
+    InvalidTrade,
+    Position,
+    Result,
+    Trade,
+    day_number,
+    flag_names,
+    trade_of,
+)
+from trade_service.store import TradeStore
+
+EVENT_TYPE = "trade.booked"
+EVENT_VERSION = 1
+EVENT_TRADES = 1_000
+BOOK_TIMEOUT_S = 30.0
+_INVALID = int(Result.INVALID)
+
+
+class TradesServicer(trades_pb2_grpc.TradesServicer):
+    """``wattbook.trades.v1.Trades``."""
+
+    def __init__(self, *, store: TradeStore, booker: usecases.GroupCommit) -> None:
+        """Answer from ``store``, book through ``booker``."""
+        self._store = store
+        self._booker = booker
+
+    def Book(self, request: trades_pb2.BookRequest, context: grpc.ServicerContext) -> trades_pb2.BookReply:  # noqa: N802
+        """Book one or many; one result a trade, in order."""
+        trades, invalid = _stated(request)
+        timeout_s = min(context.time_remaining() or BOOK_TIMEOUT_S, BOOK_TIMEOUT_S)
+        outcome = self._booker.book(trades, source=_source(request), timeout_s=timeout_s)
+        return _reply(outcome, invalid)
+
+    def Search(  # noqa: N802
+        self, request: trades_pb2.SearchRequest, context: grpc.ServicerContext
+    ) -> Iterator[trades_pb2.TradePage]:
+        """Matching trades in booking order, in pages."""
+        found = usecases.search(
+            self._store, _criteria(request), after_seq=request.after_seq, limit=request.limit
+        )
+        for page in found:
+            message = trades_pb2.TradePage(next_after_seq=page.next_after_seq)
+            _fill(message.trades.add, page.trades)
+            yield message
+
+    def Positions(  # noqa: N802
+        self, request: trades_pb2.PositionsRequest, context: grpc.ServicerContext
+    ) -> Iterator[trades_pb2.PositionPage]:
+        """All positions, consistent as of one booking; at least one page."""
+        with usecases.positions(self._store) as (as_of_seq, pages):
+            # Kept packed, so that a slow caller does not hold the snapshot and with it the store's log.
+            packed = [_position_page(as_of_seq, page).SerializeToString() for page in pages]
+        for page in packed or [_position_page(as_of_seq, []).SerializeToString()]:
+            yield trades_pb2.PositionPage.FromString(page)
+
+
+def booked_events(rows: Sequence[BookedTrade], traceparent: str) -> list[Message]:
+    """``trade.booked`` events that tell of one commit's trades, at most 1,000 in each."""
+    events = []
+    for start in range(0, len(rows), EVENT_TRADES):
+        body = events_pb2.TradesBooked()
+        _fill(body.trades.add, rows[start : start + EVENT_TRADES])
+        events.append(
+            Message(
+                type=EVENT_TYPE,
+                version=EVENT_VERSION,
+                body=body.SerializeToString(),
+                occurred_at=from_epoch_us(rows[start].booked_time_us),
+                traceparent=traceparent,
+            )
+        )
+    return events
+
+
+def _stated(request: trades_pb2.BookRequest) -> tuple[list[Trade], dict[int, str]]:
+    """The trades that can be booked, and by index why the others cannot."""
+    trades: list[Trade] = []
+    invalid: dict[int, str] = {}
+    for index, row in enumerate(request.trades):
+        try:
+            trade = trade_of(
+                trade_id=row.id,
+                price_ct_per_mwh=row.price_ct_per_mwh,
+                quantity_kw=row.quantity_kw,
+                direction=row.direction,
+                area=row.area,
+                delivery_day=row.delivery_day,
+                delivery_hour=row.delivery_hour,
+                delivery_start_s=row.delivery_start_s if row.HasField("delivery_start_s") else None,
+                trader_id=row.trader_id,
+                execution_time_us=row.execution_time_us,
+            )
+        except InvalidTrade as error:
+            invalid[index] = str(error)
+        else:
+            trades.append(trade)
+    return trades, invalid
+
+
+def _source(request: trades_pb2.BookRequest) -> int:
+    if request.source not in trades_pb2.Source.values():
+        raise InvalidInput(f"unknown source {request.source}")
+    return int(request.source)
+
+
+def _reply(outcome: usecases.Outcome, invalid: dict[int, str]) -> trades_pb2.BookReply:
+    if not invalid:
+        return _book_reply(outcome.results, outcome.reasons)
+    results: list[int] = []
+    reasons = dict(invalid)
+    for index, result in enumerate(outcome.results):
+        while len(results) in invalid:
+            results.append(_INVALID)
+        if index in outcome.reasons:
+            reasons[len(results)] = outcome.reasons[index]
+        results.append(result)
+    while len(results) in invalid:
+        results.append(_INVALID)
+    return _book_reply(results, reasons)
+
+
+def _book_reply(results: Any, reasons: dict[int, str]) -> trades_pb2.BookReply:
+    return trades_pb2.BookReply(results=results, reasons=reasons)
+
+
+def _criteria(request: trades_pb2.SearchRequest) -> Criteria:
+    try:
+        return Criteria(
+            trader_id=request.trader_id or None,
+            delivery_day=day_number(request.delivery_day) if request.delivery_day else None,
+            area=area_of(request.area).code if request.area else None,
+            executed_from_us=request.executed_from_us if request.HasField("executed_from_us") else None,
+            executed_before_us=request.executed_before_us if request.HasField("executed_before_us") else None,
+        )
+    except (InvalidTrade, NoSuchPeriod) as error:
+        raise InvalidInput(str(error)) from error
+
+
+def _fill(add: Callable[[], Any], rows: Sequence[BookedTrade]) -> None:
+    """Append trades to a repeated field; by assignment, which is quicker than by keywords."""
+    for row in rows:
+        message = add()
+        message.booking_seq = row[0]
+        message.id = row[1]
+        message.price_ct_per_mwh = row[2]
+        message.quantity_kw = row[3]
+        message.direction = row[4]
+        message.trader_id = row[5]
+        message.execution_time_us = row[6]
+        message.area = row[7]
+        message.delivery_start_s = row[8]
+        message.delivery_minutes = row[9]
+        if row[11]:
+            message.flags.extend(flag_names(row[11]))
+        message.booked_time_us = row[12]
+        message.source = row[13]
+
+
+def _position_page(as_of_seq: int, page: Sequence[Position]) -> trades_pb2.PositionPage:
+    message = trades_pb2.PositionPage(as_of_seq=as_of_seq)
+    for position in page:
+        message.positions.add(
+            trader_id=position.trader_id,
+            area=position.area,
+            delivery_start_s=position.delivery_start_s,
+            delivery_minutes=position.delivery_minutes,
+            trades=position.trades,
+            buy_kw=position.buy_kw,
+            sell_kw=position.sell_kw,
+            buy_ct_kw_per_mwh=str(position.buy_ct_kw_per_mwh),
+            sell_ct_kw_per_mwh=str(position.sell_ct_kw_per_mwh),
+            last_execution_time_us=position.last_execution_time_us,
+        )
+    return message

@@ -1,0 +1,106 @@
+"""How trade-service is put together, started and stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import dataclass
+
+from wattbook import db, rpc
+from wattbook.bus import Bus, open_bus
+from wattbook.clock import Clock, SystemClock
+from wattbook.errors import WattbookError
+from wattbook.outbox import Relay
+from wattbook.process import load_settings_or_exit, shut_down, stop_on_signals, stop_with_parent
+from wattbook.settings import setting
+from wattbook.telemetry import configure_logging
+from wattbook_proto import trades_pb2_grpc
+
+from trade_service.api import TradesServicer, booked_events
+from trade_service.store import TradeStore
+from trade_service.usecases import GroupCommit
+
+_log = logging.getLogger(__name__)
+
+NAME = "trade-service"
+# Handlers mostly wait for a commit, so there are as many as may share one.
+WORKERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The environment of trade-service."""
+
+    store_url: str = setting("WATTBOOK_TRADE_STORE_URL", "the store of trades, sqlite:///…")
+    bus_url: str = setting("WATTBOOK_BUS_URL", "the bus, sqlite:///…")
+    listen: str = setting("WATTBOOK_TRADE_LISTEN", "host:port of gRPC", default="127.0.0.1:8090")
+    log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
+    log_json: bool | None = setting("WATTBOOK_LOG_JSON", "JSON logs; unset: unless a terminal", default=None)
+    stop_with_parent: bool = setting("WATTBOOK_STOP_WITH_PARENT", "end with the starter", default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The parts of a trade-service, wired; :meth:`start` and :meth:`stop` them together."""
+
+    store: db.Store
+    bus: Bus
+    relay: Relay
+    booker: GroupCommit
+    server: rpc.Server
+
+    def start(self) -> int:
+        """Serve; the port.
+
+        Raises:
+            OSError: the address is in use.
+        """
+        port = self.server.start()
+        self.relay.start()
+        self.booker.start()
+        self.server.set_ready()
+        return port
+
+    def stop(self) -> None:
+        """Take nothing more, finish what was taken, publish what was booked, let go."""
+        shut_down(self.server.stop, self.booker.stop, self.relay.stop, self.bus.close, self.store.close)
+
+
+def build(settings: Settings, *, clock: Clock | None = None) -> App:
+    """Everything wired, its store at the newest schema, nothing running.
+
+    Raises:
+        Unavailable: the store or the bus cannot be opened.
+    """
+    store = db.open_store(settings.store_url, name="trade")
+    db.migrate(store, "trade_service")
+    bus = open_bus(settings.bus_url)
+    relay = Relay(store, bus)
+    book = TradeStore(store)
+    booker = GroupCommit(book, clock=clock or SystemClock(), announce=booked_events, committed=relay.notify)
+    server = rpc.Server(settings.listen, workers=WORKERS)
+    server.register(trades_pb2_grpc.add_TradesServicer_to_server, TradesServicer(store=book, booker=booker))
+    return App(store, bus, relay, booker, server)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = load_settings_or_exit(Settings, os.environ)
+    configure_logging(NAME, level=settings.log_level, json_lines=settings.log_json)
+    stopping = stop_on_signals()
+    if settings.stop_with_parent:
+        stop_with_parent(stopping)
+    try:
+        app = build(settings)
+        port = app.start()
+    except (OSError, ValueError, WattbookError) as error:
+        sys.exit(f"{NAME}: {error}")
+    _log.info("listening", extra={"port": port})
+    stopping.wait()
+    _log.info("stopping")
+    app.stop()
+
+
+if __name__ == "__main__":
+    main()

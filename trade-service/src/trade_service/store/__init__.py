@@ -1,0 +1,5 @@
+"""What trade-service remembers: the book, its counter, and the events on their way out."""
+
+from trade_service.store.book import Booking, TradeStore
+
+__all__ = ["Booking", "TradeStore"]

@@ -1,0 +1,87 @@
+"""The book in a store: booking transactions, search, sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from wattbook import outbox
+from wattbook.bus import Message
+from wattbook.db import Store, in_values
+
+from trade_service.domain import BookedTrade, Criteria, Position, Trade
+from trade_service.store import queries
+from trade_service.store.tables import booking_counter, trades
+
+
+class TradeStore:
+    """The book. Everything raises :class:`wattbook.errors.Unavailable` where the store cannot work now."""
+
+    def __init__(self, store: Store) -> None:
+        """Keep the book in ``store``, which must be migrated."""
+        self._store = store
+        self._insert: Any = sa.insert(trades).compile(dialect=store.engine.dialect)
+
+    @contextmanager
+    def booking(self) -> Iterator[Booking]:
+        """One durable transaction that books; nobody else books meanwhile."""
+        with self._store.write() as connection:
+            yield Booking(connection, self._insert)
+
+    def last_seq(self) -> int:
+        """The newest booking's place; 0 in an empty book."""
+        with self._store.read() as connection:
+            return queries.last_seq(connection)
+
+    def matching(self, criteria: Criteria, *, after_seq: int, until_seq: int, most: int) -> list[int]:
+        """Places of matching trades in order: after one booking, until another, at most ``most``."""
+        with self._store.read() as connection:
+            query = queries.matching(criteria, after_seq=after_seq, until_seq=until_seq, most=most)
+            return list(connection.execute(query).scalars())
+
+    def trades_at(self, booking_seqs: Sequence[int]) -> list[BookedTrade]:
+        """The trades at these places, in order."""
+        query = sa.select(trades).where(in_values(trades.c.booking_seq, booking_seqs))
+        with self._store.read() as connection:
+            rows = connection.execute(query.order_by(trades.c.booking_seq))
+            return [BookedTrade._make(row) for row in rows]
+
+    @contextmanager
+    def positions(self, *, page_size: int) -> Iterator[tuple[int, Iterator[list[Position]]]]:
+        """The last booking, and all positions as of it in pages; one snapshot as long as the block lasts."""
+        with self._store.read() as connection:
+            yield queries.last_seq(connection), queries.positions(connection, page_size=page_size)
+
+
+class Booking:
+    """What a booking transaction does; ends with the block of :meth:`TradeStore.booking`."""
+
+    def __init__(self, connection: sa.Connection, insert: Any) -> None:
+        """Work in ``connection``'s transaction."""
+        self._connection = connection
+        self._insert = insert
+
+    def last_seq(self) -> int:
+        """The newest booking's place, locked until the end of the transaction. Call it first."""
+        query = sa.select(booking_counter.c.last_booking_seq).with_for_update()
+        return int(self._connection.execute(query).scalar_one())
+
+    def booked(self, trade_ids: Sequence[str]) -> dict[str, Trade]:
+        """Those of the ids that are in the book, with what is booked."""
+        query = sa.select(*_TRADE_COLUMNS).where(in_values(trades.c.trade_id, trade_ids))
+        return {row[0]: Trade._make(row) for row in self._connection.execute(query)}
+
+    def add(self, rows: Sequence[BookedTrade], events: Sequence[Message]) -> None:
+        """Add rows in order of ``booking_seq`` and the events that tell of them."""
+        self._connection.exec_driver_sql(str(self._insert), self._parameters(rows))
+        self._connection.execute(sa.update(booking_counter).values(last_booking_seq=rows[-1].booking_seq))
+        outbox.enqueue(self._connection, events)
+
+    def _parameters(self, rows: Sequence[BookedTrade]) -> Any:
+        # Straight to the driver: SQLAlchemy's own handling of parameters costs more than the insert.
+        return list(rows) if self._insert.positional else [row._asdict() for row in rows]
+
+
+_TRADE_COLUMNS = [trades.c[name] for name in Trade._fields]

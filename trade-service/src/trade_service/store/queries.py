@@ -1,0 +1,111 @@
+"""Questions to the book, as SQL that means the same on every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from trade_service.domain import Criteria, Direction, Position
+from trade_service.store.tables import booking_counter, trades
+
+# SQLite's SUM overflows at 64 bits, so a sum of products is taken in two parts that cannot: both
+# engines divide toward zero, so high x SPLIT + low is exact for negative prices too.
+SPLIT = 1_000_000_000
+
+
+def last_seq(connection: sa.Connection) -> int:
+    """The newest booking's place; 0 in an empty book."""
+    return int(connection.execute(sa.select(booking_counter.c.last_booking_seq)).scalar_one())
+
+
+def matching(criteria: Criteria, *, after_seq: int, until_seq: int, most: int) -> sa.Select[int]:
+    """Places of matching trades in order."""
+    query = sa.select(trades.c.booking_seq).where(*_conditions(criteria))
+    within = trades.c.booking_seq > after_seq, trades.c.booking_seq <= until_seq
+    return query.where(*within).order_by(trades.c.booking_seq).limit(most)
+
+
+def positions(connection: sa.Connection, *, page_size: int) -> Iterator[list[Position]]:
+    """Every trader's sums of each delivery period, in pages."""
+    rows = connection.execution_options(yield_per=page_size).execute(_POSITIONS)
+    for page in rows.partitions():
+        yield [_position(row) for row in page]
+
+
+def _conditions(criteria: Criteria) -> Iterator[sa.ColumnElement[bool]]:
+    if criteria.trader_id is not None:
+        yield trades.c.trader_id == criteria.trader_id
+    elif criteria.delivery_day is not None:
+        yield trades.c.trader_id.in_(_every_trader())
+    if criteria.delivery_day is not None:
+        yield trades.c.delivery_day == criteria.delivery_day
+    if criteria.area is not None:
+        yield trades.c.area == criteria.area
+    if executed := list(_executed(criteria)):
+        # Apart, so that a narrow range is found by its index and not by walking along booking_seq.
+        yield trades.c.booking_seq.in_(sa.select(trades.c.booking_seq).where(*executed))
+
+
+def _executed(criteria: Criteria) -> Iterator[sa.ColumnElement[bool]]:
+    if criteria.executed_from_us is not None:
+        yield trades.c.execution_time_us >= criteria.executed_from_us
+    if criteria.executed_before_us is not None:
+        yield trades.c.execution_time_us < criteria.executed_before_us
+
+
+def _every_trader() -> sa.Select[Any]:
+    """The distinct traders by one index step each, where DISTINCT would read the whole index.
+
+    It lets the index by trader and day answer a question by day alone, so that a booking need not
+    pay for one more index.
+    """
+    first = sa.select(sa.func.min(trades.c.trader_id).label("trader_id"))
+    found = first.cte("traders", recursive=True)
+    following = (
+        sa.select(sa.func.min(trades.c.trader_id))
+        .where(trades.c.trader_id > found.c.trader_id)
+        .scalar_subquery()
+    )
+    found = found.union_all(sa.select(following).where(found.c.trader_id.is_not(None)))
+    return sa.select(found.c.trader_id).where(found.c.trader_id.is_not(None))
+
+
+def _sums(direction: Direction) -> list[sa.ColumnElement[Any]]:
+    def total(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.func.sum(sa.case((trades.c.direction == direction.value, value), else_=0))
+
+    product = trades.c.price_ct_per_mwh * trades.c.quantity_kw
+    return [total(trades.c.quantity_kw), total(product // SPLIT), total(product % SPLIT)]
+
+
+_PERIOD = (trades.c.trader_id, trades.c.area, trades.c.delivery_start_s, trades.c.delivery_minutes)
+_POSITIONS = (
+    sa.select(
+        *_PERIOD,
+        sa.func.count(),
+        sa.func.max(trades.c.execution_time_us),
+        *_sums(Direction.BUY),
+        *_sums(Direction.SELL),
+    )
+    .group_by(*_PERIOD)
+    .order_by(*_PERIOD)
+)
+
+
+def _position(row: Any) -> Position:
+    trader_id, area, start_s, minutes, count, last_us, *sums = row
+    buy_kw, buy_high, buy_low, sell_kw, sell_high, sell_low = map(int, sums)
+    return Position(
+        trader_id=trader_id,
+        area=area,
+        delivery_start_s=start_s,
+        delivery_minutes=minutes,
+        trades=count,
+        buy_kw=buy_kw,
+        sell_kw=sell_kw,
+        buy_ct_kw_per_mwh=buy_high * SPLIT + buy_low,
+        sell_ct_kw_per_mwh=sell_high * SPLIT + sell_low,
+        last_execution_time_us=last_us,
+    )

@@ -1,0 +1,62 @@
+"""The tables, as ``migrations`` makes them.
+
+``booking_seq`` counts 1, 2, 3 … without gaps in commit order: it comes from a counter row that is locked
+and moved in the booking transaction, which also holds between replicas. The period is kept as UTC start
+and minutes; ``delivery_day`` (20230228) is its local label, kept because the desk searches by it.
+
+Two indices beside the unique ones, since each costs every booking (measured, see ``docs/decisions``):
+``(trader_id, delivery_day, booking_seq)`` answers by trader, by day and by both; ``execution_time_us``
+grows with the book and so costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from wattbook.outbox import outbox_table
+
+from trade_service.domain import BookedTrade
+
+metadata = sa.MetaData()
+_SEQ = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+trades = sa.Table(
+    "trades",
+    metadata,
+    sa.Column("booking_seq", _SEQ, primary_key=True, autoincrement=False),
+    sa.Column("trade_id", sa.String(128), nullable=False),
+    sa.Column("price_ct_per_mwh", sa.BigInteger, nullable=False),
+    sa.Column("quantity_kw", sa.BigInteger, nullable=False),
+    sa.Column("direction", sa.SmallInteger, nullable=False),
+    sa.Column("trader_id", sa.String(64), nullable=False),
+    sa.Column("execution_time_us", sa.BigInteger, nullable=False),
+    sa.Column("area", sa.String(16), nullable=False),
+    sa.Column("delivery_start_s", sa.BigInteger, nullable=False),
+    sa.Column("delivery_minutes", sa.SmallInteger, nullable=False),
+    sa.Column("delivery_day", sa.Integer, nullable=False),
+    sa.Column("flags", sa.SmallInteger, nullable=False),
+    sa.Column("booked_time_us", sa.BigInteger, nullable=False),
+    sa.Column("source", sa.SmallInteger, nullable=False),
+    sa.UniqueConstraint("trade_id", name="uq_trades_trade_id"),
+    sa.CheckConstraint("booking_seq > 0", name="ck_trades_booking_seq"),
+    sa.CheckConstraint(
+        "price_ct_per_mwh BETWEEN -2147483648 AND 2147483647", name="ck_trades_price_ct_per_mwh"
+    ),
+    sa.CheckConstraint("quantity_kw BETWEEN 1 AND 1000000000", name="ck_trades_quantity_kw"),
+    sa.CheckConstraint("direction IN (1, 2)", name="ck_trades_direction"),
+    sa.CheckConstraint("delivery_minutes IN (15, 30, 60)", name="ck_trades_delivery_minutes"),
+    sa.Index("ix_trades_trader_day", "trader_id", "delivery_day", "booking_seq"),
+    sa.Index("ix_trades_execution_time", "execution_time_us"),
+)
+
+booking_counter = sa.Table(
+    "booking_counter",
+    metadata,
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("last_booking_seq", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("id = 1", name="ck_booking_counter_single"),
+)
+
+outbox = outbox_table(metadata)
+
+if tuple(trades.c.keys()) != BookedTrade._fields:  # rows are written and read by position
+    raise AssertionError("the table and BookedTrade disagree")

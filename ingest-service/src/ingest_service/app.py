@@ -134,6 +134,7 @@ def main() -> None:
     telemetry.configure_logging("ingest-service", level=settings.log_level, json_lines=settings.log_json)
     for chatty in ("httpx", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it calls its own orderly stop an error
     stopping = process.stop_on_signals()
     if settings.stop_with_parent:
         process.stop_with_parent(stopping)

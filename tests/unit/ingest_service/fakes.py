@@ -57,6 +57,7 @@ class FakeGateway:
         self.holds: dict[str, Hold] = {}
         self.refusal: Refusal | None = None
         self.break_off_answers = 0
+        self.answer_lines: list[str] | None = None  # instead of the right ones
         self._server: ThreadingHTTPServer | None = None
         self._mutex = threading.Lock()
         with socket.socket() as probe:
@@ -225,6 +226,8 @@ class _Handler(BaseHTTPRequestHandler):
         fake = self.gateway
         lines = [json.dumps(row).encode() + b"\n" for row in refused]
         summary = json.dumps({"summary": counts}).encode() + b"\n"
+        if fake.answer_lines is not None:
+            lines, summary = [line.encode() + b"\n" for line in fake.answer_lines], b""
         self.send_response(200)
         self.send_header("Content-Type", "application/x-ndjson")
         self.send_header("Content-Length", str(sum(map(len, lines)) + len(summary)))

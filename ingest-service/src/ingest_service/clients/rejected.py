@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -134,8 +135,10 @@ def _fields(text: bytes) -> list[str] | None:
 
 def _joined(text: bytes, reason: str, *, columns: int | None) -> bytes:
     """``text`` and the reason as its last column, the one after ``columns``."""
+    ending = _ending(reason)
+    if b'"' not in text and b"\r" not in text and text.count(b",") + 1 == columns:
+        return text + b"," + ending
     fields = _fields(text)
-    ending = _csv([reason])
     if not text and columns is None:
         return ending
     if fields is not None and (columns is None or len(fields) <= columns):
@@ -148,6 +151,11 @@ def _joined(text: bytes, reason: str, *, columns: int | None) -> bytes:
     padding = [""] * (wanted - len(kept) - 1)
     joined = [*kept, ",".join(surplus), *padding] if surplus else [*kept, *padding, ""]
     return _csv(joined, encoding="latin-1") + b"," + ending
+
+
+@functools.lru_cache(maxsize=1024)
+def _ending(reason: str) -> bytes:
+    return _csv([reason])
 
 
 def _csv(fields: list[str], *, encoding: str = "utf-8") -> bytes:

@@ -7,6 +7,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,9 +52,14 @@ def split_url(url: str) -> tuple[Path, dict[str, str]]:
 
 
 def make_file(path: Path) -> None:
-    """Make the file and its folder where they do not exist yet, for this user only."""
+    """Make the file and its folder where they do not exist yet, for this user only.
+
+    An existing file is never opened here: closing it would drop the locks that SQLite holds on it in this
+    process, and another process could then damage it (source: "How To Corrupt An SQLite Database File").
+    """
     path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
 
 
 def set_up(connection: sqlite3.Connection) -> None:

@@ -63,11 +63,13 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except Stop as stop:
         complain(f"wattbook: {stop.message}")
         return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as bare:
+        bare.show()
+        return 0
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        complain(f"wattbook: {' '.join(error.format_message().split())}")
+        return EXIT_FAILED
     except (click.Abort, KeyboardInterrupt):
-        complain("")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read has seen enough
         _point_to_nowhere(sys.stdout)

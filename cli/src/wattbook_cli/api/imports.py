@@ -83,13 +83,14 @@ def _show_refusals(
     source: Source, counts: Counts, found: Iterator[Refusal], keeper: RejectsFile | None
 ) -> None:
     place = "Line" if source.path else "Row"
-    made = table(place, "Id", "Result", "Why", title=f"Refused in {source.name}", figures=(place,))
+    made = table(place, "Id", "Result", "Why", figures=(place,))
     for refusal in islice(found, _LISTED):
         _keep(keeper, source, refusal)
         made.add_row(str(refusal.line or refusal.row), refusal.trade_id, refusal.result, refusal.reason)
     for refusal in found if keeper else ():
         _keep(keeper, source, refusal)
     shown = console()
+    shown.print(f"Refused in {source.name}:", style="bold")
     shown.print(made)
     left = counts.refused - made.row_count
     if left > 0:

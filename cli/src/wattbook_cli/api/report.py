@@ -45,29 +45,31 @@ def report(session: Session, *, trader: str | None, day: str, area: str, form: s
 
 def shown(report: dict[str, Any]) -> Group:
     """The report as a table of all hours with their total, and the outcome in words."""
-    rows = [*report["hours"], report["total"]]
-    trader = report["trader_id"]
-    title = f"{trader}, delivery {report['delivery_day']}, {report['area']} ({report['time_zone']})"
-    made = table(*_COLUMNS, title=title, figures=_COLUMNS[1:])
-    made.title_style = "bold"
-    _fill(made, rows)
-    return Group(made, Text(), _in_words(report["total"]))
+    title = f"{report['trader_id']}, delivery {report['delivery_day']}, {report['area']}"
+    zone = Text(f" ({report['time_zone']})", style="dim")
+    return Group(
+        Text.assemble((title, "bold"), zone),
+        Text(),
+        _filled(report["hours"], report["total"]),
+        Text(),
+        _in_words(report["total"]),
+    )
 
 
-def _fill(made: Table, rows: Sequence[dict[str, Any]]) -> None:
-    bought = aligned([Decimal(row["buy_mw"]) for row in rows])
-    sold = aligned([Decimal(row["sell_mw"]) for row in rows])
-    for row, buy_mw, sell_mw in zip(rows, bought, sold, strict=True):
-        is_total = row is rows[-1]
-        made.add_row(
-            "Total" if is_total else row["label"],
-            f"{row['trades']:,}",
-            buy_mw,
-            sell_mw,
-            signed_eur(Decimal(row["pnl_eur"])),
-            style="bold" if is_total else None,
-            end_section=row is rows[-2],
-        )
+def _filled(hours: Sequence[dict[str, Any]], total: dict[str, Any]) -> Table:
+    made = table(*_COLUMNS, figures=_COLUMNS[1:])
+    made.show_footer = True
+    bought = aligned([Decimal(row["buy_mw"]) for row in (*hours, total)])
+    sold = aligned([Decimal(row["sell_mw"]) for row in (*hours, total)])
+    for hour, buy_mw, sell_mw in zip(hours, bought, sold, strict=False):
+        amount = signed_eur(Decimal(hour["pnl_eur"]))
+        quiet = None if hour["trades"] else "dim"
+        made.add_row(hour["label"], f"{hour['trades']:,}", buy_mw, sell_mw, amount, style=quiet)
+    amount = signed_eur(Decimal(total["pnl_eur"]))
+    totals: list[str | Text] = ["Total", f"{total['trades']:,}", bought[-1], sold[-1], amount]
+    for column, footer in zip(made.columns, totals, strict=True):
+        column.footer = footer
+    return made
 
 
 def _in_words(total: dict[str, Any]) -> Text:

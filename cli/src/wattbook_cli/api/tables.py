@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from decimal import Decimal
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,24 +22,23 @@ def console(*, error: bool = False) -> Console:
     return Console(stderr=error, width=width, highlight=False, soft_wrap=False)
 
 
-def table(*columns: str, title: str = "", figures: Sequence[str] = ()) -> Table:
-    """An empty table; the columns named in ``figures`` are aligned right."""
-    made = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    made.padding = (0, 2, 0, 0)  # type: ignore[assignment]  # Rich normalises it
+def table(*columns: str, figures: Sequence[str] = ()) -> Table:
+    """An empty table with hairlines; the columns named in ``figures`` are aligned right."""
+    made = Table(box=SIMPLE, show_edge=False, pad_edge=False, header_style="bold", footer_style="bold")
     for column in columns:
         right = column in figures
-        made.add_column(column, justify="right" if right else "left", header_style="bold", no_wrap=right)
+        made.add_column(column, justify="right" if right else "left", no_wrap=right)
     return made
 
 
-def signed_eur(amount_eur: Decimal, *, style: bool = True) -> Text:
-    """An amount with its sign and two decimals; nothing before a zero."""
+def signed_eur(amount_eur: Decimal) -> Text:
+    """An amount with its sign and two decimals, and a colour beside the sign; a zero has neither."""
     text = f"{amount_eur:+,.2f}" if amount_eur else "0.00"
-    colour = GOOD if amount_eur > 0 else BAD if amount_eur < 0 else ""
-    return Text(text, style=colour if style else "")
+    return Text(text, style=GOOD if amount_eur > 0 else BAD if amount_eur < 0 else "")
 
 
 def aligned(figures: Sequence[Decimal]) -> list[str]:
-    """Figures with as many decimals each as the finest of them needs, so that their points line up."""
-    decimals = max((-int(figure.as_tuple().exponent) for figure in figures), default=0)
-    return [f"{figure:,.{max(decimals, 0)}f}" for figure in figures]
+    """Figures, each as short as it is, with their decimal points below each other when aligned right."""
+    texts = [f"{figure:,f}" for figure in figures]
+    after = [len(text.partition(".")[1] + text.partition(".")[2]) for text in texts]
+    return [text + " " * (max(after) - own) for text, own in zip(texts, after, strict=True)]

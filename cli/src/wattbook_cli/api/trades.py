@@ -73,7 +73,7 @@ def _print_csv(trades: Iterable[dict[str, Any]]) -> None:
 
 
 def _print_table(trades: Iterable[dict[str, Any]]) -> None:
-    columns = ("Delivery", "Hour", "Side", "MW", "EUR/MWh", "Trader", "Id", "Executed (UTC)")
+    columns = ("Delivery", "Hour", "Side", "MW", "EUR/MWh", "Trader", "Id", "Executed")
     made = table(*columns, figures=("Hour", "MW", "EUR/MWh"))
     for trade in trades:
         made.add_row(
@@ -84,7 +84,7 @@ def _print_table(trades: Iterable[dict[str, Any]]) -> None:
             f"{Decimal(trade['price']) / CT_PER_EUR:,.2f}",
             trade["trader_id"],
             trade["id"],
-            trade["execution_time"].removesuffix("Z").replace("T", " "),
+            trade["execution_time"][5:16].replace("T", " "),
         )
     shown = made.row_count
     if shown:

@@ -68,7 +68,7 @@ class Gateway:
         asked = {name: value for name, value in (query or {}).items() if value is not None}
         with self._explained():
             answer = self._http.request(
-                method, path, params=asked, json=body, data=form, headers={"Accept": accept}
+                method, path, params=asked or None, json=body, data=form, headers={"Accept": accept}
             )
         return _good(answer, refused)
 

@@ -222,7 +222,7 @@ class Supervisor:
             hurried = wake.stop_requests > asked_before
             most_s = self._limits.hurried_stop_s if hurried else self._limits.stop_s
             if self._clock.monotonic_s() - asked_s > most_s:
-                self._say(f"{running.service.name} did not stop within {most_s:.0f} s; ended it")
+                self._say(f"{running.service.name} did not stop within {most_s:g} s; ended it")
                 process.kill()
                 break
             wake.wait(_STOP_TICK_S)

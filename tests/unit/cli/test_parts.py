@@ -1,0 +1,326 @@
+"""The parts of ``wattbook up`` one by one."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from wattbook.clock import FakeClock
+from wattbook.rpc import Server
+from wattbook_cli.clients.probes import is_healthy
+from wattbook_cli.clients.processes import refuse_busy_ports
+from wattbook_cli.domain.days import day_named
+from wattbook_cli.domain.desk import Addresses, Layout, Probe, ProbeKind, Secrets, Service, services
+from wattbook_cli.domain.restarts import RestartPolicy, ending
+from wattbook_cli.domain.stops import Stop
+from wattbook_cli.store.folder import load_secrets, make_folder, settle_admin_password
+from wattbook_cli.store.logs import Notice, ServiceLog
+from wattbook_cli.store.run_state import RunState
+from wattbook_cli.usecases.notices import Notices
+
+from tests.support.ports import free_port
+from tests.unit.cli.conftest import process
+
+NIGHT = datetime(2023, 2, 28, 23, 30, tzinfo=UTC)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def layout_in(folder: Path) -> Layout:
+    layout = Layout(folder / "data")
+    make_folder(layout)
+    return layout
+
+
+def test_the_help_takes_less_than_300_ms(tmp_path: Path) -> None:
+    measure = "import time; t = time.perf_counter(); import wattbook_cli.app as a; a.run(['--help'], {}); "
+    shown = subprocess.run(
+        [sys.executable, "-c", measure + "import sys; print(time.perf_counter() - t, file=sys.stderr)"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+
+    assert float(shown.stderr) < 0.3
+
+
+def test_nothing_heavy_is_loaded_for_the_supervisor(tmp_path: Path) -> None:
+    script = "import sys, wattbook_cli.api.up; print([m for m in %r if m in sys.modules])"
+    heavy = ("grpc", "sqlalchemy", "httpx", "rich.table", "psutil", "cryptography")
+
+    shown = subprocess.run(
+        [sys.executable, "-c", script % (heavy,)], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert shown.stdout.strip() == "[]"
+
+
+def test_a_grpc_service_is_healthy_once_it_says_so() -> None:
+    port = free_port()
+    server = Server(f"127.0.0.1:{port}", workers=2)
+    probe = Probe(ProbeKind.GRPC, "127.0.0.1", port)
+
+    before = is_healthy(probe, timeout_s=1)
+    server.start()
+    starting = is_healthy(probe, timeout_s=1)
+    server.set_ready()
+    ready = is_healthy(probe, timeout_s=1)
+    server.stop(0)
+
+    assert (before, starting, ready, is_healthy(probe, timeout_s=1)) == (False, False, True, False)
+
+
+@pytest.mark.parametrize("kind", [ProbeKind.GRPC, ProbeKind.HTTP])
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 503 No\r\n\r\n", b"\0\0\4\0\0\0\0\0\1\1\2\3\4", b"\xff" * 64]
+)
+def test_what_answers_something_else_is_not_healthy(kind: ProbeKind, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        probe = Probe(kind, "127.0.0.1", listener.getsockname()[1])
+
+        assert not is_healthy(probe, timeout_s=0.5)
+
+        thread.join()
+
+
+def test_the_data_folder_is_laid_out_with_its_secrets_kept_private(tmp_path: Path) -> None:
+    layout = layout_in(tmp_path)
+    made = load_secrets(layout, admin_password="")
+
+    key = load_pem_private_key(made.signing_key_file.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    assert key.curve.name == "secp256r1"
+    assert all(mode(folder) == 0o700 for folder in layout.private)
+    assert all(mode(file) == 0o600 for file in layout.secrets.iterdir())
+    assert (layout.inbox / "archive").is_dir()
+    assert (layout.inbox / "rejected").is_dir()
+    assert load_secrets(layout, admin_password="") == made
+    assert len({made.session_key, made.ingest_client_secret, made.admin_if_new}) == 3
+    assert made.session_key not in repr(made)
+
+
+def test_secrets_that_others_could_read_are_closed_to_them(tmp_path: Path) -> None:
+    layout = layout_in(tmp_path)
+    load_secrets(layout, admin_password="")
+    layout.secrets.chmod(0o755)
+    (layout.secrets / "session-key").chmod(0o644)
+
+    make_folder(layout)
+    load_secrets(layout, admin_password="")
+
+    assert mode(layout.secrets) == 0o700
+    assert mode(layout.secrets / "session-key") == 0o600
+
+
+def test_a_made_password_is_kept_only_until_it_was_told(tmp_path: Path) -> None:
+    layout = layout_in(tmp_path)
+    candidate = load_secrets(layout, admin_password="").admin_if_new
+    assert candidate
+    assert load_secrets(layout, admin_password="").admin_if_new == candidate  # a start cut short
+
+    settle_admin_password(layout)
+
+    assert load_secrets(layout, admin_password="").admin_if_new == ""
+    assert not any(candidate in file.read_text() for file in layout.secrets.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(Stop, match=r"cannot write to the data folder .*file/data: Not a directory"):
+        make_folder(Layout(tmp_path / "file" / "data"))
+
+
+def test_a_busy_port_is_named_with_what_it_is_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        with pytest.raises(Stop, match=rf"port {port} \(for report pages\) is in use"):
+            refuse_busy_ports({"report pages": ("127.0.0.1", port)}, base=port - 1)
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(Stop, match="this machine has no such address"):
+        refuse_busy_ports({"gateway": ("192.0.2.1", 8080)}, base=8080)
+
+
+def test_two_supervisors_never_hold_the_same_folder(tmp_path: Path) -> None:
+    state = RunState(layout_in(tmp_path))
+
+    with state.held():
+        state.write({"pid": 7, "gateway_url": "http://x"})
+        assert state.is_held()
+        with (
+            pytest.raises(Stop, match=r"already runs on .*, pid 7, at http://x"),
+            RunState(layout_in(tmp_path)).held(),
+        ):
+            pass  # pragma: no cover
+
+    assert not state.is_held()
+
+
+def of_desk(tmp_path: Path, host: str = "127.0.0.1", **environment: str) -> dict[str, Service]:
+    known = Secrets(tmp_path / "key.pem", "session", "ingest", admin_if_new="made")
+    made = services(
+        layout=Layout(tmp_path), addresses=Addresses(9000, host), secrets=known, environment=environment
+    )
+    return {service.name: service for service in made}
+
+
+def test_each_service_is_told_what_it_needs_and_no_other_s_secrets(tmp_path: Path) -> None:
+    found = of_desk(
+        tmp_path, WATTBOOK_PASSWORD="mine", WATTBOOK_LOG_LEVEL="DEBUG", HTTP_PROXY="p", PATH="/bin"
+    )
+
+    secrets = {
+        name: {
+            value for value in service.environment.values() if value in {"session", "ingest", "made", "mine"}
+        }
+        for name, service in found.items()
+    }
+    assert list(found) == ["trade-service", "report-service", "gateway", "ingest-service"]
+    assert secrets == {
+        "trade-service": set(),
+        "report-service": {"session"},
+        "gateway": {"ingest", "made"},
+        "ingest-service": {"ingest"},
+    }
+    for service in found.values():
+        assert service.environment["WATTBOOK_LOG_LEVEL"] == "DEBUG"
+        assert service.environment["WATTBOOK_STOP_WITH_PARENT"] == "true"
+        assert "HTTP_PROXY" not in service.environment
+        assert service.command[1:] == ("-m", f"{service.name.replace('-', '_')}.app")
+
+
+def test_ports_follow_from_the_base_and_internal_ones_stay_on_this_machine(tmp_path: Path) -> None:
+    found = of_desk(tmp_path, host="0.0.0.0")
+
+    assert found["gateway"].environment["WATTBOOK_GATEWAY_LISTEN"] == "0.0.0.0:9000"
+    assert found["report-service"].environment["WATTBOOK_REPORT_HTTP_LISTEN"] == "0.0.0.0:9001"
+    assert found["report-service"].environment["WATTBOOK_GATEWAY_URL"] == "http://127.0.0.1:9000"
+    assert found["trade-service"].environment["WATTBOOK_TRADE_LISTEN"] == "127.0.0.1:9010"
+    assert found["report-service"].ports == (9011, 9001)
+    assert found["ingest-service"].ports == (9012,)
+
+
+def test_restarts_wait_longer_each_time_up_to_a_bound() -> None:
+    policy = RestartPolicy(first_s=0.2, most_s=15)
+
+    assert [policy.delay_s(deaths, jitter=0) for deaths in (1, 2, 3, 50)] == [0.2, 0.4, 0.8, 15]
+    assert policy.delay_s(1, jitter=1) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "words"), [(1, "exit 1"), (-9, "killed by SIGKILL"), (-250, "killed by signal 250")]
+)
+def test_an_ending_is_said_in_words(exit_code: int, words: str) -> None:
+    assert ending(exit_code) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [("today", date(2023, 3, 1)), ("yesterday", date(2023, 2, 28)), ("2023-02-03", date(2023, 2, 3))],
+)
+def test_days_are_counted_as_the_area_counts_them(text: str, day: date) -> None:
+    assert day_named(text, area="DE", now=NIGHT) == day
+    assert day_named("today", area="GB", now=NIGHT) == date(2023, 2, 28)
+
+
+def logged(log: ServiceLog, *lines: object) -> None:
+    with log.open() as file:
+        for line in lines:
+            file.write((line if isinstance(line, str) else json.dumps(line)).encode() + b"\n")
+
+
+def test_a_log_tells_its_warnings_and_errors_once(tmp_path: Path) -> None:
+    log = ServiceLog(tmp_path / "s.log")
+    logged(log, {"level": "info", "message": "a"}, {"level": "error", "message": "b"}, "not json", '{"half')
+
+    assert log.notices() == [Notice("error", "b")]
+    assert log.notices() == []
+    logged(log, {"level": "warning", "message": "c"})
+    assert log.notices() == [Notice("warning", "c")]
+
+
+def test_a_log_keeps_its_last_starts_and_a_bound_on_its_size(tmp_path: Path) -> None:
+    for number in range(6):
+        logged(ServiceLog(tmp_path / "s.log"), f"start {number}")
+    kept = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert kept == {
+        "s.log": "start 5\n",
+        "s.log.1": "start 4\n",
+        "s.log.2": "start 3\n",
+        "s.log.3": "start 2\n",
+    }
+
+    log = ServiceLog(tmp_path / "s.log", most_bytes=100)
+    with log.open() as file:
+        file.write(b"x" * 101 + b"\n")
+        log.keep_small()
+        file.write(b"after\n")
+
+    assert (tmp_path / "s.log").read_text() == "after\n"
+    assert (tmp_path / "s.log.1").read_text() == "x" * 101 + "\n"
+    assert mode(tmp_path / "s.log") == 0o600
+
+
+def test_a_notice_that_comes_again_and_again_is_shown_with_its_number() -> None:
+    said: list[str] = []
+    clock = FakeClock(NIGHT)
+    notices = Notices(say=said.append, clock=clock)
+
+    for _ in range(5):
+        notices.show("gateway", [Notice("warning", "slow")])
+    clock.advance(60)
+    notices.show("gateway", [Notice("warning", "slow")])
+
+    assert said == ["warning: gateway: slow", "warning: gateway: slow (4 more of these)"]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda base: ("--data", "file/data"), "cannot write to the data folder"),
+        (lambda base: ("--host", "no.such.host.invalid"), "cannot listen on no.such.host.invalid"),
+        (lambda base: ("--data", "what?"), "cannot hold a question mark"),
+    ],
+)
+def test_up_refuses_in_one_line_what_cannot_work(
+    tmp_path: Path, make: Callable[[int], tuple[str, ...]], words: str
+) -> None:
+    (tmp_path / "file").touch()
+    base = free_port()
+
+    done = process("up", "--data", "data", "--port-base", str(base), *make(base), cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m wattbook_cli --help | true", shell=True, cwd=tmp_path, env=dict(os.environ),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stderr == ""

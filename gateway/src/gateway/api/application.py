@@ -1,0 +1,80 @@
+"""The handlers by operation id, and connexion around them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from gateway.api import documents
+from gateway.api.batch import BatchApi
+from gateway.api.connexion_parts import LifespanMiddleware, Resolver, SecurityMiddleware
+from gateway.api.edge import Edge
+from gateway.api.oauth import OAuthApi
+from gateway.api.pages import Probe, pages_of
+from gateway.api.reports import ReportsApi
+from gateway.api.routing import Application, Handler, Routing
+from gateway.api.security import security_map
+from gateway.api.trades import TradesApi
+from gateway.api.users import UsersApi
+from gateway.usecases.signin import SignIn
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the handlers need."""
+
+    trades: TradesApi
+    batch: BatchApi
+    reports: ReportsApi
+    users: UsersApi
+    oauth: OAuthApi
+    sign_in: SignIn
+    probes: Mapping[str, Probe]
+
+
+def make_application(
+    services: Services, *, body_limit: int, running: Callable[[], AbstractAsyncContextManager[None]]
+) -> Edge:
+    """The ASGI application; ``running`` is entered while it serves."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Any) -> AsyncIterator[None]:
+        async with running():
+            yield
+
+    application = Application(
+        __name__,
+        lifespan=lifespan,
+        middlewares=[
+            partial(Routing, pages=pages_of(services.probes)),
+            SecurityMiddleware,
+            LifespanMiddleware,
+        ],
+        security_map=security_map(services.sign_in),
+    )
+    resolver = Resolver(_handlers(services).__getitem__)
+    for name in documents.DOCUMENTS:
+        application.add_api(
+            documents.document(name), base_path=documents.BASE_PATH, resolver=resolver, body_limit=body_limit
+        )
+    return Edge(application)
+
+
+def _handlers(services: Services) -> dict[str, Handler]:
+    return {
+        "trades.add": services.trades.add,
+        "trades.search": services.trades.search,
+        "trades.batch": services.batch.book,
+        "reports.pnl": services.reports.pnl,
+        "users.list": services.users.list,
+        "users.add": services.users.add,
+        "users.get": services.users.get,
+        "users.change": services.users.change,
+        "me.get": services.users.me,
+        "me.change_password": services.users.change_password,
+        "oauth.token": services.oauth.token,
+        "oauth.jwks": services.oauth.jwks,
+    }

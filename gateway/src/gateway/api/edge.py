@@ -1,0 +1,120 @@
+"""The outermost layer: ids, trace context, limits, security headers, and every error in the one shape."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from wattbook import telemetry
+from wattbook.errors import BY_HTTP_STATUS, Internal, Unauthenticated, Unavailable, WattbookError
+
+from gateway.api.http import Disconnected, Refusal, Response, error_response
+
+MOST_REQUESTS = 1_000
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
+_SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+_API_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_NO_STORE = (b"cache-control", b"no-store")
+_log = logging.getLogger(__name__)
+
+
+class Edge:
+    """Wraps the application; nothing an error carries leaves except its message."""
+
+    def __init__(self, app: Any) -> None:
+        """Wrap ``app``."""
+        self._app = app
+        self._running = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = _context(scope["headers"])
+        answer = _Answer(send, context.request_id)
+        self._running += 1
+        try:
+            with telemetry.within(context):
+                await self._serve(scope, receive, answer)
+        finally:
+            self._running -= 1
+
+    async def _serve(self, scope: Any, receive: Any, answer: _Answer) -> None:
+        try:
+            if self._running > MOST_REQUESTS:
+                raise Unavailable("too many requests at once; try again", retry_after_s=1)
+            await self._app(scope, receive, answer)
+        except Disconnected:
+            return
+        except Exception as error:
+            if answer.started:  # too late for an error: uvicorn closes the connection, which says it
+                _log.warning("an answer broke off", extra={"path": scope["path"], "error": repr(error)})
+                raise
+            response = _response_for(error, request_id=answer.request_id, path=scope["path"])
+            await response.send(answer)
+
+
+class _Answer:
+    """Sends, with our headers added."""
+
+    __slots__ = ("_send", "request_id", "started")
+
+    def __init__(self, send: Any, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.started = False
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = message["headers"]
+            names = {name for name, _ in headers}
+            headers.append((b"x-request-id", self.request_id.encode()))
+            headers += _SECURITY_HEADERS
+            for default in (_API_POLICY, _NO_STORE):
+                if default[0] not in names:
+                    headers.append(default)
+        await self._send(message)
+
+
+def _context(headers: list[tuple[bytes, bytes]]) -> telemetry.TraceContext:
+    request_id = traceparent = ""
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            request_id = value.decode()
+        elif name == b"traceparent":
+            traceparent = value.decode("latin-1")
+    return telemetry.new_context(traceparent, request_id=request_id or secrets.token_hex(8))
+
+
+def _response_for(error: Exception, *, request_id: str, path: str) -> Response:
+    headers = error.headers if isinstance(error, Refusal) else ()
+    known = _known(error.error if isinstance(error, Refusal) else error)
+    if known is None:
+        _log.error("unexpected error in a handler", exc_info=error, extra={"path": path})
+        known = Internal("internal error; quote the request id")
+    elif known.http_status >= 500:
+        _log.warning(
+            "request failed", extra={"path": path, "status": known.http_status, "why": known.message}
+        )
+    return error_response(known, request_id=request_id, headers=headers)
+
+
+def _known(error: Exception) -> WattbookError | None:
+    if isinstance(error, WattbookError):
+        return error
+    if isinstance(error, HTTPException):  # connexion's problems are such, too
+        kind = BY_HTTP_STATUS.get(error.status_code)
+        if kind is Unauthenticated:
+            return Unauthenticated("sign in with HTTP Basic or a Bearer token")
+        if kind is not None and error.status_code < 500:
+            return kind(str(error.detail or kind.code))
+    return None

@@ -1,0 +1,115 @@
+"""``/trades``: translate, one use case, translate back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from wattbook.clock import from_epoch_s, from_epoch_us, iso_z
+from wattbook.errors import InvalidInput
+from wattbook.periods import DEFAULT_AREA, DeliveryPeriod
+from wattbook.units import mw_from_kw
+from wattbook_proto import trades_pb2
+
+from gateway.api.http import Request, Response, json_response
+from gateway.domain.trades import json_trade
+from gateway.usecases.threads import Pool
+from gateway.usecases.trades import Filters, Trades
+
+_SMALL_PAGE = 50
+_text = msgspec.json.Encoder().encode
+
+
+class TradesApi:
+    """Handlers of the trades document, without batches."""
+
+    def __init__(self, trades: Trades, formatting: Pool) -> None:
+        """Long pages are formatted in ``formatting``'s threads."""
+        self._trades = trades
+        self._formatting = formatting
+
+    async def add(self, request: Request) -> Response:
+        """``POST /trades``."""
+        trade = json_trade(await request.body())
+        booking = await self._trades.book(request.principal, trade)
+        return json_response({"result": booking.result, "id": trade.id})
+
+    async def search(self, request: Request) -> Response:
+        """``GET /trades``."""
+        filters = _filters(request)
+        limit, cursor = request.params.get("limit"), request.params.get("cursor")
+        if limit is None:
+            if cursor is not None:
+                raise InvalidInput("cursor: needs limit")
+            return await self._stream(self._trades.search(request.principal, filters))
+        page = await self._trades.page(request.principal, filters, limit=limit, cursor=cursor)
+        headers = [(b"link", _link(request, page.next_cursor))] if page.next_cursor else []
+        body = await self._formatted(page.trades)
+        return Response(200, b"[" + body + b"]", headers=headers)
+
+    async def _stream(self, pages: AsyncIterator[Sequence[Any]]) -> Response:
+        # The first page is awaited here, so that what fails at once is answered as an error.
+        first = await anext(pages, ())
+        return Response(200, pieces=self._pieces(first, pages))
+
+    async def _pieces(
+        self, first: Sequence[Any], pages: AsyncIterator[Sequence[Any]]
+    ) -> AsyncIterator[bytes]:
+        yield b"[" + await self._formatted(first)
+        anything = bool(first)
+        async for trades in pages:
+            if trades:
+                yield (b",\n" if anything else b"") + await self._formatted(trades)
+                anything = True
+        yield b"]\n"
+
+    async def _formatted(self, trades: Sequence[Any]) -> bytes:
+        if len(trades) <= _SMALL_PAGE:
+            return _trades_json(trades)
+        return await self._formatting.run(_trades_json, trades)
+
+
+def _filters(request: Request) -> Filters:
+    params = request.params
+    return Filters(params.get("trader_id", ""), params.get("delivery_day"), params.get("area", ""))
+
+
+def _link(request: Request, cursor: str | None) -> bytes:
+    params = {**request.params, "cursor": cursor}
+    return f'</v1/trades?{urlencode(params)}>; rel="next"'.encode()
+
+
+def _trades_json(trades: Sequence[Any]) -> bytes:
+    return ",\n".join([_trade_json(trade) for trade in trades]).encode()
+
+
+def _trade_json(trade: trades_pb2.BookedTrade) -> str:
+    delivery, marks = _delivery(trade.area, trade.delivery_start_s, trade.delivery_minutes)
+    direction = "buy" if trade.direction == trades_pb2.BUY else "sell"
+    return (
+        f'{{"id":{_quoted(trade.id)},"price":{trade.price_ct_per_mwh},"quantity":{_mw(trade.quantity_kw)},'
+        f'"direction":"{direction}",{delivery},"trader_id":{_quoted(trade.trader_id)},'
+        f'"execution_time":"{iso_z(from_epoch_us(trade.execution_time_us))}"{marks}}}'
+    )
+
+
+@lru_cache(maxsize=16_384)
+def _delivery(area: str, start_s: int, minutes: int) -> tuple[str, str]:
+    period = DeliveryPeriod(area, from_epoch_s(start_s), minutes)
+    labels = f'"delivery_day":"{period.delivery_day}","delivery_hour":{period.delivery_hour}'
+    marks = "" if area == DEFAULT_AREA else f',"area":"{area}"'
+    if period.doubled:
+        marks += f',"delivery_start":"{iso_z(period.start)}"'
+    return labels, marks
+
+
+def _quoted(text: str) -> str:
+    return _text(text).decode()
+
+
+@lru_cache(maxsize=16_384)
+def _mw(quantity_kw: int) -> str:
+    return format(mw_from_kw(quantity_kw), "f")

@@ -1,0 +1,235 @@
+"""How the gateway is put together: settings, wiring, start and orderly stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from joserfc.jwk import ECKey
+from wattbook import telemetry
+from wattbook.clock import Clock, SystemClock
+from wattbook.db import Store, migrate, open_store
+from wattbook.errors import Unavailable
+from wattbook.process import (
+    EXIT_BAD_SETTINGS,
+    load_settings_or_exit,
+    shut_down,
+    stop_on_signals,
+    stop_with_parent,
+)
+from wattbook.settings import setting
+
+from gateway import api
+from gateway.api import batch, oauth, reports, server, trades, users
+from gateway.clients import ReportsClient, TradesClient
+from gateway.clients.coalescer import Limits
+from gateway.store import TokenStore, UserStore
+from gateway.usecases import accounts, memory, signin, tokens
+from gateway.usecases import batch as batch_usecase
+from gateway.usecases import oauth as oauth_usecase
+from gateway.usecases import reports as reports_usecase
+from gateway.usecases import trades as trades_usecase
+from gateway.usecases.passwords import Passwords
+from gateway.usecases.threads import Pool
+from gateway.usecases.throttle import Throttle
+
+ISSUER = "wattbook-gateway"
+SWITCH_INTERVAL_S = 0.001
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says."""
+
+    store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept, sqlite:///…")
+    signing_key_file: Path = setting(  # noqa: RUF009  # a field
+        "WATTBOOK_SIGNING_KEY_FILE", "PEM file of the EC P-256 key that signs tokens"
+    )
+    listen: str = setting("WATTBOOK_GATEWAY_LISTEN", "host:port of the REST API", default="127.0.0.1:8080")
+    trade_target: str = setting(
+        "WATTBOOK_TRADE_TARGET", "host:port of trade-service", default="127.0.0.1:8090"
+    )
+    report_target: str = setting(
+        "WATTBOOK_REPORT_TARGET", "host:port of report-service", default="127.0.0.1:8091"
+    )
+    admin_password: str | None = setting(
+        "WATTBOOK_ADMIN_PASSWORD", "password of the user admin, set at every start", default=None, secret=True
+    )
+    admin_password_if_new: str | None = setting(
+        "WATTBOOK_ADMIN_PASSWORD_IF_NEW",
+        "password of the user admin where there is none",
+        default=None,
+        secret=True,
+    )
+    ingest_client_secret: str | None = setting(
+        "WATTBOOK_INGEST_CLIENT_SECRET", "secret of ingest-service's own tokens", default=None, secret=True
+    )
+    body_limit_bytes: int = setting("WATTBOOK_BODY_LIMIT_BYTES", "largest single body", default=64 * 1024)
+    batch_limit_bytes: int = setting("WATTBOOK_BATCH_LIMIT_BYTES", "largest batch of lines", default=1024**3)
+    batch_array_limit_bytes: int = setting(
+        "WATTBOOK_BATCH_ARRAY_LIMIT_BYTES", "largest batch as a JSON array", default=16 * 1024**2
+    )
+    book_timeout_s: float = setting("WATTBOOK_BOOK_TIMEOUT_S", "deadline of single bookings", default=10.0)
+    report_timeout_s: float = setting("WATTBOOK_REPORT_TIMEOUT_S", "deadline of reports", default=5.0)
+    log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
+    log_json: bool | None = setting(
+        "WATTBOOK_LOG_JSON", "JSON logs; unset: unless on a terminal", default=None
+    )
+    stop_with_parent: bool = setting(
+        "WATTBOOK_STOP_WITH_PARENT", "stop when the starter is gone", default=False
+    )
+
+
+class Gateway:
+    """The wired gateway: an ASGI application and what must be closed after it."""
+
+    def __init__(
+        self, settings: Settings, *, store: Store, key: ECKey, clock: Clock, passwords: Passwords
+    ) -> None:
+        """Wire everything; channels are opened on the event loop, when the application starts."""
+        self._settings = settings
+        self._clock = clock
+        self._passwords = passwords
+        self._database = Pool("store", threads=4, most_waiting=1_000)
+        self._formatting = Pool("format", threads=1, most_waiting=200)
+        self._users = UserStore(store)
+        self._clients = oauth_usecase.clients_of(ingest_secret=settings.ingest_client_secret)
+        programs = frozenset(self._clients) - {oauth_usecase.PUBLIC_CLIENT_ID}
+        self._tokens = tokens.AccessTokens(key=key, issuer=ISSUER, clock=clock, clients=programs)
+        self._token_server = oauth_usecase.TokenServer(
+            users=self._users,
+            store=TokenStore(store),
+            access=self._tokens,
+            clients=self._clients,
+            clock=clock,
+        )
+        self._trades = TradesClient(settings.trade_target, limits=Limits(timeout_s=settings.book_timeout_s))
+        self._reports = ReportsClient(
+            settings.report_target, limits=Limits(timeout_s=settings.report_timeout_s)
+        )
+        self._batches = batch_usecase.Batches(self._trades)
+        self.application = api.make_application(
+            self._services(), body_limit=settings.body_limit_bytes, running=self._running
+        )
+
+    def _services(self) -> api.Services:
+        settings = self._settings
+        sign_in = signin.SignIn(
+            users=self._users,
+            database=self._database,
+            passwords=self._passwords,
+            tokens=self._tokens,
+            memory=memory.Memory(self._clock),
+            throttle=Throttle(self._clock),
+        )
+        people = accounts.Accounts(
+            users=self._users,
+            database=self._database,
+            passwords=self._passwords,
+            sign_in=sign_in,
+            clock=self._clock,
+        )
+        return api.Services(
+            trades=trades.TradesApi(trades_usecase.Trades(self._trades), self._formatting),
+            batch=batch.BatchApi(
+                self._batches,
+                limit_bytes=settings.batch_limit_bytes,
+                array_limit_bytes=settings.batch_array_limit_bytes,
+            ),
+            reports=reports.ReportsApi(reports_usecase.Reports(self._reports, reports.render)),
+            users=users.UsersApi(people),
+            oauth=oauth.OAuthApi(
+                server=self._token_server, sign_in=sign_in, tokens=self._tokens, database=self._database
+            ),
+            sign_in=sign_in,
+            probes={"trade-service": self._trades.is_ready, "report-service": self._reports.is_ready},
+        )
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        self._trades.open()
+        self._reports.open()
+        try:
+            yield
+        finally:
+            await self._trades.close()
+            await self._reports.close()
+
+    def close(self) -> None:
+        """End the threads, once nothing is served any more."""
+        shut_down(self._batches.close, self._formatting.close, self._passwords.close, self._database.close)
+
+
+def build(settings: Settings, *, store: Store, key: ECKey, clock: Clock | None = None) -> Gateway:
+    """The gateway over a store that is open; brings its schema up to date and makes the first user."""
+    clock = clock or SystemClock()
+    passwords = Passwords()
+    migrate(store, "gateway")
+    accounts.ensure_admin(
+        UserStore(store),
+        passwords,
+        clock,
+        password=settings.admin_password,
+        password_if_new=settings.admin_password_if_new,
+    )
+    return Gateway(settings, store=store, key=key, clock=clock, passwords=passwords)
+
+
+def listen(address: str) -> socket.socket:
+    """A socket that listens at host:port.
+
+    Raises:
+        OSError: it cannot; the port is in use, say.
+    """
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host.strip("[]"), int(port)))
+        listening.listen(server.BACKLOG)
+    except (OSError, ValueError, OverflowError) as error:
+        listening.close()
+        raise OSError(f"cannot listen on {address}: {getattr(error, 'strerror', None) or error}") from error
+    return listening
+
+
+def main() -> int:
+    """Run until a signal; the exit status."""
+    settings = load_settings_or_exit(Settings, os.environ)
+    telemetry.configure_logging("gateway", level=settings.log_level, json_lines=settings.log_json)
+    for noisy in ("alembic", "authlib", "connexion", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    stopping = stop_on_signals()
+    if settings.stop_with_parent:
+        stop_with_parent(stopping)
+    try:
+        key = tokens.load_signing_key(settings.signing_key_file)
+    except ValueError as error:
+        print(f"setting: WATTBOOK_SIGNING_KEY_FILE: {settings.signing_key_file} {error}", file=sys.stderr)
+        return EXIT_BAD_SETTINGS
+    try:
+        store = open_store(settings.store_url, name="gateway")
+        gateway = build(settings, store=store, key=key)
+        listening = listen(settings.listen)
+    except (OSError, ValueError, Unavailable) as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return 1
+    # While a batch is parsed in a thread, requests get their turn after 1 ms instead of 5.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    _log.info("serving", extra={"address": settings.listen})
+    server.Server(gateway.application, stopping=stopping).run(sockets=[listening])
+    shut_down(gateway.close, store.close)
+    _log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Many callers, few calls: while calls are in flight arrivals gather, and the next call takes them all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from wattbook.errors import Unavailable, WattbookError
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is gathered; ``most_waiting`` callers beyond those in flight are turned away."""
+
+    in_flight: int = 2
+    most_a_call: int = 500
+    most_waiting: int = 5_000
+    timeout_s: float = 10.0
+
+
+class Coalescer(Generic[Item, Answer]):
+    """Answers :meth:`ask` through ``call``, which takes many items and answers each, in order.
+
+    A caller that gives up or whose deadline passes takes nobody else along. Where a call of several
+    items is refused for what one of them holds, they are asked again one by one.
+    """
+
+    def __init__(self, call: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], limits: Limits) -> None:
+        """Gather for ``call``, which must have a deadline of its own."""
+        self._call = call
+        self._limits = limits
+        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._woken = False
+
+    async def ask(self, item: Item) -> Answer:
+        """The answer for ``item``.
+
+        Raises:
+            Unavailable: too many wait already, or no answer in time.
+            WattbookError: as the other side refused it.
+        """
+        if len(self._waiting) >= self._limits.most_waiting:
+            raise Unavailable("too many requests are waiting; try again", retry_after_s=1)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((item, future))
+        self._wake(loop)
+        timer = loop.call_later(self._limits.timeout_s, _expire, future)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+
+    async def close(self, *, timeout_s: float = 5.0) -> None:
+        """Let what runs finish for up to ``timeout_s``, then give up on it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._running:
+                    await asyncio.wait(set(self._running))
+        for task in self._running:
+            task.cancel()
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Not at once: whatever else arrives in this turn of the loop goes with the same call.
+        if not self._woken and len(self._running) < self._limits.in_flight:
+            self._woken = True
+            loop.call_soon(self._start)
+
+    def _start(self) -> None:
+        self._woken = False
+        batch: list[tuple[Item, asyncio.Future[Answer]]] = []
+        while self._waiting and len(batch) < self._limits.most_a_call:
+            item, future = self._waiting.popleft()
+            if not future.done():
+                batch.append((item, future))
+        if not batch:
+            return
+        task = asyncio.ensure_future(self._run(batch))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        if self._waiting:
+            self._wake(asyncio.get_running_loop())
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._waiting:
+            self._wake(asyncio.get_running_loop())
+
+    async def _run(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._call([item for item, _ in batch])
+            if len(answers) != len(batch):
+                raise Unavailable("a service answered in part; try again")
+        except WattbookError as error:
+            if len(batch) > 1 and error.http_status < 500:
+                for one in batch:
+                    await self._run([one])
+                return
+            _fail(batch, error)
+        except BaseException as error:
+            _fail(batch, Unavailable("the call was broken off; try again"))
+            if not isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+
+
+def _expire(future: asyncio.Future[Answer]) -> None:
+    if not future.done():
+        future.set_exception(Unavailable("a service did not answer in time; try again"))
+
+
+def _fail(batch: Sequence[tuple[Item, asyncio.Future[Answer]]], error: WattbookError) -> None:
+    for _, future in batch:
+        if not future.done():  # each its own, since raising writes into an exception
+            future.set_exception(type(error)(error.message, retry_after_s=error.retry_after_s))

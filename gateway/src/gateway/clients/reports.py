@@ -1,0 +1,79 @@
+"""The owner of the reports, in the gateway's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from wattbook import rpc
+from wattbook_proto import reports_pb2, reports_pb2_grpc
+
+from gateway.clients.coalescer import Coalescer, Limits
+from gateway.clients.trades import says_it_serves
+
+
+@dataclass(frozen=True, slots=True)
+class PnlAsk:
+    """Whose report, of which day; an answer that still is ``known_version`` carries no rows."""
+
+    trader_id: str
+    delivery_day: str
+    area: str
+    known_version: str = ""
+
+
+class ReportsClient:
+    """report-service at ``target``."""
+
+    _channel: grpc.aio.Channel
+    _stub: Any
+    _health: health_pb2_grpc.HealthStub
+
+    def __init__(self, target: str, *, limits: Limits) -> None:
+        """``limits`` are for gathering reports."""
+        self._target = target
+        self._timeout_s = limits.timeout_s
+        self._asks: Coalescer[PnlAsk, reports_pb2.PnlAnswer] = Coalescer(self._ask_gathered, limits)
+
+    def open(self) -> None:
+        """Connect, lazily; call it on the event loop that will be used."""
+        self._channel = rpc.aio_channel(self._target)
+        self._stub = reports_pb2_grpc.ReportsStub(self._channel)  # type: ignore[no-untyped-call]
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    async def pnl(self, ask: PnlAsk) -> reports_pb2.PnlAnswer:
+        """One report, asked for together with whoever else asks at this moment.
+
+        Raises:
+            WattbookError: report-service could not answer.
+        """
+        return await self._asks.ask(ask)
+
+    async def is_ready(self) -> bool:
+        """Whether report-service says that it serves."""
+        return await says_it_serves(self._health)
+
+    async def close(self) -> None:
+        """Finish what runs and disconnect."""
+        await self._asks.close()
+        await self._channel.close(grace=1.0)
+
+    async def _ask_gathered(self, asks: Sequence[PnlAsk]) -> Sequence[reports_pb2.PnlAnswer]:
+        once = list(dict.fromkeys(asks))
+        request = reports_pb2.PnlRequest()
+        for ask in once:
+            request.queries.add(
+                trader_id=ask.trader_id,
+                delivery_day=ask.delivery_day,
+                area=ask.area,
+                known_version=ask.known_version,
+            )
+        try:
+            reply = await self._stub.Pnl(request, timeout=self._timeout_s, metadata=rpc.outgoing_metadata())
+        except grpc.RpcError as error:
+            raise rpc.translate(error) from error
+        answers = dict(zip(once, reply.answers, strict=False))
+        return [answers[ask] for ask in asks] if len(answers) == len(once) else []

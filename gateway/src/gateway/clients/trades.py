@@ -1,0 +1,168 @@
+"""The owner of the trades, in the gateway's words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from msgspec import UNSET
+from wattbook import rpc
+from wattbook.errors import Unavailable
+from wattbook_proto import trades_pb2, trades_pb2_grpc
+
+from gateway.clients.coalescer import Coalescer, Limits
+from gateway.domain.trades import JsonTrade, StatedTrade, delivery_start_s, epoch_us, quantity_kw
+
+BATCH_TIMEOUT_S = 30.0
+SEARCH_TIMEOUT_S = 600.0
+HEALTH_TIMEOUT_S = 2.0
+RESULTS: dict[int, str] = {
+    trades_pb2.ADDED: "added",
+    trades_pb2.DUPLICATE: "duplicate",
+    trades_pb2.CONFLICT: "conflict",
+    trades_pb2.INVALID: "invalid",
+}
+_DIRECTIONS = {"buy": trades_pb2.BUY, "sell": trades_pb2.SELL}
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What became of a trade: added, duplicate, conflict or invalid, and why for the last two."""
+
+    result: str
+    reason: str = ""
+
+
+def new_request(*, from_file: bool = False) -> trades_pb2.BookRequest:
+    """An empty request to book trades that came through the API or, by it, from the exchange's file."""
+    return trades_pb2.BookRequest(source=trades_pb2.FILE if from_file else trades_pb2.REST)
+
+
+def stated(trade: StatedTrade) -> trades_pb2.TradeToBook:
+    """The message of a trade.
+
+    Raises:
+        InvalidInput: its quantity or delivery start is none.
+    """
+    quantity = trade.quantity
+    message = trades_pb2.TradeToBook(
+        id=trade.id,
+        price_ct_per_mwh=trade.price,
+        quantity_kw=quantity_kw(quantity if type(quantity) is str else bytes(quantity)),
+        direction=_DIRECTIONS[trade.direction],
+        delivery_day=_day_text(trade.delivery_day),
+        delivery_hour=trade.delivery_hour,
+        trader_id=trade.trader_id,
+        execution_time_us=epoch_us(trade.execution_time),
+    )
+    if type(trade) is JsonTrade:
+        if trade.area is not UNSET:
+            message.area = trade.area
+        if trade.delivery_start is not UNSET:
+            message.delivery_start_s = delivery_start_s(trade.delivery_start)
+    return message
+
+
+@lru_cache(maxsize=4096)
+def _day_text(day: Any) -> str:
+    return str(day.isoformat())
+
+
+class TradesClient:
+    """trade-service at ``target``."""
+
+    _channel: grpc.aio.Channel
+    _stub: Any
+    _health: health_pb2_grpc.HealthStub
+
+    def __init__(self, target: str, *, limits: Limits) -> None:
+        """``limits`` are for gathering single bookings."""
+        self._target = target
+        self._timeout_s = limits.timeout_s
+        self._bookings: Coalescer[trades_pb2.TradeToBook, Booking] = Coalescer(self._book_gathered, limits)
+
+    def open(self) -> None:
+        """Connect, lazily; call it on the event loop that will be used."""
+        self._channel = rpc.aio_channel(self._target)
+        self._stub = trades_pb2_grpc.TradesStub(self._channel)  # type: ignore[no-untyped-call]
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    async def book(self, trade: trades_pb2.TradeToBook) -> Booking:
+        """Book one trade, together with whoever else books at this moment.
+
+        Raises:
+            WattbookError: nothing is known to be booked; trying again is safe.
+        """
+        return await self._bookings.ask(trade)
+
+    async def book_many(
+        self, request: trades_pb2.BookRequest, *, timeout_s: float = BATCH_TIMEOUT_S
+    ) -> trades_pb2.BookReply:
+        """Book many trades in one call; one result a trade.
+
+        Raises:
+            WattbookError: nothing is known to be booked; trying again is safe.
+        """
+        reply = await _answer(self._stub.Book(request, timeout=timeout_s, metadata=rpc.outgoing_metadata()))
+        if len(reply.results) != len(request.trades):
+            raise Unavailable("a service answered in part; try again")
+        return reply
+
+    async def search(self, request: trades_pb2.SearchRequest) -> AsyncIterator[Sequence[Any]]:
+        """Matching trades in booking order, page by page.
+
+        Raises:
+            WattbookError: as the owner refused it, or Unavailable.
+        """
+        call = self._stub.Search(request, timeout=SEARCH_TIMEOUT_S, metadata=rpc.outgoing_metadata())
+        try:
+            async for page in call:
+                yield page.trades
+        except grpc.RpcError as error:
+            raise rpc.translate(error) from error
+        finally:
+            call.cancel()
+
+    async def is_ready(self) -> bool:
+        """Whether trade-service says that it serves."""
+        return await says_it_serves(self._health)
+
+    async def close(self) -> None:
+        """Finish what runs and disconnect."""
+        await self._bookings.close()
+        await self._channel.close(grace=1.0)
+
+    async def _book_gathered(self, trades: Sequence[trades_pb2.TradeToBook]) -> Sequence[Booking]:
+        request = new_request()
+        request.trades.extend(trades)
+        reply = await self.book_many(request, timeout_s=self._timeout_s)
+        if not reply.reasons:
+            return [_PLAIN_BOOKINGS[result] for result in reply.results]
+        reasons = reply.reasons
+        return [
+            Booking(RESULTS.get(result, "invalid"), reasons.get(index, ""))
+            for index, result in enumerate(reply.results)
+        ]
+
+
+_PLAIN_BOOKINGS = {result: Booking(name) for result, name in RESULTS.items()}
+
+
+async def _answer(call: Any) -> Any:
+    try:
+        return await call
+    except grpc.RpcError as error:
+        raise rpc.translate(error) from error
+
+
+async def says_it_serves(stub: health_pb2_grpc.HealthStub) -> bool:
+    """What the health service behind ``stub`` answers, False where it does not."""
+    try:
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_TIMEOUT_S)
+    except grpc.RpcError:
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

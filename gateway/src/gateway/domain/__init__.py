@@ -1,0 +1,1 @@
+"""What is true about trades, people and passwords, without any I/O."""

@@ -1,0 +1,87 @@
+"""Who may do what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wattbook.errors import Forbidden
+
+
+class Role(StrEnum):
+    """What a user may be."""
+
+    TRADER = "trader"
+    DESK = "desk"
+    ADMIN = "admin"
+    SERVICE = "service"
+
+
+_ALL_TRADES = frozenset({Role.DESK, Role.ADMIN, Role.SERVICE})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody who proved who they are; ``trader_id`` is set for the trader role."""
+
+    name: str
+    roles: frozenset[Role]
+    trader_id: str | None = None
+    is_client: bool = False
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether every trader's trades and reports are theirs to see and to book."""
+        return not _ALL_TRADES.isdisjoint(self.roles)
+
+    @property
+    def own_trader_id(self) -> str | None:
+        """The one trader whose trades they see and book, where they have the trader role."""
+        return self.trader_id if Role.TRADER in self.roles else None
+
+    def refusal(self, trader_id: str) -> str | None:
+        """Why they may not see or book trades of ``trader_id``; None where they may."""
+        own = self.own_trader_id
+        if self.sees_all or (own is not None and own == trader_id):
+            return None
+        return f"you may only use trades of {own}" if own else "you have no role that allows this"
+
+    def require_trader(self, trader_id: str) -> None:
+        """Insist that they may see and book trades of ``trader_id``.
+
+        Raises:
+            Forbidden: they may not.
+        """
+        refusal = self.refusal(trader_id)
+        if refusal:
+            raise Forbidden(refusal)
+
+    def visible_trader_id(self, asked: str) -> str:
+        """The trader to search for: ``asked``, or their own where they asked for nobody; ``""`` means all.
+
+        Raises:
+            Forbidden: the trader asked for is not theirs to see.
+        """
+        if self.sees_all:
+            return asked
+        wanted = asked or self.own_trader_id or ""
+        self.require_trader(wanted)
+        return wanted
+
+    def require_file_source(self) -> None:
+        """Insist that they may book as the exchange's nightly file.
+
+        Raises:
+            Forbidden: they may not.
+        """
+        if not self.sees_all:
+            raise Forbidden("only service, desk and admin users book from a file")
+
+    def require_admin(self) -> None:
+        """Insist on the admin role.
+
+        Raises:
+            Forbidden: they do not have it.
+        """
+        if Role.ADMIN not in self.roles:
+            raise Forbidden("only an admin may do this")

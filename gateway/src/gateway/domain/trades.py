@@ -1,0 +1,267 @@
+"""A trade as its sender states it: its fields, their limits, exact decimals.
+
+Bodies are read by :mod:`msgspec`, which checks types and limits while it parses; what it cannot say, a few
+functions here do. A number is read from its text, never through a float.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal, Protocol
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+from wattbook.errors import InvalidInput
+from wattbook.periods import AREAS
+
+ID_MAX_CHARACTERS = 128
+TRADER_ID_MAX_CHARACTERS = 64
+QUANTITY_MAX_MW = 1_000_000
+PRICE_LIMIT_CT_PER_MWH = 2**31 - 1
+
+_Id = Annotated[str, Meta(min_length=1, max_length=ID_MAX_CHARACTERS)]
+_TraderId = Annotated[str, Meta(min_length=1, max_length=TRADER_ID_MAX_CHARACTERS)]
+_Price = Annotated[int, Meta(ge=-PRICE_LIMIT_CT_PER_MWH, le=PRICE_LIMIT_CT_PER_MWH)]
+_Hour = Annotated[int, Meta(ge=0, le=23)]
+_Instant = Annotated[dt.datetime, Meta(tz=True)]
+_Direction = Literal["buy", "sell"]
+
+FIELDS = (
+    "id",
+    "price",
+    "quantity",
+    "direction",
+    "delivery_day",
+    "delivery_hour",
+    "trader_id",
+    "execution_time",
+)
+_KNOWN_QUANTITIES_MOST = 20_000
+_HOUR_S = 3600
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class StatedTrade(Protocol):
+    """What a trade has in whatever form it came."""
+
+    id: str
+    price: int
+    quantity: Any
+    direction: _Direction
+    delivery_day: dt.date
+    delivery_hour: int
+    trader_id: str
+    execution_time: dt.datetime
+
+
+class JsonTrade(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /v1/trades`` and an element of a batch; ``quantity`` keeps its text."""
+
+    id: _Id
+    price: _Price
+    quantity: Raw
+    direction: _Direction
+    delivery_day: dt.date
+    delivery_hour: _Hour
+    trader_id: _TraderId
+    execution_time: _Instant
+    area: str | UnsetType = UNSET
+    delivery_start: _Instant | UnsetType = UNSET
+
+
+class CsvTrade(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """A row of the nightly file, its columns in the order of :data:`FIELDS`."""
+
+    id: _Id
+    price: _Price
+    quantity: str
+    direction: _Direction
+    delivery_day: dt.date
+    delivery_hour: _Hour
+    trader_id: _TraderId
+    execution_time: _Instant
+
+
+TRADE_DECODER = msgspec.json.Decoder(JsonTrade)
+_known_quantities_kw: dict[bytes | str, int] = {}
+
+
+def quantity_kw(text: bytes | str) -> int:
+    """Whole kW of a quantity in MW, given as its decimal text.
+
+    Raises:
+        InvalidInput: not a number, not above 0, over the limit, or finer than 0.1 MW.
+    """
+    known = _known_quantities_kw.get(text)
+    if known is None:
+        known = _parse_quantity(text if isinstance(text, str) else text.decode())
+        if len(_known_quantities_kw) < _KNOWN_QUANTITIES_MOST and len(text) < 16:
+            _known_quantities_kw[text] = known
+    return known
+
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+def _parse_quantity(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise InvalidInput("quantity: expected a number")
+    try:
+        value = Decimal(text)
+    except InvalidOperation:  # an exponent beyond what Decimal holds
+        raise InvalidInput(f"quantity: above 0 and at most {QUANTITY_MAX_MW} MW") from None
+    if not 0 < value <= QUANTITY_MAX_MW:
+        raise InvalidInput(f"quantity: above 0 and at most {QUANTITY_MAX_MW} MW")
+    _, digits, exponent = value.as_tuple()
+    kept = "".join(map(str, digits)).rstrip("0")
+    exponent = int(exponent) + len(digits) - len(kept)
+    if exponent < -1:
+        raise InvalidInput("quantity: steps of 0.1 MW")
+    return int(kept) * int(10 ** (exponent + 3))
+
+
+def epoch_us(instant: dt.datetime) -> int:
+    """Microseconds since 1970-01-01 UTC; the same as wattbook.clock's, quicker."""
+    passed = instant - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+def delivery_start_s(start: dt.datetime) -> int:
+    """Seconds since 1970-01-01 UTC of a delivery hour's start.
+
+    Raises:
+        InvalidInput: no hour starts then.
+    """
+    start_us = epoch_us(start)
+    if start_us % (_HOUR_S * 1_000_000):
+        raise InvalidInput("delivery_start: not the start of an hour")
+    return start_us // 1_000_000
+
+
+def check_trade(trade: StatedTrade) -> None:
+    """What types and limits do not say: printable names and a known area.
+
+    Raises:
+        InvalidInput: names the field.
+    """
+    for field, text in (("id", trade.id), ("trader_id", trade.trader_id)):
+        if text.isspace():
+            raise InvalidInput(f"{field}: nothing but spaces")
+        if not text.isprintable() and _UNFIT.search(text):
+            raise InvalidInput(f"{field}: control characters")
+    area = getattr(trade, "area", UNSET)
+    if area is not UNSET and area not in AREAS:
+        raise InvalidInput(f"area: unknown; known are {', '.join(sorted(AREAS))}")
+
+
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def json_trade(body: bytes | Raw) -> JsonTrade:
+    """A valid trade out of its JSON.
+
+    Raises:
+        InvalidInput: says what is wrong and names the field.
+    """
+    trade: JsonTrade = decode(TRADE_DECODER.decode, body)
+    if bytes(body).count(b",") != json_commas(trade):
+        refuse_repeated_keys(bytes(body))
+    check_trade(trade)
+    return trade
+
+
+def json_commas(trade: JsonTrade) -> int:
+    """How many commas its JSON has where no text holds one and no key comes twice."""
+    return 7 + (trade.area is not UNSET) + (trade.delivery_start is not UNSET)
+
+
+def csv_trade(row: Sequence[str]) -> CsvTrade:
+    """A valid trade out of its columns in the order of :data:`FIELDS`.
+
+    Raises:
+        InvalidInput: says what is wrong and names the column.
+    """
+    trade: CsvTrade = decode(_from_csv, row)
+    # Read leniently, a bare number would pass as seconds since 1970; no number has a colon.
+    if ":" not in row[7]:
+        raise InvalidInput("execution_time: not an RFC 3339 date-time")
+    check_trade(trade)
+    return trade
+
+
+def _from_csv(row: Any) -> CsvTrade:
+    return msgspec.convert(row, CsvTrade, strict=False)
+
+
+def decode(decoder: Callable[[Any], Any], body: Any) -> Any:
+    """What ``decoder`` makes of ``body``.
+
+    Raises:
+        InvalidInput: in words for the sender, instead of msgspec's errors.
+    """
+    try:
+        return decoder(body)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(_in_our_words(str(error))) from None
+    except msgspec.DecodeError as error:
+        detail = str(error).removeprefix("JSON is malformed: ")
+        raise InvalidInput(f"malformed JSON: {detail[:1].lower()}{detail[1:]}") from None
+    except UnicodeError:
+        raise InvalidInput("malformed JSON: not UTF-8") from None
+    except RecursionError:
+        raise InvalidInput("malformed JSON: nested too deeply") from None
+
+
+def refuse_repeated_keys(body: bytes) -> None:
+    """Insist that no object in ``body``, which is valid JSON, has a key twice.
+
+    Raises:
+        InvalidInput: names the key.
+    """
+    try:  # numbers as text, since Python refuses to read very long ones
+        json.loads(body, object_pairs_hook=_without_repeats, parse_int=str, parse_float=str)
+    except RecursionError:
+        raise InvalidInput("malformed JSON: nested too deeply") from None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise InvalidInput(f"{key[:100]}: given twice")
+        found[key] = value
+    return found
+
+
+_AT_FIELD = re.compile(r"(?P<what>.*) - at `\$(?P<path>.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.*?)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_PLAIN_WORDS = {
+    "Invalid RFC3339 encoded date": "not a date (YYYY-MM-DD)",
+    "Invalid RFC3339 encoded datetime": "not an RFC 3339 date-time",
+    "Expected `datetime` with a timezone component": "a date-time with its zone (Z) is needed",
+}
+
+
+def _in_our_words(text: str) -> str:
+    found = _AT_FIELD.fullmatch(text)
+    what = found["what"] if found else text
+    field = _field_name(found["path"]) if found else ""
+    for pattern, words in ((_MISSING, "missing"), (_UNKNOWN, "unknown field")):
+        named = pattern.match(what)
+        if named:
+            return f"{named[1][:100]}: {words}"
+    what = _PLAIN_WORDS.get(what, what).replace("`", "")
+    what = f"{what[:1].lower()}{what[1:]}"
+    return f"{field}: {what}" if field else what
+
+
+def _field_name(path: str) -> str:
+    number = re.fullmatch(r"\[(\d+)\]", path)
+    if number and int(number[1]) < len(FIELDS):
+        return FIELDS[int(number[1])]
+    return path.lstrip(".")

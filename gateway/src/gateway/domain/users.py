@@ -1,0 +1,82 @@
+"""Users: what one is, and what a valid one looks like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from wattbook.errors import InvalidInput
+
+from gateway.domain.access import Principal, Role
+
+PASSWORD_MIN_CHARACTERS = 8
+PASSWORD_MAX_BYTES = 1024
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
+TRADER_ID_PATTERN = r"^(?!\s+$)[^\x00-\x1f\x7f-\x9f]{1,64}$"
+_NAME = re.compile(NAME_PATTERN.replace("$", r"\Z"))
+_TRADER_ID = re.compile(TRADER_ID_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person or program with a password."""
+
+    name: str
+    password_hash: str
+    roles: frozenset[Role]
+    trader_id: str | None
+    disabled: bool
+    created_at: datetime
+    changed_at: datetime
+    signed_out_at: datetime | None = None  # what was given out before no longer holds
+
+    @property
+    def principal(self) -> Principal:
+        """What the rest of the gateway needs to know of them."""
+        return Principal(self.name, self.roles, self.trader_id)
+
+    @property
+    def is_working_admin(self) -> bool:
+        """Whether they can administer users now."""
+        return Role.ADMIN in self.roles and not self.disabled
+
+
+def check_name(name: str) -> None:
+    """Insist on a valid user name.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if not _NAME.match(name):
+        raise InvalidInput("name: 1 to 64 letters, digits, dots, dashes, underscores or @, no dash first")
+
+
+def check_password(password: str) -> None:
+    """Insist on a password that is neither too short nor absurdly long.
+
+    Raises:
+        InvalidInput: it is.
+    """
+    if len(password) < PASSWORD_MIN_CHARACTERS:
+        raise InvalidInput(f"password: at least {PASSWORD_MIN_CHARACTERS} characters")
+    if len(password.encode()) > PASSWORD_MAX_BYTES:
+        raise InvalidInput(f"password: at most {PASSWORD_MAX_BYTES} bytes")
+
+
+def checked_roles(roles: Sequence[str], trader_id: str | None) -> frozenset[Role]:
+    """The roles, where they and the trader id go together.
+
+    Raises:
+        InvalidInput: an unknown role, or a trader without a trader id.
+    """
+    known = {role.value for role in Role}
+    unknown = sorted(set(roles) - known)
+    if unknown:
+        raise InvalidInput(f"roles: unknown {', '.join(map(repr, unknown))}; known are {', '.join(Role)}")
+    if trader_id is not None and not _TRADER_ID.fullmatch(trader_id):
+        raise InvalidInput("trader_id: 1 to 64 characters without control characters")
+    if Role.TRADER in roles and trader_id is None:
+        raise InvalidInput("trader_id: the trader role needs one")
+    return frozenset(Role(role) for role in roles)

@@ -1,0 +1,100 @@
+"""Users in the store. Everything here blocks: call it from a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from wattbook.clock import from_epoch_us, to_epoch_us
+from wattbook.db import Store
+from wattbook.errors import Conflict, NotFound
+
+from gateway.domain.access import Role
+from gateway.domain.users import User
+from gateway.store.tables import refresh_tokens, users
+
+
+class UserStore:
+    """The users; names are unique and compared exactly."""
+
+    def __init__(self, store: Store) -> None:
+        """Use ``store``, which is migrated."""
+        self._store = store
+
+    def find(self, name: str) -> User | None:
+        """The user of that name, if any."""
+        with self._store.read() as connection:
+            return _find(connection, name)
+
+    def all(self) -> list[User]:
+        """Every user, by name."""
+        with self._store.read() as connection:
+            return [_user(row) for row in connection.execute(select(users).order_by(users.c.name))]
+
+    def add(self, user: User) -> None:
+        """Keep a new user.
+
+        Raises:
+            Conflict: the name is taken.
+        """
+        try:
+            with self._store.write() as connection:
+                connection.execute(insert(users).values(**_row(user)))
+        except IntegrityError:
+            raise Conflict(f"a user {user.name!r} exists already") from None
+
+    def change(self, name: str, alter: Callable[[User], User]) -> User:
+        """Replace a user by what ``alter`` makes of them; a new ``signed_out_at`` ends their sessions.
+
+        Raises:
+            NotFound: no such user.
+            Conflict: nobody would be left to administer users.
+        """
+        with self._store.write() as connection:
+            old = _find(connection, name)
+            if old is None:
+                raise NotFound(f"no user {name!r}")
+            new = alter(old)
+            connection.execute(update(users).where(users.c.name == name).values(**_row(new)))
+            if old.is_working_admin and not any(user.is_working_admin for user in _all(connection)):
+                raise Conflict("the last enabled admin cannot be disabled or demoted")
+            if new.signed_out_at != old.signed_out_at:
+                connection.execute(refresh_tokens.delete().where(refresh_tokens.c.user_name == name))
+            return new
+
+
+def _find(connection: Connection, name: str) -> User | None:
+    row = connection.execute(select(users).where(users.c.name == name)).first()
+    return None if row is None else _user(row)
+
+
+def _all(connection: Connection) -> list[User]:
+    return [_user(row) for row in connection.execute(select(users))]
+
+
+def _user(row: Any) -> User:
+    return User(
+        name=row.name,
+        password_hash=row.password_hash,
+        roles=frozenset(Role(role) for role in row.roles.split(",") if role),
+        trader_id=row.trader_id,
+        disabled=row.disabled,
+        created_at=from_epoch_us(row.created_us),
+        changed_at=from_epoch_us(row.changed_us),
+        signed_out_at=None if row.signed_out_us is None else from_epoch_us(row.signed_out_us),
+    )
+
+
+def _row(user: User) -> dict[str, Any]:
+    return {
+        "name": user.name,
+        "password_hash": user.password_hash,
+        "roles": ",".join(sorted(user.roles)),
+        "trader_id": user.trader_id,
+        "disabled": user.disabled,
+        "created_us": to_epoch_us(user.created_at),
+        "changed_us": to_epoch_us(user.changed_at),
+        "signed_out_us": to_epoch_us(user.signed_out_at) if user.signed_out_at else None,
+    }

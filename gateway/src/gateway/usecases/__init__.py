@@ -1,0 +1,1 @@
+"""What the gateway does: verify people, give out tokens, keep users, pass trades and reports on."""

@@ -1,0 +1,224 @@
+"""Book very many trades as they arrive, in bounded memory: read, prepare in a thread, book, note the results.
+
+A chunk of rows is one call to trade-service; a few calls are on their way at once, and while they are, the
+sender waits (TCP's own flow control). The results go to a temporary file once they outgrow memory, so that
+a client which does not read before it has sent everything cannot deadlock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import msgspec
+from wattbook.errors import InvalidInput, Unavailable
+from wattbook_proto import trades_pb2
+
+from gateway.clients import TradesClient, new_request, stated
+from gateway.domain.access import Principal
+from gateway.domain.trades import CsvTrade, JsonTrade
+from gateway.usecases.threads import Pool
+
+CHUNK_ROWS = 1_000
+CALLS_IN_FLIGHT = 3
+SPOOL_BYTES = 1024 * 1024
+BATCHES_AT_ONCE = 4
+THREADS = 2
+
+# What a reader makes of one row: its id where it can be told, and the trade or why it is none.
+Row = tuple[str | None, JsonTrade | CsvTrade | str]
+# Takes what arrived (None at the end), gives the rows that are complete.
+Reader = Callable[[bytes | None], list[Row]]
+
+
+class RowResult(msgspec.Struct, omit_defaults=True):
+    """One row of the answer; ``reason`` says why it was refused."""
+
+    row: int
+    id: str | None
+    result: str
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """How many rows became what, and every listed row's result in ``spool``, encoded."""
+
+    spool: IO[bytes]
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("added", "duplicate", "conflict", "invalid"), 0)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How the results are wanted: a line each or the inside of a JSON array, all or only refused ones."""
+
+    lines: bool = False
+    only_refused: bool = False
+
+
+@dataclass(slots=True)
+class _Chunk:
+    first_row: int
+    ids: list[str | None]
+    refused: dict[int, str]
+    request: trades_pb2.BookRequest
+
+
+class Batches:
+    """Books batches; a few at once."""
+
+    def __init__(self, client: TradesClient) -> None:
+        """Ask ``client``."""
+        self._client = client
+        self._pool = Pool("batch", threads=THREADS, most_waiting=BATCHES_AT_ONCE * (CALLS_IN_FLIGHT + 2))
+        self._running = 0
+
+    async def book(
+        self, asker: Principal, body: AsyncIterator[bytes], reader: Reader, *, from_file: bool, form: Form
+    ) -> Summary:
+        """Book every row of ``body``; the caller closes the spool.
+
+        Raises:
+            Forbidden: the asker may not book from a file.
+            InvalidInput: the body as a whole is none.
+            Unavailable: too many batches run, or trade-service failed midway; sending all again is safe.
+        """
+        if from_file:
+            asker.require_file_source()
+        if self._running >= BATCHES_AT_ONCE:
+            raise Unavailable("other batches are being booked; try again", retry_after_s=2)
+        self._running += 1
+        spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  # the caller closes it
+        try:
+            return await _Run(self._client, self._pool, asker, from_file, form, Summary(spool)).book(
+                body, reader
+            )
+        except BaseException:
+            spool.close()
+            raise
+        finally:
+            self._running -= 1
+
+    def close(self) -> None:
+        """Finish what runs."""
+        self._pool.close()
+
+
+@dataclass(slots=True)
+class _Run:
+    client: TradesClient
+    pool: Pool
+    asker: Principal
+    from_file: bool
+    form: Form
+    summary: Summary
+    rows_seen: int = 0
+    waiting: list[Row] = field(default_factory=list)
+    booking: deque[tuple[_Chunk, asyncio.Task[Any]]] = field(default_factory=deque)
+
+    async def book(self, body: AsyncIterator[bytes], reader: Reader) -> Summary:
+        try:
+            async for data in body:
+                await self._take(reader, data)
+            await self._take(reader, None)
+            while self.booking:
+                await self._note_oldest()
+        finally:
+            calls = [call for _, call in self.booking]
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+        return self.summary
+
+    async def _take(self, reader: Reader, data: bytes | None) -> None:
+        for chunk in await self.pool.run(self._prepare, reader, data):
+            while len(self.booking) >= CALLS_IN_FLIGHT:
+                await self._note_oldest()
+            self.booking.append((chunk, asyncio.ensure_future(self._booked(chunk.request))))
+
+    async def _booked(self, request: trades_pb2.BookRequest) -> trades_pb2.BookReply:
+        return await self.client.book_many(request) if request.trades else trades_pb2.BookReply()
+
+    def _prepare(self, reader: Reader, data: bytes | None) -> list[_Chunk]:
+        rows = self.waiting
+        rows += reader(data)
+        whole = len(rows) if data is None else len(rows) - len(rows) % CHUNK_ROWS
+        self.waiting = rows[whole:]
+        return [self._chunk(rows[start : start + CHUNK_ROWS]) for start in range(0, whole, CHUNK_ROWS)]
+
+    def _chunk(self, rows: Sequence[Row]) -> _Chunk:
+        refused: dict[int, str] = {}
+        messages = []
+        sees_all = self.asker.sees_all
+        for index, (_, trade) in enumerate(rows):
+            if type(trade) is str:
+                refused[index] = trade
+                continue
+            try:
+                refusal = None if sees_all else self.asker.refusal(trade.trader_id)  # type: ignore[union-attr]
+                if refusal is None:
+                    messages.append(stated(trade))  # type: ignore[arg-type]
+                else:
+                    refused[index] = refusal
+            except InvalidInput as error:
+                refused[index] = error.message
+        request = new_request(from_file=self.from_file)
+        request.trades.extend(messages)
+        chunk = _Chunk(self.rows_seen + 1, [row[0] for row in rows], refused, request)
+        self.rows_seen += len(rows)
+        return chunk
+
+    async def _note_oldest(self) -> None:
+        chunk, call = self.booking.popleft()
+        try:
+            reply = await call
+        finally:
+            call.cancel()
+        await self.pool.run(self._note, chunk, reply)
+
+    def _note(self, chunk: _Chunk, reply: trades_pb2.BookReply) -> None:
+        results = self._results(chunk, reply)
+        if self.form.only_refused:
+            results = [result for result in results if result.reason is not None]
+        if not results:
+            return
+        spool = self.summary.spool
+        if self.form.lines:
+            spool.write(_ENCODER.encode_lines(results))
+            return
+        spool.write(b",\n" if spool.tell() else b"")
+        spool.write(memoryview(_ENCODER.encode(results))[1:-1])
+
+    def _results(self, chunk: _Chunk, reply: trades_pb2.BookReply) -> list[RowResult]:
+        counts = self.summary.counts
+        booked = iter(reply.results)
+        position = -1
+        results = []
+        for index, trade_id in enumerate(chunk.ids):
+            reason = chunk.refused.get(index)
+            if reason is None:
+                position += 1
+                name = RESULT_NAMES[next(booked)]
+                if name in _REFUSALS:
+                    reason = reply.reasons.get(position) or name
+            else:
+                name = "invalid"
+            counts[name] += 1
+            results.append(RowResult(chunk.first_row + index, trade_id, name, reason))
+        return results
+
+
+_ENCODER = msgspec.json.Encoder()
+_REFUSALS = frozenset({"conflict", "invalid"})
+RESULT_NAMES = {
+    trades_pb2.ADDED: "added",
+    trades_pb2.DUPLICATE: "duplicate",
+    trades_pb2.CONFLICT: "conflict",
+    trades_pb2.INVALID: "invalid",
+}

@@ -1,0 +1,55 @@
+"""Who proved a moment ago who they are, so that Argon2 and signatures are not paid on each request."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+
+from wattbook.clock import Clock
+
+from gateway.domain.access import Principal
+
+REMEMBER_S = 60.0
+MOST_REMEMBERED = 20_000
+
+
+class Memory:
+    """Credentials verified within the last minute, under an HMAC whose key only this process has."""
+
+    def __init__(self, clock: Clock, *, remember_s: float = REMEMBER_S) -> None:
+        """Remember for ``remember_s`` seconds at most."""
+        self._clock = clock
+        self._remember_s = remember_s
+        self._key = secrets.token_bytes(32)
+        self._known: dict[bytes, tuple[Principal, float]] = {}
+        self.generation = 0
+
+    def digest(self, credentials: bytes) -> bytes:
+        """What credentials are remembered under."""
+        return hmac.digest(self._key, credentials, "sha256")
+
+    def recall(self, digest: bytes) -> Principal | None:
+        """Who proved it, where that was within the last minute."""
+        known = self._known.get(digest)
+        if known is None:
+            return None
+        principal, until_s = known
+        if self._clock.monotonic_s() >= until_s:
+            del self._known[digest]
+            return None
+        return principal
+
+    def remember(
+        self, digest: bytes, principal: Principal, *, generation: int, at_most_s: float = REMEMBER_S
+    ) -> None:
+        """Keep it, unless somebody was forgotten since ``generation`` was read, before verifying began."""
+        if generation != self.generation:
+            return
+        while len(self._known) >= MOST_REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = (principal, self._clock.monotonic_s() + min(self._remember_s, at_most_s))
+
+    def forget(self, name: str) -> None:
+        """Nothing that a user proved counts any more."""
+        self.generation += 1
+        self._known = {key: known for key, known in self._known.items() if known[0].name != name}

@@ -1,0 +1,116 @@
+"""Who is asking: verifies passwords and tokens, once for many identical requests."""
+
+from __future__ import annotations
+
+import asyncio
+
+from wattbook.errors import Unauthenticated, WattbookError
+
+from gateway.domain.access import Principal
+from gateway.domain.users import PASSWORD_MAX_BYTES, User
+from gateway.store import UserStore
+from gateway.usecases.memory import Memory
+from gateway.usecases.passwords import Passwords
+from gateway.usecases.threads import Pool
+from gateway.usecases.throttle import Throttle
+from gateway.usecases.tokens import AccessTokens, Grant
+
+REFUSED = "unknown user or wrong password"
+
+
+class SignIn:
+    """Turns credentials into principals."""
+
+    def __init__(
+        self, *, users: UserStore, database: Pool, passwords: Passwords, tokens: AccessTokens, memory: Memory,
+        throttle: Throttle,
+    ) -> None:  # fmt: skip
+        """Everything is injected; ``database`` is where the store is used."""
+        self._users = users
+        self._database = database
+        self._passwords = passwords
+        self._tokens = tokens
+        self._throttle = throttle
+        self._verifying: dict[bytes, asyncio.Future[User]] = {}
+        self.memory = memory
+
+    async def by_password(self, name: str, password: str, *, address: str) -> Principal:
+        """The user of a name and password; remembered for a minute.
+
+        Raises:
+            Unauthenticated: wrong, unknown or disabled, without saying which.
+            TooManyRequests: too many wrong ones.
+        """
+        digest = self.memory.digest(f"{name}\0{password}".encode(errors="surrogatepass"))
+        known = self.memory.recall(digest)
+        if known is not None:
+            return known
+        generation = self.memory.generation
+        principal = (await self._verified_once(digest, name, password, address)).principal
+        self.memory.remember(digest, principal, generation=generation)
+        return principal
+
+    async def verified_user(self, name: str, password: str, *, address: str) -> User:
+        """The user of a name and password, verified now. Raises like :meth:`by_password`."""
+        digest = self.memory.digest(f"{name}\0{password}".encode(errors="surrogatepass"))
+        return await self._verified_once(digest, name, password, address)
+
+    async def is_password(self, name: str, password: str, *, address: str) -> bool:
+        """Whether it is the user's password. Raises TooManyRequests."""
+        try:
+            await self.verified_user(name, password, address=address)
+        except Unauthenticated:
+            return False
+        return True
+
+    async def by_token(self, token: str, digest: bytes) -> Principal:
+        """Who an access token was given to, as they are now; remembered under ``digest``.
+
+        Raises:
+            Unauthenticated: not a token of ours, expired, or its user is gone or disabled.
+        """
+        generation = self.memory.generation
+        grant = self._tokens.read(token)
+        if grant.is_client:
+            principal: Principal | None = self._tokens.client_principal(grant.name)
+        else:
+            user = await self._database.run(self._users.find, grant.name)
+            principal = user.principal if user and _still_holds(grant, user) else None
+        if principal is None:
+            raise Unauthenticated("the token's user may not sign in any more")
+        self.memory.remember(digest, principal, generation=generation, at_most_s=grant.remaining_s)
+        return principal
+
+    async def _verified_once(self, digest: bytes, name: str, password: str, address: str) -> User:
+        # Keyed by address too: throttling is, and whoever is let off must not share another's verdict.
+        key = digest + address.encode()
+        running = self._verifying.get(key)
+        if running is None:
+            running = asyncio.ensure_future(self._verified(name, password, address))
+            self._verifying[key] = running
+            running.add_done_callback(lambda _done: self._verifying.pop(key, None))
+        try:
+            return await asyncio.shield(running)
+        except WattbookError as error:  # each waiter raises its own
+            raise type(error)(error.message, retry_after_s=error.retry_after_s) from None
+
+    async def _verified(self, name: str, password: str, address: str) -> User:
+        async with self._throttle.attempt(name, address):
+            user = await self._database.run(self._users.find, name)
+            stored = user.password_hash if user and _sensible(password) else None
+            right = await self._passwords.matches(stored, password if _sensible(password) else "")
+            if user is None or not right or user.disabled:
+                self._throttle.failed(name, address)
+                raise Unauthenticated(REFUSED)
+            self._throttle.worked(name, address)
+            return user
+
+
+def _sensible(password: str) -> bool:
+    return len(password.encode(errors="surrogatepass")) <= PASSWORD_MAX_BYTES
+
+
+def _still_holds(grant: Grant, user: User) -> bool:
+    # Whole seconds, as tokens count: who signs in again right after a change keeps what they got.
+    signed_out = user.signed_out_at
+    return not user.disabled and (signed_out is None or grant.issued_at >= signed_out.replace(microsecond=0))

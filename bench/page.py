@@ -13,7 +13,7 @@ from tests.support.desk import Desk
 
 CONNECTIONS = 64
 GOAL_PER_S = 1000
-PATH = f"/traders/trader_1/{DAYS[0]}"
+PATH = f"/traders/trader_1/days/{DAYS[0]}"
 
 
 def run(context: Context) -> list[Row]:

@@ -123,7 +123,7 @@ def test_the_same_id_with_other_content_is_a_conflict(
 
     assert answer.status_code == 409
     assert answer.json()["status_code"] == 409
-    assert sent["id"] in answer.json()["message"]
+    assert "already booked" in answer.json()["message"]
     assert admin.trades(trader_id=trader_id) == [sent]
 
 

@@ -44,7 +44,8 @@ def trader_id(desk: Desk) -> str:
 @pytest.fixture(scope="module")
 def pages(desk: Desk) -> Iterator[httpx.Client]:
     """The report pages, signed in."""
-    with httpx.Client(base_url=desk.pages_url, timeout=20, trust_env=False, follow_redirects=True) as http:
+    options = {"timeout": 20, "trust_env": False, "follow_redirects": True}
+    with httpx.Client(base_url=desk.pages_url, headers={"Accept-Language": "en"}, **options) as http:
         sign_in(http, "admin", desk.admin_password)
         yield http
 
@@ -114,7 +115,7 @@ def number(text: str) -> Decimal:
 def test_the_page_offers_the_same_figures_for_download(
     admin: Client, pages: httpx.Client, trader_id: str, day: date
 ) -> None:
-    page = pages.get(f"/traders/{trader_id}/{day.isoformat()}")
+    page = pages.get(f"/traders/{trader_id}/days/{day.isoformat()}")
     assert page.status_code == 200
 
     link = re.search(r'href="([^"]*\.csv[^"]*|[^"]*csv)"', page.text)
@@ -129,7 +130,7 @@ def test_the_page_offers_the_same_figures_for_download(
 def test_the_page_shows_the_same_figures(
     admin: Client, pages: httpx.Client, trader_id: str, day: date
 ) -> None:
-    text = pages.get(f"/traders/{trader_id}/{day.isoformat()}").text
+    text = pages.get(f"/traders/{trader_id}/days/{day.isoformat()}").text
     shown = [
         [number(cell) if at else cell for at, cell in enumerate(cells)]
         for cells in map(cells_of, re.findall(r"<tr\b.*?</tr>", text, flags=re.DOTALL))

@@ -73,7 +73,7 @@ class Desk:
         try:
             self.wait_ready()
         except BaseException:
-            print(self.logs())
+            print(self.logs(lines=12))
             self.kill_all()
             raise
         return self
@@ -84,7 +84,7 @@ class Desk:
         def ready() -> bool:
             code = self.supervisor.poll()
             if code is not None:
-                raise SystemExit(f"wattbook up ended with {code}:\n{self.logs()}")
+                raise SystemExit(f"wattbook up ended with {code}")
             return self.is_ready()
 
         wait_until(ready, timeout_s=timeout_s, what="the product is ready")
@@ -104,7 +104,7 @@ class Desk:
         try:
             code = process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            print(self.logs())
+            print(self.logs(lines=12))
             self.kill_all()
             raise
         orphans = psutil.wait_procs(family, timeout=3)[1]

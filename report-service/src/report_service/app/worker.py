@@ -12,23 +12,38 @@ from wattbook.clock import SystemClock
 from wattbook.process import shut_down
 from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
 
+from report_service.api.assets import Assets
 from report_service.api.feed import TOPIC, Feed
 from report_service.api.rpc import Reports
+from report_service.api.sessions import EncryptedSessions
+from report_service.api.site import Site
+from report_service.api.web import build_web
 from report_service.app import Settings
+from report_service.app.master import address_of
+from report_service.clients.gateway import Gateway
 from report_service.clients.trades import TradeService
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
+from report_service.usecases.people import People
 
 
 class Worker:
     """What runs in the worker process."""
 
     def __init__(
-        self, *, bus: Bus, channel: grpc.Channel, feed: Feed, server: rpc.Server, wsgi: Callable[..., Any]
+        self,
+        *,
+        bus: Bus,
+        channel: grpc.Channel,
+        gateway: Gateway,
+        feed: Feed,
+        server: rpc.Server,
+        wsgi: Callable[..., Any],
     ) -> None:
         """Hold the parts; nothing runs until :meth:`start`."""
         self._bus = bus
         self._channel = channel
+        self._gateway = gateway
         self._feed = feed
         self._server = server
         self.wsgi = wsgi
@@ -40,7 +55,9 @@ class Worker:
 
     def stop(self) -> None:
         """Stop taking, finish what was taken, let go."""
-        shut_down(self._server.stop, self._feed.stop, self._channel.close, self._bus.close)
+        shut_down(
+            self._server.stop, self._feed.stop, self._channel.close, self._gateway.close, self._bus.close
+        )
 
 
 def build(settings: Settings) -> Worker:
@@ -59,8 +76,20 @@ def build(settings: Settings) -> Worker:
     follower = Follower(model, TradeService(channel), clock)
     feed = Feed(lambda: bus.subscribe((TOPIC,), group=None), follower, model)
 
-    def wsgi(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", [("Content-Length", "2")])
-        return [b"ok"]
+    gateway = Gateway(settings.gateway_url, clock)
+    wsgi = _pages(settings, model, gateway)
+    return Worker(bus=bus, channel=channel, gateway=gateway, feed=feed, server=server, wsgi=wsgi)
 
-    return Worker(bus=bus, channel=channel, feed=feed, server=server, wsgi=wsgi)
+
+def _pages(settings: Settings, model: ReadModel, gateway: Gateway) -> Callable[..., Any]:
+    clock = SystemClock()
+    people = People(gateway, clock, idle_s=settings.session_idle_s, longest_s=settings.session_longest_s)
+    _, port = address_of(settings.http_listen)
+    sessions = EncryptedSessions(
+        settings.session_key,
+        cookie=f"wattbook_session_{port}",
+        secure=settings.secure_cookies,
+        longest_s=settings.session_longest_s,
+    )
+    site = Site(model, people, clock, Assets())
+    return build_web(site, secret=settings.session_key, sessions=sessions)

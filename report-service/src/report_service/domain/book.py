@@ -136,6 +136,15 @@ class Book:
             for trader_id, days in sorted(self._days.items())
         ]
 
+    @property
+    def trader_count(self) -> int:
+        """How many traders have a trade; it only grows."""
+        return len(self._days)
+
+    def trader_names(self) -> list[str]:
+        """Everybody with a trade, by name."""
+        return sorted(self._days)
+
     def days_of(self, trader_id: str) -> list[tuple[date, str]]:
         """The days, with their area, on which a trader has trades, in order."""
         return sorted(self._days.get(trader_id, ()))

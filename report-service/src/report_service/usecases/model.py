@@ -37,6 +37,7 @@ class ReadModel:
         self._reports: OrderedDict[ReportKey, Report] = OrderedDict()
         self._state = FeedState(ready=False, lost_since=clock.now())
         self._traders: tuple[int, list[TraderSummary]] | None = None
+        self._names: list[str] = []
         self._on_ready: list[Callable[[], None]] = []
 
     def on_ready(self, call: Callable[[], None]) -> None:
@@ -64,6 +65,7 @@ class ReadModel:
             self._book = book
             self._reports.clear()
             self._traders = None
+            self._names = []
         self.found()
         while self._on_ready:
             self._on_ready.pop()()
@@ -110,6 +112,13 @@ class ReadModel:
             if self._traders is None or self._traders[0] != self._book.last_seq:
                 self._traders = (self._book.last_seq, self._book.traders())
             return self._traders[1]
+
+    def trader_names(self) -> list[str]:
+        """Everybody with a trade, by name; made once for each newcomer."""
+        with self._lock:
+            if len(self._names) != self._book.trader_count:
+                self._names = self._book.trader_names()
+            return self._names
 
     def days_of(self, trader_id: str) -> list[tuple[date, str]]:
         """Days (with area) on which a trader has trades, in order."""

@@ -1,0 +1,171 @@
+// The charts, over the bars that the server drew: the same bars with axes, values on hover, and the running total.
+import { BarChart, LineChart } from "echarts/charts";
+import { AriaComponent, GridComponent, TooltipComponent } from "echarts/components";
+import * as echarts from "echarts/core";
+import { CanvasRenderer } from "echarts/renderers";
+import { coloursChanged } from "./colours";
+import { figuresChanged } from "./refresh";
+import { type Hour, hours } from "./rows";
+
+echarts.use([BarChart, LineChart, GridComponent, TooltipComponent, AriaComponent, CanvasRenderer]);
+
+type Option = Parameters<echarts.ECharts["setOption"]>[0];
+type Drawer = (rows: Hour[], colour: (name: string) => string) => Option;
+
+const drawers: Record<string, Drawer> = { pnl, volume };
+const drawn = new Map<HTMLElement, { chart: echarts.ECharts; option: Drawer }>();
+const locale = document.querySelector<HTMLElement>("main")?.dataset["locale"] ?? "en";
+const { format: figure } = new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 3 });
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+export function draw(): void {
+  for (const figure of document.querySelectorAll<HTMLElement>("[data-chart]")) {
+    const option = drawers[figure.dataset["chart"] ?? ""];
+    const plot = figure.querySelector<HTMLElement>(".plot");
+    if (!option || !plot) continue;
+    const place = Object.assign(document.createElement("div"), { className: "live-chart" });
+    place.setAttribute("aria-hidden", "true"); // the drawing below it has the words
+    plot.append(place);
+    drawn.set(figure, { chart: echarts.init(place, null, { renderer: "canvas" }), option });
+    new ResizeObserver(() => drawn.get(figure)?.chart.resize()).observe(place);
+  }
+  paint();
+  linkRows();
+  document.addEventListener(coloursChanged, paint);
+  document.addEventListener(figuresChanged, paint);
+}
+
+function paint(): void {
+  const rows = hours();
+  const style = getComputedStyle(document.documentElement);
+  const probe = document.body.appendChild(document.createElement("span"));
+  probe.hidden = true;
+  const colour = (name: string): string => {
+    probe.style.color = style.getPropertyValue(name); // resolves light-dark()
+    return getComputedStyle(probe).color;
+  };
+  const anything = rows.some((row) => row.trades > 0);
+  for (const [figure, { chart, option }] of drawn) {
+    chart.setOption(option(rows, colour), { notMerge: true });
+    figure.classList.toggle("drawn", anything);
+    chart.getDom().hidden = !anything;
+  }
+  probe.remove();
+}
+
+function pnl(rows: Hour[], colour: (name: string) => string): Option {
+  let sum = 0;
+  const running = rows.map((row) => (sum += row.pnlEur));
+  return {
+    ...frame(rows, colour),
+    tooltip: tooltip(rows, colour, (row) => [`PnL  ${row.cells[4]} €`, `${row.cells[1]} trades`]),
+    series: [
+      {
+        type: "bar",
+        barCategoryGap: "28%",
+        data: rows.map((row) => {
+          const color = colour(row.pnlEur < 0 ? "--bad-bar" : "--good-bar");
+          return { value: row.pnlEur, itemStyle: { color } };
+        }),
+        emphasis: { itemStyle: { opacity: 0.8 } },
+      },
+      {
+        type: "line",
+        name: "running total",
+        data: running,
+        symbol: "none",
+        silent: true,
+        lineStyle: { width: 1.5, color: colour("--faint"), type: [3, 3] },
+      },
+    ],
+  };
+}
+
+function volume(rows: Hour[], colour: (name: string) => string): Option {
+  const bars = (name: string, values: number[]): object => ({
+    type: "bar",
+    stack: "energy",
+    barCategoryGap: "28%",
+    itemStyle: { color: colour(name) },
+    emphasis: { itemStyle: { opacity: 0.8 } },
+    data: values,
+  });
+  return {
+    ...frame(rows, colour),
+    tooltip: tooltip(rows, colour, (row) => [
+      `Bought  ${figure(row.boughtMwh)} MWh`,
+      `Sold  ${figure(row.soldMwh)} MWh`,
+    ]),
+    series: [
+      bars(
+        "--buy-bar",
+        rows.map((row) => row.boughtMwh),
+      ),
+      bars(
+        "--sell-bar",
+        rows.map((row) => -row.soldMwh),
+      ),
+    ],
+  };
+}
+
+function frame(rows: Hour[], colour: (name: string) => string): object {
+  const words = { color: colour("--faint"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 };
+  const compact = new Intl.NumberFormat(locale, { notation: "compact" });
+  return {
+    animation: !calm.matches,
+    animationDuration: 250,
+    grid: { left: 8, right: 8, top: 8, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    xAxis: {
+      type: "category",
+      data: rows.map((row) => row.label.slice(0, -3)),
+      axisLine: { onZero: true, lineStyle: { color: colour("--line-strong") } },
+      axisTick: { show: false },
+      axisLabel: { ...words, interval: 2, hideOverlap: true },
+      axisPointer: { type: "shadow" },
+    },
+    yAxis: {
+      type: "value",
+      axisLabel: { ...words, formatter: (value: number) => compact.format(value).replace("-", "−") },
+      splitLine: { lineStyle: { color: colour("--line") } },
+      splitNumber: 4,
+    },
+  };
+}
+
+// As rich text on the canvas: an HTML tooltip would need inline styles, which the page's policy forbids.
+function tooltip(rows: Hour[], colour: (name: string) => string, words: (row: Hour) => string[]): object {
+  return {
+    trigger: "axis",
+    renderMode: "richText",
+    axisPointer: { type: "shadow", shadowStyle: { color: colour("--faint"), opacity: 0.12 } },
+    backgroundColor: colour("--raised"),
+    borderColor: colour("--line-strong"),
+    borderWidth: 1,
+    padding: [8, 10],
+    textStyle: { color: colour("--text"), fontSize: 13, lineHeight: 19 },
+    formatter: (points: { dataIndex: number }[]) => {
+      const row = rows[points[0]?.dataIndex ?? -1];
+      return row ? [row.label, ...words(row)].join("\n") : "";
+    },
+  };
+}
+
+// A row and its bars point at each other.
+function linkRows(): void {
+  const rows = [...document.querySelectorAll<HTMLTableRowElement>("#hours tbody tr")];
+  rows.forEach((row, dataIndex) => {
+    const tell = (type: string) => (): void => {
+      for (const { chart } of drawn.values()) chart.dispatchAction({ type, dataIndex });
+    };
+    row.addEventListener("mouseenter", tell("highlight"));
+    row.addEventListener("mouseleave", tell("downplay"));
+  });
+  for (const { chart } of drawn.values()) {
+    chart.on("updateAxisPointer", (event) => {
+      const at = (event as { dataIndex?: number }).dataIndex;
+      rows.forEach((row, index) => row.classList.toggle("marked", index === at));
+    });
+    chart.on("globalout", () => rows.forEach((row) => row.classList.remove("marked")));
+  }
+}

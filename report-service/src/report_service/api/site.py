@@ -1,0 +1,167 @@
+"""What every page needs, and how a page is sent."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from urllib.parse import quote, urlsplit
+
+from flask import Response, current_app, g, render_template, request
+from wattbook.clock import Clock
+from wattbook.periods import DEFAULT_AREA
+
+from report_service.api.assets import Assets
+from report_service.api.figures import locale_for, time_text
+from report_service.domain.people import Person
+from report_service.usecases.model import FeedState, ReadModel
+from report_service.usecases.people import People
+
+THEME_COOKIE = "wattbook_theme"
+THEMES = ("light", "auto", "dark")
+MOST_PAGES_KEPT = 128
+SMALLEST_ZIPPED = 1024
+HTML = "text/html; charset=utf-8"
+LONGEST_ADDRESS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A page as it is sent, kept in both forms."""
+
+    plain: bytes
+    gzipped: bytes
+
+
+class Pages:
+    """Rendered pages by their tag, each rendered and compressed once; the least used go first."""
+
+    def __init__(self, most: int = MOST_PAGES_KEPT) -> None:
+        """Keep at most ``most``."""
+        self._most = most
+        self._kept: OrderedDict[str, Body] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def body(self, tag: str, render: Callable[[], str]) -> Body:
+        """The page of a tag, rendered where it is not known."""
+        with self._lock:
+            found = self._kept.get(tag)
+            if found is not None:
+                self._kept.move_to_end(tag)
+                return found
+        plain = render().encode()
+        made = Body(plain, gzip.compress(plain, 6, mtime=0) if len(plain) > SMALLEST_ZIPPED else b"")
+        with self._lock:
+            self._kept[tag] = made
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return made
+
+
+@dataclass(frozen=True)
+class Site:
+    """The parts behind the pages."""
+
+    model: ReadModel
+    people: People
+    clock: Clock
+    assets: Assets
+    pages: Pages = field(default_factory=Pages)
+
+
+def site() -> Site:
+    """The parts behind the page at hand."""
+    found: Site = current_app.extensions["wattbook"]
+    return found
+
+
+def person() -> Person | None:
+    """Who asks, where somebody is signed in."""
+    found: Person | None = g.get("person")
+    return found
+
+
+def theme() -> str:
+    """The colours chosen; ``auto`` follows the system."""
+    chosen = request.cookies.get(THEME_COOKIE, "auto")
+    return chosen if chosen in THEMES else "auto"
+
+
+def locale() -> str:
+    """The locale in which figures are written."""
+    return locale_for(request.headers.get("Accept-Language", ""))
+
+
+def here() -> str:
+    """The address at hand, to come back to."""
+    return request.full_path.removesuffix("?") if request.method == "GET" else "/"
+
+
+def safe_address(text: str) -> str:
+    """``text`` where it is an address on this site; otherwise ``/``, so that nobody is led elsewhere."""
+    if not text.startswith("/") or text.startswith(("//", "/\\")) or len(text) > LONGEST_ADDRESS:
+        return "/"
+    if "\\" in text or not text.isprintable():
+        return "/"
+    parts = urlsplit(text)
+    return "/" if parts.scheme or parts.netloc else text
+
+
+def day_address(trader_id: str, day: str, *, area: str = DEFAULT_AREA, suffix: str = "") -> str:
+    """The address of a trader's day."""
+    query = f"?area={quote(area, safe='')}" if area != DEFAULT_AREA else ""
+    return f"/traders/{quote(trader_id, safe='')}/days/{day}{suffix}{query}"
+
+
+def tag_of(*parts: object) -> str:
+    """An entity tag of everything that a page's content follows from."""
+    return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+def page_facts() -> tuple[object, ...]:
+    """What the frame of a page follows from, besides its figures."""
+    return person(), locale(), theme(), site().assets.version, site().model.state
+
+
+def rendered(template: str, **context: object) -> str:
+    """A page with its frame."""
+    feed: FeedState = site().model.state
+    since = time_text(feed.lost_since, DEFAULT_AREA, with_day=True) if feed.lost_since else ""
+    return render_template(
+        template,
+        person=person(),
+        theme=theme(),
+        assets=site().assets,
+        feed=feed,
+        feed_since=since,
+        here=here(),
+        section="trading",
+        **context,
+    )
+
+
+def unchanged(tag: str) -> Response | None:
+    """304, where the browser already has the content of a tag."""
+    if not request.if_none_match.contains_weak(tag):
+        return None
+    return kept_response(Response(status=304), tag)
+
+
+def kept_response(response: Response, tag: str) -> Response:
+    """Let a browser keep this content, and ask each time whether it still holds."""
+    response.headers["ETag"] = f'W/"{tag}"'
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Cookie, Accept-Language, Accept-Encoding"
+    return response
+
+
+def sent(body: Body, tag: str, *, content_type: str = HTML) -> Response:
+    """A kept page, compressed where the browser takes it."""
+    zipped = body.gzipped and "gzip" in request.headers.get("Accept-Encoding", "")
+    response = Response(body.gzipped if zipped else body.plain, content_type=content_type)
+    if zipped:
+        response.headers["Content-Encoding"] = "gzip"
+    return kept_response(response, tag)

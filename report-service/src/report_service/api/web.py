@@ -1,0 +1,178 @@
+"""The pages put together: Flask, its session, headers on every answer, and every error as a page."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from typing import Any
+
+from flask import Blueprint, Flask, Response, g, jsonify, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFProtect
+from wattbook import telemetry
+from wattbook.errors import BY_HTTP_STATUS, Forbidden, Internal, Unavailable, WattbookError
+from werkzeug.exceptions import HTTPException
+
+from report_service.api.pages import pages
+from report_service.api.sessions import EncryptedSessions, derived_key
+from report_service.api.signin import signing
+from report_service.api.site import Site, rendered, site
+
+_log = logging.getLogger(__name__)
+
+LONGEST_FORM = 16 * 1024
+FORM_LASTS_S = 12 * 3600
+FOREVER = "public, max-age=31536000, immutable"
+_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+_HASHED = re.compile(r"-[A-Z0-9]{8}\.js$")
+_CONTENT_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = (
+    ("Content-Security-Policy", _CONTENT_POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+)
+_TITLES = {
+    400: "That did not work",
+    403: "Not yours to see",
+    404: "Nothing here",
+    405: "Not possible here",
+    413: "Too large",
+    429: "Slow down",
+    500: "Something broke on our side",
+    503: "Not ready",
+}
+
+machine = Blueprint("machine", __name__)
+
+
+def build_web(parts: Site, *, secret: str, sessions: EncryptedSessions) -> Flask:
+    """The WSGI application."""
+    app = Flask(__name__, static_folder=None, template_folder="../templates")
+    app.config.update(
+        SECRET_KEY=derived_key(secret, "form tokens"),
+        MAX_CONTENT_LENGTH=LONGEST_FORM,
+        MAX_FORM_MEMORY_SIZE=LONGEST_FORM,
+        WTF_CSRF_CHECK_DEFAULT=False,  # each form says itself what it checks; see signin
+        WTF_CSRF_TIME_LIMIT=FORM_LASTS_S,
+    )
+    app.url_map.merge_slashes = False
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "autoescape": True}
+    app.session_interface = sessions
+    app.extensions["wattbook"] = parts
+    CSRFProtect(app)
+    for blueprint in (machine, signing, pages):
+        app.register_blueprint(blueprint)
+    app.before_request(_enter)
+    app.after_request(_headers)
+    app.teardown_request(_leave)
+    app.register_error_handler(Exception, _error_page)
+    return app
+
+
+@machine.get("/healthz")
+def healthz() -> ResponseReturnValue:
+    """The process lives."""
+    return jsonify(status="ok")
+
+
+@machine.get("/readyz")
+def readyz() -> ResponseReturnValue:
+    """Reports are answered; and whether they are level with the book."""
+    state = site().model.state
+    body = {"status": "ok" if state.ready else "loading", "level_with_the_book": state.lost_since is None}
+    return jsonify(body), 200 if state.ready else 503
+
+
+@machine.get("/static/<path:name>")
+def static(name: str) -> ResponseReturnValue:
+    """A style sheet, a script, the mark."""
+    asset = site().assets.get(name)
+    if asset is None:
+        return Response("not found", 404, content_type="text/plain")
+    zipped = "gzip" in request.headers.get("Accept-Encoding", "")
+    response = Response(asset.gzipped if zipped else asset.plain, content_type=asset.content_type)
+    if zipped:
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding"
+    is_named_by_content = request.args.get("v") == asset.version or _HASHED.search(name)
+    response.headers["Cache-Control"] = FOREVER if is_named_by_content else "no-cache"
+    return response
+
+
+def _enter() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    context = telemetry.new_context(request.headers.get("Traceparent", ""), request_id=request_id)
+    g.request_id = request_id
+    g.telemetry = telemetry.within(context)
+    g.telemetry.__enter__()
+
+
+def _leave(_error: BaseException | None) -> None:
+    entered = g.pop("telemetry", None)
+    if entered is not None:
+        entered.__exit__(None, None, None)
+
+
+def _headers(response: Response) -> Response:
+    headers = response.headers
+    headers.extend(_HEADERS)
+    headers["X-Request-Id"] = g.get("request_id", "")
+    if "Cache-Control" not in headers:
+        headers["Cache-Control"] = "no-store"
+    if request.is_secure:
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    return response
+
+
+def _error_page(error: Exception) -> ResponseReturnValue:
+    if isinstance(error, HTTPException) and error.response is not None:
+        return error.response  # a redirect of the router
+    known = _known(error)
+    if isinstance(known, Internal):
+        _log.error("a page failed", exc_info=error)
+    reload_s = 2 if isinstance(known, Unavailable) and not site().model.state.ready else 0
+    page = rendered(
+        "message.html",
+        status=known.http_status,
+        title="Loading the book" if reload_s else _TITLES.get(known.http_status, "That did not work"),
+        words=known.message,
+        reload_s=reload_s,
+        actions=_actions(known),
+        request_id=g.get("request_id", ""),
+    )
+    headers = {"Retry-After": str(known.retry_after_s)} if known.retry_after_s else {}
+    return page, known.http_status, headers
+
+
+def _known(error: Exception) -> WattbookError:
+    if isinstance(error, WattbookError):
+        return error
+    if isinstance(error, HTTPException):
+        kind = BY_HTTP_STATUS.get(error.code or 500, Internal)
+        return kind(error.description or error.name)
+    return Internal("The fault is logged. Trying again may help.")
+
+
+def _actions(error: WattbookError) -> list[dict[str, Any]]:
+    again = {"url": request.full_path.removesuffix("?"), "text": "Try again"}
+    home = {"url": "/", "text": "To the start"}
+    if isinstance(error, Forbidden):
+        return [home, {"url": "/sign-out", "text": "Sign in as somebody else"}]
+    return [again, home] if error.http_status >= 500 and request.method == "GET" else [home]

@@ -1,0 +1,81 @@
+"""The gateway, as the place where people sign in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from wattbook import telemetry
+from wattbook.clock import Clock, to_epoch_us
+from wattbook.errors import TooManyRequests, Unauthenticated, Unavailable, WattbookError
+
+from report_service.domain.people import Person, Tokens
+
+TIMEOUT_S = 10.0
+_US_PER_S = 1_000_000
+
+
+class Gateway:
+    """OAuth tokens and ``/v1/me``; thread-safe."""
+
+    def __init__(self, url: str, clock: Clock, *, transport: httpx.BaseTransport | None = None) -> None:
+        """Call the gateway at ``url``; a ``transport`` stands in for the network in tests."""
+        self._clock = clock
+        self._http = httpx.Client(
+            base_url=url, timeout=TIMEOUT_S, trust_env=False, follow_redirects=False, transport=transport
+        )
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._http.close()
+
+    def tokens_for(self, *, name: str, password: str) -> Tokens:
+        """Tokens for a name and a password.
+
+        Raises:
+            Unauthenticated: they do not match.
+            TooManyRequests: wrong too often; its ``retry_after_s`` says for how long.
+            Unavailable: the gateway is away.
+        """
+        return self._tokens({"grant_type": "password", "username": name, "password": password})
+
+    def renewed(self, tokens: Tokens) -> Tokens:
+        """Fresh tokens for older ones. Raises like :meth:`tokens_for`."""
+        return self._tokens({"grant_type": "refresh_token", "refresh_token": tokens.refresh})
+
+    def person_of(self, tokens: Tokens) -> Person:
+        """Whose tokens they are, with today's roles. Raises like :meth:`tokens_for`."""
+        body = self._call("GET", "/v1/me", headers={"Authorization": f"Bearer {tokens.access}"})
+        try:
+            return Person(str(body["name"]), tuple(map(str, body["roles"])), body.get("trader_id"))
+        except (KeyError, TypeError) as error:
+            raise Unavailable("the gateway's answer was not understood") from error
+
+    def _tokens(self, form: dict[str, str]) -> Tokens:
+        body = self._call("POST", "/v1/oauth/token", data=form)
+        now_s = to_epoch_us(self._clock.now()) // _US_PER_S
+        try:
+            lasts_s = int(body["expires_in"])
+            return Tokens(str(body["access_token"]), str(body.get("refresh_token") or ""), now_s + lasts_s)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unavailable("the gateway's answer was not understood") from error
+
+    def _call(self, method: str, path: str, *, headers: dict[str, str] | None = None, **sent: Any) -> Any:
+        context = telemetry.current()
+        ids = {"X-Request-Id": context.request_id, "Traceparent": context.traceparent} if context else {}
+        try:
+            answer = self._http.request(method, path, headers={**ids, **(headers or {})}, **sent)
+            if answer.status_code == httpx.codes.OK:
+                return answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise Unavailable("the gateway, where people sign in, cannot be reached") from error
+        raise _refusal(answer)
+
+
+def _refusal(answer: httpx.Response) -> WattbookError:
+    if answer.status_code in {400, 401, 403}:
+        return Unauthenticated("the user name and password do not match")
+    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        wait = answer.headers.get("Retry-After", "")
+        return TooManyRequests("too many wrong passwords", retry_after_s=int(wait) if wait.isdigit() else 60)
+    return Unavailable("the gateway, where people sign in, failed")

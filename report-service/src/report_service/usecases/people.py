@@ -1,0 +1,128 @@
+"""Sign people in, and keep sessions true: roles are asked for again when the access token expires."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Protocol
+
+from wattbook.clock import Clock, to_epoch_us
+from wattbook.errors import InvalidInput, Unauthenticated, Unavailable
+
+from report_service.domain.people import Person, SignedIn, Tokens
+
+_log = logging.getLogger(__name__)
+
+RENEW_BEFORE_S = 5
+GRACE_S = 600  # how long a session outlives its access token while the gateway cannot be asked
+RETRY_S = 10
+MOST_REMEMBERED = 1024
+LONGEST_NAME = 200
+LONGEST_PASSWORD = 1024
+_US_PER_S = 1_000_000
+
+
+class SignInService(Protocol):
+    """Where people and their roles are known."""
+
+    def tokens_for(self, *, name: str, password: str) -> Tokens: ...  # noqa: D102 - see clients.gateway
+
+    def renewed(self, tokens: Tokens) -> Tokens: ...  # noqa: D102
+
+    def person_of(self, tokens: Tokens) -> Person: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class _Renewal:
+    """What became of a refresh token, which can be used only once though many requests may carry it."""
+
+    lock: threading.Lock
+    result: SignedIn | None = None
+    failed_until_s: int = 0
+
+
+class People:
+    """Sessions; thread-safe. The sessions themselves live in their owners' encrypted cookies."""
+
+    def __init__(self, service: SignInService, clock: Clock, *, idle_s: int, longest_s: int) -> None:
+        """Sessions end ``idle_s`` after the last request, and ``longest_s`` after sign-in."""
+        self._service = service
+        self._clock = clock
+        self._idle_s = idle_s
+        self._longest_s = longest_s
+        self._renewals: OrderedDict[bytes, _Renewal] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def sign_in(self, *, name: str, password: str) -> SignedIn:
+        """A session for a name and a password.
+
+        Raises:
+            InvalidInput: one of them is missing or too long to be one.
+            Unauthenticated: they do not match.
+            TooManyRequests: wrong too often.
+            Unavailable: the gateway is away.
+        """
+        if not name or not password:
+            raise InvalidInput("enter your user name and your password")
+        if len(name) > LONGEST_NAME or len(password) > LONGEST_PASSWORD:
+            raise Unauthenticated("the user name and password do not match")
+        tokens = self._service.tokens_for(name=name, password=password)
+        now_s = self._now_s()
+        return SignedIn(self._service.person_of(tokens), tokens, since_s=now_s, seen_s=now_s)
+
+    def still(self, signed_in: SignedIn) -> SignedIn:
+        """The session as it stands now: the same object, or a changed one to be kept instead.
+
+        Raises:
+            Unauthenticated: it is over.
+            Unavailable: it needs the gateway, which is away.
+        """
+        now_s = self._now_s()
+        if now_s - signed_in.seen_s > self._idle_s or now_s - signed_in.since_s > self._longest_s:
+            raise Unauthenticated("your session has ended")
+        # An old cookie leads to what its token was renewed to, and that may have run out as well.
+        while self._has_run_out(signed_in, now_s):
+            renewed = self._renewed(signed_in, now_s)
+            if renewed is signed_in:
+                break
+            signed_in = renewed
+        if now_s - signed_in.seen_s > self._idle_s // 12:
+            signed_in = replace(signed_in, seen_s=now_s)
+        return signed_in
+
+    @staticmethod
+    def _has_run_out(signed_in: SignedIn, now_s: int) -> bool:
+        return now_s >= signed_in.tokens.expires_s - RENEW_BEFORE_S
+
+    def _renewed(self, old: SignedIn, now_s: int) -> SignedIn:
+        if not old.tokens.refresh:
+            raise Unauthenticated("your session has ended")
+        renewal = self._renewal_of(old.tokens)
+        with renewal.lock:
+            if renewal.result is None and now_s >= renewal.failed_until_s:
+                try:
+                    tokens = self._service.renewed(old.tokens)
+                    person = self._service.person_of(tokens)
+                    renewal.result = SignedIn(person, tokens, since_s=old.since_s, seen_s=now_s)
+                except Unavailable:
+                    renewal.failed_until_s = now_s + RETRY_S
+                    _log.warning("a session could not be renewed", extra={"user": old.person.name})
+            if renewal.result is not None:
+                return renewal.result
+        if now_s > old.tokens.expires_s + GRACE_S:
+            raise Unavailable("the gateway, where people sign in, cannot be reached", retry_after_s=RETRY_S)
+        return old
+
+    def _renewal_of(self, tokens: Tokens) -> _Renewal:
+        digest = sha256(tokens.refresh.encode()).digest()
+        with self._lock:
+            renewal = self._renewals.setdefault(digest, _Renewal(threading.Lock()))
+            if len(self._renewals) > MOST_REMEMBERED:
+                self._renewals.popitem(last=False)
+            return renewal
+
+    def _now_s(self) -> int:
+        return to_epoch_us(self._clock.now()) // _US_PER_S

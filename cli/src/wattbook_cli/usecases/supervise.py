@@ -207,7 +207,8 @@ class Supervisor:
 
     def _stop_all(self, wake: Wake) -> None:
         asked_before = min(1, wake.stop_requests)
-        self._say("Stopping … (Ctrl-C again hurries)")
+        if asked_before:
+            self._say("Stopping … (Ctrl-C again hurries)")
         for running in reversed(self._running):
             self._stop_one(running, wake, asked_before)
         self._keep_state()

@@ -23,10 +23,12 @@ CODE_KEY = "wattbook-code"
 RETRY_KEY = "wattbook-retry-after-s"
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 DEFAULT_TIMEOUT_S = 10.0
+_MAX_DETAILS = 500  # characters; grpc's headers are limited to 8 KiB, percent-encoded
 _OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # or keepalive would count as abuse
 )
 _CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
     *_OPTIONS,
@@ -61,8 +63,11 @@ def translate(error: grpc.RpcError) -> WattbookError:
     """The error that the other side raised, or what a failed call means (deadline, no connection)."""
     status = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
     trailing = dict(error.trailing_metadata() or ())
+    said = CODE_KEY in trailing
     kind = BY_CODE.get(str(trailing.get(CODE_KEY, ""))) or BY_GRPC_STATUS.get(status, Internal)
-    if CODE_KEY in trailing:
+    if not said and status in _OUR_FAULT:
+        kind = Internal
+    if said:
         message = error.details() or kind.__doc__ or kind.code
     else:  # grpc's own words name addresses and internals: not for a caller
         message = _TRANSPORT_MESSAGES.get(status, "the service failed")
@@ -71,6 +76,8 @@ def translate(error: grpc.RpcError) -> WattbookError:
     return kind(message, retry_after_s=int(retry) if retry.isdigit() else None)
 
 
+# From grpc itself, not from a handler: an old server, or a message over MAX_MESSAGE_BYTES.
+_OUR_FAULT = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.RESOURCE_EXHAUSTED})
 _TRANSPORT_MESSAGES = {
     grpc.StatusCode.UNAVAILABLE: "a service is not reachable; try again",
     grpc.StatusCode.DEADLINE_EXCEEDED: "a service did not answer in time; try again",
@@ -227,4 +234,4 @@ def _refuse(error: Exception, context: grpc.ServicerContext) -> Any:
     if error.retry_after_s is not None:
         trailing.append((RETRY_KEY, str(error.retry_after_s)))
     context.set_trailing_metadata(tuple(trailing))
-    return context.abort(error.grpc_status, error.message)
+    return context.abort(error.grpc_status, error.message[:_MAX_DETAILS])

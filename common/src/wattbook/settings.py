@@ -8,13 +8,16 @@ named at once.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 _MISSING = dataclasses.MISSING
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
 class SettingsError(Exception):
@@ -41,7 +44,7 @@ def load(kind: type[T], environment: Mapping[str, str]) -> T:
     """Settings of ``kind`` (a frozen dataclass of :func:`setting` fields) from an environment.
 
     An empty variable counts as not set. Types: str, int, float, Decimal, bool, Path, tuple[str, ...]
-    (comma-separated).
+    (comma-separated), Literal[...] of strings; numbers are finite.
 
     Raises:
         SettingsError: a required variable is missing, or one does not parse.
@@ -51,8 +54,9 @@ def load(kind: type[T], environment: Mapping[str, str]) -> T:
     problems: list[str] = []
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # T is a dataclass by contract
         env = field.metadata["env"]
-        text = environment.get(env, "").strip()
-        if not text:
+        given = environment.get(env, "")
+        text = given if field.metadata["secret"] else given.strip()  # a password may begin with a space
+        if not given.strip():
             if field.default is _MISSING:
                 problems.append(f"{env} is not set ({field.metadata['help']})")
             continue
@@ -67,6 +71,8 @@ def load(kind: type[T], environment: Mapping[str, str]) -> T:
 
 
 def _parse(hint: Any, text: str) -> Any:
+    if get_origin(hint) is Literal:
+        return _one_of(get_args(hint), text)
     options = [option for option in get_args(hint) if option is not type(None)]
     if get_origin(hint) is tuple:
         return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -76,6 +82,13 @@ def _parse(hint: Any, text: str) -> Any:
     if parser is None:
         raise TypeError(f"settings cannot be of type {hint}")
     return parser(text)
+
+
+def _one_of(choices: tuple[str, ...], text: str) -> str:
+    found = next((choice for choice in choices if choice.lower() == text.lower()), None)
+    if found is None:
+        raise ValueError(f"is none of {', '.join(choices)}")
+    return found
 
 
 def _bool(text: str) -> bool:
@@ -90,9 +103,12 @@ def _bool(text: str) -> bool:
 def _number(kind: Callable[[str], Any], name: str) -> Callable[[str], Any]:
     def parse(text: str) -> Any:
         try:
-            return kind(text)
+            value = kind(text)
         except (ValueError, InvalidOperation):
             raise ValueError(f"is not {name}") from None
+        if not math.isfinite(value):
+            raise ValueError(f"is not {name}")
+        return value
 
     return parse
 

@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
+# Version ff and ids of zeros only are invalid by the specification.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
+)
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -52,7 +55,7 @@ def current_traceparent() -> str:
 
 def new_context(traceparent: str = "", *, request_id: str = "") -> TraceContext:
     """A child of ``traceparent``, or a new trace where that is empty or malformed."""
-    found = _TRACEPARENT.match(traceparent)
+    found = _TRACEPARENT.fullmatch(traceparent)
     trace_id = found.group(1) if found else secrets.token_hex(16)
     return TraceContext(trace_id, secrets.token_hex(8), request_id)
 
@@ -84,8 +87,9 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             **_ids(),
-            **_extras(record),
         }
+        for name, value in _extras(record).items():
+            line.setdefault(name, value)  # an extra never hides what every line has
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)

@@ -6,7 +6,16 @@ eurocent, since a MWh is 60,000 kW·min. Sums are kept in that unit and rounded 
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DecimalException,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
 
 KW_PER_MW = 1000
 CT_PER_EUR = 100
@@ -17,29 +26,28 @@ PRICE_MAX_CT_PER_MWH = 999_999
 
 # Wide enough for every sum of 64-bit products; the default 28 digits would round silently.
 _EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)
+# Raises where a digit would be lost.
+_STRICT = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
+# Far above any figure of ours and far below 1e999999999, which as an integer would fill the memory.
+_MOST_DIGITS = 40
 
 
 def exact_int(value: Decimal) -> int:
     """The integer that ``value`` is.
 
     Raises:
-        ValueError: it is not finite or has a fraction.
+        ValueError: it is not finite, has a fraction, or is out of all range.
     """
-    if not value.is_finite() or value != value.to_integral_value():
-        raise ValueError(f"{value} is not a whole number")
-    return int(value)
+    return _whole(value, 1)
 
 
 def kw_from_mw(quantity_mw: Decimal) -> int:
     """Whole kW of a quantity in MW.
 
     Raises:
-        ValueError: it is not finite, or finer than a kW.
+        ValueError: it is not finite, finer than a kW, or out of all range.
     """
-    if not quantity_mw.is_finite():
-        raise ValueError(f"{quantity_mw} is not a quantity")
-    with localcontext(_EXACT):
-        return exact_int(quantity_mw * KW_PER_MW)
+    return _whole(quantity_mw, KW_PER_MW)
 
 
 def mw_from_kw(quantity_kw: int) -> Decimal:
@@ -69,6 +77,21 @@ def plain(value: Decimal) -> Decimal:
     with localcontext(_EXACT):
         text = format(value, "f")
         return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+def _whole(value: Decimal, factor: int) -> int:
+    if not value:
+        return 0
+    if not value.is_finite() or value.adjusted() > _MOST_DIGITS:
+        raise ValueError("it is not a number that fits")
+    try:
+        product = _STRICT.multiply(value, factor)
+    except DecimalException as error:  # more digits than a whole number could have
+        raise ValueError("it is not a whole number") from error
+    result = int(product)
+    if result != product:
+        raise ValueError("it is not a whole number")
+    return result
 
 
 def _divide(numerator: int, denominator: int) -> Decimal:

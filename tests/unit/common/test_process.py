@@ -1,0 +1,93 @@
+"""How a process of ours lives: imports without an environment, stops on a signal and with its parent."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import signal
+import subprocess
+import sys
+
+import pytest
+import wattbook
+from wattbook.process import shut_down
+
+
+def every_module() -> list[str]:
+    return sorted(
+        module.name
+        for module in pkgutil.walk_packages(wattbook.__path__, "wattbook.")
+        if not module.name.endswith("__main__")
+    )
+
+
+def test_every_module_imports_under_an_empty_environment() -> None:
+    modules = every_module()
+    assert {"wattbook.db.store", "wattbook.bus.embedded.bus", "wattbook.outbox"} <= set(modules)
+
+    program = (
+        "import importlib, os\nassert set(os.environ) <= {'LC_CTYPE'}  # set by Python itself\n"
+        + "".join(f"importlib.import_module({name!r})\n" for name in modules)
+    )
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", program], env={}, capture_output=True, text=True, timeout=60
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_the_vocabulary_is_had_without_loading_engines() -> None:
+    program = (
+        "import sys, wattbook.bus, wattbook.errors, wattbook.periods, wattbook.settings, wattbook.units\n"
+        "print([name for name in ('sqlalchemy', 'alembic', 'sqlite3') if name in sys.modules])\n"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert ended.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_in_order_and_every_step_runs(signum: signal.Signals) -> None:
+    program = (
+        "from wattbook.process import shut_down, stop_on_signals\n"
+        "stopping = stop_on_signals()\n"
+        "print('up', flush=True)\n"
+        "assert stopping.wait(20)\n"
+        "shut_down(lambda: print('first'), lambda: 1 / 0, lambda: print('last'))\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "up\n"
+
+    child.send_signal(signum)
+
+    assert child.communicate(timeout=20)[0] == "first\nlast\n"
+    assert child.returncode == 0
+
+
+def test_a_child_does_not_outlive_its_killed_parent() -> None:
+    child = (
+        "import sys\n"
+        "from wattbook.process import stop_on_signals, stop_with_parent\n"
+        "stopping = stop_on_signals()\n"
+        "stop_with_parent(stopping, every_s=0.02)\n"
+        "print('up', flush=True)\n"
+        "stopping.wait(30)\n"
+        "print('gone', flush=True)\n"
+    )
+    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])\n"
+    started = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert started.stdout is not None
+    assert started.stdout.readline() == "up\n"
+
+    os.kill(started.pid, signal.SIGKILL)
+
+    assert started.stdout.readline() == "gone\n"  # the child had the same standard output
+    started.wait(10)
+
+
+def test_a_failing_step_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    shut_down(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+
+    assert "ZeroDivisionError" in caplog.text

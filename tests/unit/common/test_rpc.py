@@ -1,0 +1,212 @@
+"""gRPC over a real server: errors keep their meaning, calls end in time, context travels along."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from wattbook import rpc, telemetry
+from wattbook.errors import (
+    Internal,
+    InvalidInput,
+    TooManyRequests,
+    Unavailable,
+    WattbookError,
+    error_types,
+)
+
+Behaviour = Callable[[bytes, grpc.ServicerContext], Any]
+
+
+class Service:
+    """A server whose one method does what the test says."""
+
+    def __init__(self) -> None:
+        self.behaviour: Behaviour = lambda request, _context: request
+        self.released = threading.Event()
+        self.server = rpc.Server("127.0.0.1:0", workers=4)
+        self.server.register(self._add, None)
+        self.target = f"127.0.0.1:{self.server.start()}"
+        self.server.set_ready()
+        self.channel = rpc.channel(self.target)
+        self.unary = self.channel.unary_unary("/test.Service/Unary")
+        self.stream = self.channel.unary_stream("/test.Service/Stream")
+
+    def _add(self, _servicer: None, server: grpc.Server) -> None:
+        handlers = {
+            "Unary": grpc.unary_unary_rpc_method_handler(lambda *call: self.behaviour(*call)),
+            "Stream": grpc.unary_stream_rpc_method_handler(lambda *call: self.behaviour(*call)),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", handlers),))
+
+    def close(self) -> None:
+        self.released.set()
+        self.channel.close()
+        self.server.stop(1.0)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service()
+    yield made
+    made.close()
+
+
+def raising(error: Exception) -> Behaviour:
+    def behave(_request: bytes, _context: grpc.ServicerContext) -> Any:
+        raise error
+
+    return behave
+
+
+@pytest.mark.parametrize("kind", error_types(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_every_error_arrives_as_it_was_raised(
+    service: Service, kind: type[WattbookError], streamed: bool
+) -> None:
+    service.behaviour = raising(kind("Grund: ü, 20 €", retry_after_s=7))
+
+    with pytest.raises(WattbookError) as caught:
+        list(rpc.stream(service.stream, b"")) if streamed else rpc.call(service.unary, b"")
+
+    assert type(caught.value) is (Internal if kind is WattbookError else kind)
+    assert (caught.value.message, caught.value.retry_after_s) == ("Grund: ü, 20 €", 7)
+
+
+def test_errors_arrive_over_asyncio_too(service: Service) -> None:
+    service.behaviour = raising(TooManyRequests("slow down", retry_after_s=2))
+
+    async def ask() -> WattbookError:
+        async with rpc.aio_channel(service.target) as channel:
+            try:
+                await channel.unary_unary("/test.Service/Unary")(b"", timeout=5)
+            except grpc.aio.AioRpcError as error:
+                return rpc.translate(error)
+        raise AssertionError("it did not fail")
+
+    error = asyncio.run(ask())
+
+    assert type(error) is TooManyRequests
+    assert (error.message, error.retry_after_s) == ("slow down", 2)
+
+
+def test_an_unexpected_error_says_nothing_of_the_inside(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.behaviour = raising(KeyError("password=geheim"))
+
+    with pytest.raises(Internal) as caught:
+        rpc.call(service.unary, b"")
+
+    assert caught.value.message == "internal error"
+    assert "geheim" in caplog.text  # the log has the reason
+
+
+def test_a_message_that_quotes_something_huge_still_arrives(service: Service) -> None:
+    service.behaviour = raising(InvalidInput("id is too long: " + "ü" * 2_000_000))
+
+    with pytest.raises(InvalidInput, match="id is too long"):
+        rpc.call(service.unary, b"")
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_call_ends_at_its_deadline(service: Service, streamed: bool) -> None:
+    service.behaviour = lambda _request, _context: service.released.wait(10)
+
+    with pytest.raises(Unavailable, match="did not answer in time"):
+        if streamed:
+            list(rpc.stream(service.stream, b"", timeout_s=0.2))
+        else:
+            rpc.call(service.unary, b"", timeout_s=0.2)
+
+
+def test_a_service_that_is_not_there_is_unavailable() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, not listening: refused
+        target = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        with rpc.channel(target) as channel, pytest.raises(Unavailable, match="not reachable"):
+            rpc.call(channel.unary_unary("/test.Service/Unary"), b"", timeout_s=5)
+        assert rpc.is_healthy(target, timeout_s=0.5) is False
+
+
+def test_faults_of_ours_are_not_blamed_on_the_caller(service: Service) -> None:
+    with pytest.raises(Internal):
+        rpc.call(service.channel.unary_unary("/test.Service/Unknown"), b"")
+
+    service.behaviour = lambda _request, _context: b"x" * (rpc.MAX_MESSAGE_BYTES + 1)
+    with pytest.raises(Internal):
+        rpc.call(service.unary, b"")
+
+
+def test_trace_and_request_id_travel_along(service: Service) -> None:
+    def tell(_request: bytes, _context: grpc.ServicerContext) -> bytes:
+        context = telemetry.current()
+        assert context is not None
+        return f"{context.trace_id} {context.request_id}".encode()
+
+    service.behaviour = tell
+    with telemetry.within(telemetry.new_context(request_id="r-9")) as mine:
+        told = rpc.call(service.unary, b"").decode()
+    alone = rpc.call(service.unary, b"").decode()
+
+    assert told == f"{mine.trace_id} r-9"
+    assert mine.trace_id not in alone
+
+
+def test_a_stream_that_its_reader_leaves_ends_at_the_server(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Event()
+
+    def endless(_request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        context.add_callback(ended.set)
+        while context.is_active():
+            yield b"x" * 1000
+
+    service.behaviour = endless
+    answer = service.stream(b"", timeout=10)
+    next(answer)
+    answer.cancel()
+
+    assert ended.wait(5)
+    service.behaviour = lambda _request, _context: b"still here"
+    assert rpc.call(service.unary, b"") == b"still here"
+    service.server.stop(1.0)
+    assert [entry.message for entry in caplog.records if entry.levelname == "ERROR"] == []
+
+
+def test_health_follows_readiness_and_an_orderly_stop_finishes_what_runs(service: Service) -> None:
+    entered = threading.Event()
+
+    def slow(request: bytes, _context: grpc.ServicerContext) -> bytes:
+        entered.set()
+        service.released.wait(5)
+        return request
+
+    service.behaviour = slow
+    assert rpc.is_healthy(service.target)
+    service.server.set_ready(False)
+    assert not rpc.is_healthy(service.target)
+
+    running = service.unary.future(b"work", timeout=10)
+    assert entered.wait(5)
+    stopper = threading.Thread(target=lambda: service.server.stop(5.0))
+    stopper.start()
+    service.released.set()
+
+    assert running.result() == b"work"
+    stopper.join(5)
+    assert not stopper.is_alive()
+
+
+def test_an_address_in_use_is_an_os_error(service: Service) -> None:
+    other = rpc.Server(service.target)
+
+    with pytest.raises(OSError, match="cannot listen on"):
+        other.start()

@@ -26,7 +26,7 @@ class Change:
 
     password: str | None = None
     roles: Sequence[str] | None = None
-    trader_id: str | object | None = UNCHANGED
+    trader_id: Any = UNCHANGED
     disabled: bool | None = None
 
 

@@ -71,6 +71,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._serve("POST")
 
+    def do_PUT(self) -> None:
+        self._serve("PUT")
+
     def do_PATCH(self) -> None:
         self._serve("PATCH")
 
@@ -94,6 +97,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer_to(self, method: str, path: str, query: dict[str, list[str]], body: bytes, user: str) -> None:
         fake = self.fake
+        if path == "/v1/me/password":
+            said = json.loads(body)
+            if fake.passwords[user] != said["old_password"]:
+                return self._refuse(403, "the old password is wrong")
+            fake.passwords[user] = said["new_password"]
+            return self._send(204, b"")
         if path == "/v1/me":
             return self._json(200, fake.users[user])
         if path == "/v1/reports/pnl":
@@ -123,7 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._json(201, said)
 
     def _trades(self, query: dict[str, list[str]]) -> None:
-        first, limit = int(query.get("cursor", ["0"])[0]), int(query["limit"][0])
+        first = int(query.get("cursor", ["0"])[0])
+        limit = int(query.get("limit", [str(len(self.fake.trades))])[0])
         rest = self.fake.trades[first + limit :]
         link = {"Link": f'</v1/trades?limit={limit}&cursor={first + limit}>; rel="next"'} if rest else {}
         return self._json(200, self.fake.trades[first : first + limit], link)

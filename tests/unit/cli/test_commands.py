@@ -65,7 +65,10 @@ def test_what_cannot_be_asked_is_said_in_one_line(
     ("refusal", "words"),
     [
         ((403, "you see your own trades only", {}), "not allowed: you see your own trades only"),
-        ((429, "too many wrong passwords", {"Retry-After": "30"}), "too many wrong passwords; wait 30 s"),
+        (
+            (429, "too many wrong passwords", {"Retry-After": "30"}),
+            "too many wrong passwords (try again in 30 s)",
+        ),
         (
             (503, "the store is full", {}),
             "do that now: the store is full (status 503, request id req-7)",
@@ -180,12 +183,12 @@ def test_a_file_is_sent_as_it_is_and_summed_up(
     assert gateway.bodies[-1] == content.encode()
     assert gateway.asked[-1] == ("POST", "/v1/trades/batch", "results=refused&source=file")
     heads, _, figures = (line.split() for line in done.out.splitlines()[-3:])
-    assert heads == ["File", "Added", "Duplicate", "Conflict", "Invalid", "Seconds", "Rows/s"]
+    assert heads == ["File", "Added", "Duplicate", "Conflict", "Invalid", "Sec.", "Rows/s"]
     assert figures[:5] == ["f.csv", "1", "1", "0", "0"]
 
 
 def test_refused_rows_are_listed_with_their_line_and_reason(wattbook: Wattbook, tmp_path: Path) -> None:
-    rows = ["t_1,fine", "", "t_2,invalid", '"t_3\nstill",fine', "t_4,conflict", *["t,invalid"] * 30]
+    rows = ["t_1,fine", "", "t_2,invalid", '"t_3,fine', "t_4,conflict", *["t,invalid"] * 30]
     (tmp_path / "f.csv").write_text("\n".join([HEADER, *rows]))
 
     done = wattbook("import", "f.csv", "--rejects", "out.csv")
@@ -258,6 +261,13 @@ def test_a_user_s_password_comes_from_standard_input(wattbook: Wattbook, gateway
     assert gateway.passwords["bo"] == "another"
 
 
+def test_one_s_own_password_is_changed_with_the_old_one(wattbook: Wattbook, gateway: FakeGateway) -> None:
+    done = wattbook("users", "passwd", "--password-stdin", stdin="newer\n")
+
+    assert done.out == "The password of admin is set.\n"
+    assert gateway.passwords["admin"] == "newer"
+
+
 def test_users_are_listed_disabled_and_enabled(wattbook: Wattbook) -> None:
     wattbook("users", "add", "bo", "--generate")
 
@@ -286,14 +296,15 @@ def trade(number: int) -> dict[str, object]:
 
 
 def test_trades_are_listed_over_all_pages(wattbook: Wattbook, gateway: FakeGateway) -> None:
-    gateway.trades = [trade(number) for number in range(5_100)]
+    gateway.trades = [trade(number) for number in range(10_100)]
 
     listed = wattbook("trades", "--csv").out.splitlines()
 
     assert listed[0] == HEADER
     assert listed[1] == "t_0,2050,12.3,sell,2023-02-28,8,trader_1,2023-02-28T06:12:35Z"
-    assert len(listed) == 5_101
-    assert json.loads(wattbook("trades", "--json", "--limit", "5050").out) == gateway.trades[:5_050]
+    assert len(listed) == 10_101
+    assert json.loads(wattbook("trades", "--json", "--limit", "10050").out) == gateway.trades[:10_050]
+    assert json.loads(wattbook("trades", "--json").out) == gateway.trades
 
 
 def test_a_table_of_trades_is_short_and_says_so(wattbook: Wattbook, gateway: FakeGateway) -> None:

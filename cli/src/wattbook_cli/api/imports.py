@@ -22,7 +22,7 @@ from wattbook_cli.usecases.import_files import import_file, may_mark, refusals
 
 _LISTED = 20
 _SPOOL_CHARS = 1024 * 1024
-_COLUMNS = ("File", "Added", "Duplicate", "Conflict", "Invalid", "Seconds", "Rows/s")
+_COLUMNS = ("File", "Added", "Duplicate", "Conflict", "Invalid", "Sec.", "Rows/s")
 
 
 @click.command("import")
@@ -105,11 +105,11 @@ def _keep(keeper: RejectsFile | None, source: Source, refusal: Refusal) -> None:
 
 def _show_summary(outcomes: Sequence[Outcome]) -> None:
     made = table(*_COLUMNS, figures=_COLUMNS[1:])
-    made.columns[0].overflow = "fold"
+    made.columns[0].overflow = "fold"  # a long name goes on below itself
     for outcome in outcomes:
         counts, seconds = outcome.counts, outcome.seconds
         made.add_row(
-            outcome.name,
+            Path(outcome.name).name,
             f"{counts.added:,}",
             f"{counts.duplicate:,}",
             f"{counts.conflict:,}",

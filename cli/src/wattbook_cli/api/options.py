@@ -34,6 +34,19 @@ class Session:
             self.access, clock=SystemClock(), prompts=prompts(), seen=_show if self._verbose else None
         )
 
+    def own_password(self) -> str:
+        """The caller's own password once more, to prove that it is the caller.
+
+        Raises:
+            Stop: nothing says it, and there is no terminal to ask on.
+        """
+        if known := self.access.known_password:
+            return known
+        asked = prompts()
+        if asked is None:
+            raise Stop("no terminal to ask on: WATTBOOK_USER and WATTBOOK_PASSWORD say who you are")
+        return asked.password("yourself, as it is now")
+
 
 def calls_gateway(*, password_stdin: bool = True) -> Callable[[F], F]:
     """Give a command ``--url``, ``--user`` and so on; it receives them as ``session``."""
@@ -69,7 +82,7 @@ def prompts() -> Prompts | None:
         return None
     return Prompts(
         user=lambda: click.prompt("User", default=ADMIN, err=True),
-        password=lambda user: click.prompt(f"Password of {user}", hide_input=True, err=True),
+        password=lambda whose: click.prompt(f"Password of {whose}", hide_input=True, err=True),
     )
 
 

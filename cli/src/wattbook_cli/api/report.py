@@ -14,7 +14,7 @@ from wattbook.clock import SystemClock
 
 from wattbook_cli.api.options import Session, calls_gateway
 from wattbook_cli.api.tables import aligned, console, signed_eur, table
-from wattbook_cli.api.terminal import pass_through
+from wattbook_cli.api.terminal import counted, pass_through
 from wattbook_cli.clients.gateway import CSV, JSON, exact
 from wattbook_cli.domain.days import day_named
 
@@ -38,7 +38,7 @@ def report(session: Session, *, trader: str | None, day: str, area: str, form: s
     with session.open() as gateway:
         answer = gateway.ask("GET", "/v1/reports/pnl", query=query, accept=form or JSON)
     if form:
-        pass_through(answer.content)
+        pass_through([answer.content])
     else:
         console().print(shown(exact(answer.text)))
 
@@ -77,4 +77,6 @@ def _in_words(total: dict[str, Any]) -> Text:
     if not total["trades"]:
         return Text("No trades for this trader and day.")
     outcome = "Profit" if amount_eur > 0 else "Loss" if amount_eur < 0 else "Neither profit nor loss"
-    return Text.assemble(f"{outcome}: ", signed_eur(amount_eur), f" EUR over {total['trades']:,} trades.")
+    return Text.assemble(
+        f"{outcome}: ", signed_eur(amount_eur), f" EUR over {counted(total['trades'], 'trade')}."
+    )

@@ -25,6 +25,7 @@ def console(*, error: bool = False) -> Console:
 def table(*columns: str, figures: Sequence[str] = ()) -> Table:
     """An empty table with hairlines; the columns named in ``figures`` are aligned right."""
     made = Table(box=SIMPLE, show_edge=False, pad_edge=False, header_style="bold", footer_style="bold")
+    made.padding = (0, 1, 0, 0)
     for column in columns:
         right = column in figures
         made.add_column(column, justify="right" if right else "left", no_wrap=right)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TextIO
 
@@ -22,14 +23,22 @@ def _print(line: str, stream: TextIO) -> None:
         print(line, file=stream, flush=True)
 
 
-def pass_through(content: bytes) -> None:
-    """Bytes as they came, for a pipe.
+def pass_through(chunks: Iterable[bytes]) -> None:
+    """Bytes as they come, for a pipe; a last line is ended.
 
     Raises:
         BrokenPipeError: nobody reads any more.
     """
     sys.stdout.flush()
-    sys.stdout.buffer.write(content)
-    if content and not content.endswith(b"\n"):
+    last = b""
+    for chunk in chunks:
+        sys.stdout.buffer.write(chunk)
+        last = chunk or last
+    if last and not last.endswith(b"\n"):
         sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 trade``, ``1,234 trades``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

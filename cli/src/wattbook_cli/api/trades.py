@@ -15,6 +15,7 @@ from wattbook.units import CT_PER_EUR
 
 from wattbook_cli.api.options import Session, calls_gateway
 from wattbook_cli.api.tables import console, table
+from wattbook_cli.api.terminal import counted, pass_through
 from wattbook_cli.domain.days import day_named
 from wattbook_cli.usecases.list_trades import list_trades
 
@@ -53,9 +54,13 @@ def trades(
     asked_day = day_named(day, area=area or "", now=SystemClock().now()).isoformat() if day else None
     query = {"trader_id": trader, "delivery_day": asked_day, "area": area}
     with session.open() as gateway:
+        if form == "json" and limit is None:
+            with gateway.download("/v1/trades", query=query) as body:
+                return pass_through(body)
         most = limit or (None if form else _SHOWN)
         found = list_trades(gateway, query=query, limit=most)
         {"json": _print_json, "csv": _print_csv}.get(form or "", _print_table)(found)
+    return None
 
 
 def _print_json(trades: Iterable[dict[str, Any]]) -> None:
@@ -90,7 +95,7 @@ def _print_table(trades: Iterable[dict[str, Any]]) -> None:
     if shown:
         console().print(made)
     more = f" (the first {_SHOWN}; --limit shows more)" if shown == _SHOWN else ""
-    print(f"\n{shown} trades{more}." if shown else "No trades.")
+    print(f"\n{counted(shown, 'trade')}{more}." if shown else "No trades.")
 
 
 def _exact_json(trade: dict[str, Any]) -> str:

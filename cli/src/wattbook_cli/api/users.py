@@ -63,7 +63,7 @@ def list_users(session: Session, *, as_json: bool) -> None:
     with session.open() as gateway:
         answer = gateway.ask("GET", "/v1/users")
     if as_json:
-        pass_through(answer.content)
+        pass_through([answer.content])
         return
     made = table("Name", "Roles", "Trader id", "State")
     for user in answer.json():
@@ -73,15 +73,20 @@ def list_users(session: Session, *, as_json: bool) -> None:
 
 
 @users.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @_sets_password
 @calls_gateway(password_stdin=False)
-def passwd(session: Session, *, name: str, generate: bool, password_stdin: bool) -> None:
-    """Set a user's password."""
+def passwd(session: Session, *, name: str | None, generate: bool, password_stdin: bool) -> None:
+    """Set a user's password, or without NAME your own; it ends that user's sign-ins."""
     with session.open() as gateway:
-        password = _new_password(name, generate=generate, stdin=password_stdin)
-        usecases.change_user(gateway, name=name, change={"password": password})
-    say(f"The password of {name} is set.")
+        whose = name or gateway.me()["name"]
+        old = "" if name else session.own_password()
+        password = _new_password(whose, generate=generate, stdin=password_stdin)
+        if name:
+            usecases.change_user(gateway, name=name, change={"password": password})
+        else:
+            usecases.change_own_password(gateway, old=old, new=password)
+    say(f"The password of {whose} is set.")
     if generate:
         say(f"Password: {password}   (shown this once)")
 

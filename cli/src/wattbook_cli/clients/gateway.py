@@ -91,6 +91,19 @@ class Gateway:
             answer = self.ask("GET", following)
 
     @contextmanager
+    def download(self, path: str, *, query: Mapping[str, str | None]) -> Iterator[Iterator[bytes]]:
+        """The block gets the body of an answer as it comes.
+
+        Raises:
+            Stop: as :meth:`ask`.
+        """
+        asked = {name: value for name, value in query.items() if value is not None}
+        with self._explained(), self._http.stream("GET", path, params=asked or None) as answer:
+            if answer.is_error:
+                answer.read()
+            yield _good(answer).iter_bytes()
+
+    @contextmanager
     def upload(
         self, path: str, *, content: Iterable[bytes], content_type: str, query: Mapping[str, str]
     ) -> Iterator[Iterator[str]]:
@@ -163,7 +176,7 @@ def _in_words(answer: httpx.Response, message: str, request_id: str) -> str:
         return f"not allowed: {message}"
     if status == httpx.codes.TOO_MANY_REQUESTS:
         wait_s = answer.headers.get("Retry-After", "")
-        return f"{message}; wait {f'{wait_s} s' if wait_s else 'a little'} and try again"
+        return f"{message} (try again {f'in {wait_s} s' if wait_s else 'a little later'})"
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return f"Wattbook cannot do that now: {message} (status {status}, request id {request_id or '–'})"
     return message

@@ -117,22 +117,13 @@ def _chunks(file: BinaryIO, sent: Callable[[int], None]) -> Iterator[bytes]:
 
 
 def _rows(file: BinaryIO, *, is_csv: bool) -> Iterator[tuple[int, int, bytes]]:
-    """Number, first line and content of each data row, counted as the gateway counts.
+    """Number, line number and content of each data row, counted as the gateway counts.
 
-    Blank lines and the CSV header are no rows; a quoted CSV field may hold line ends.
+    A row is a line; blank lines and the CSV header are no rows.
     """
-    number = -1 if is_csv else 0
-    begun, first_line = b"", 0
+    number = 0
     for line_number, line in enumerate(file, start=1):
-        if not begun:
-            first_line = line_number
-        begun += line
-        if is_csv and begun.count(b'"') % 2:
-            continue
-        if begun.strip():
+        is_header = is_csv and line_number == 1
+        if not is_header and not line.isspace():
             number += 1
-            if number:
-                yield number, first_line, begun
-        begun = b""
-    if begun.strip():
-        yield number + 1, first_line, begun
+            yield number, line_number, line

@@ -43,6 +43,11 @@ class Access:
         """The user's name, where one was said."""
         return self.user or self.environment.get("WATTBOOK_USER", "")
 
+    @property
+    def known_password(self) -> str:
+        """The user's password, where something said it."""
+        return self.password or self.environment.get("WATTBOOK_PASSWORD", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
@@ -61,7 +66,7 @@ def connect(access: Access, *, clock: Clock, prompts: Prompts | None, seen: Seen
     sign_ins = SignIns.of(access.environment)
     url = access.gateway_url
     auth: httpx.Auth
-    if password := access.password or access.environment.get("WATTBOOK_PASSWORD", ""):
+    if password := access.known_password:
         auth = _basic(access.said_user, password)
     elif (kept := sign_ins.get(url)) and access.said_user in {"", kept.user}:
         auth = stored_sign_in(url, sign_ins=sign_ins, clock=clock)
@@ -81,7 +86,7 @@ def log_in(access: Access, *, clock: Clock, prompts: Prompts | None) -> str:
     Raises:
         SignInNeeded: the gateway refuses, or nobody can be asked.
     """
-    password = access.password or access.environment.get("WATTBOOK_PASSWORD", "")
+    password = access.known_password
     if prompts is None and not (access.said_user and password):
         raise SignInNeeded("no terminal to ask on: give --user and --password-stdin")
     user = access.said_user or (prompts.user() if prompts else "")

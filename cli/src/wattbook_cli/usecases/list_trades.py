@@ -8,7 +8,7 @@ from typing import Any
 
 from wattbook_cli.clients.gateway import Gateway
 
-_PAGE = 5_000
+_PAGE = 10_000
 
 
 def list_trades(

@@ -28,3 +28,12 @@ def change_user(gateway: Gateway, *, name: str, change: Mapping[str, Any]) -> No
         Stop: the gateway refuses: there is no such user, we are no admin.
     """
     gateway.ask("PATCH", f"/v1/users/{quote(name, safe='')}", body=dict(change))
+
+
+def change_own_password(gateway: Gateway, *, old: str, new: str) -> None:
+    """Change the password of whoever is signed in.
+
+    Raises:
+        Stop: the old one is wrong, the new one too weak.
+    """
+    gateway.ask("PUT", "/v1/me/password", body={"old_password": old, "new_password": new})

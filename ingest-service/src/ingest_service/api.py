@@ -40,8 +40,9 @@ class InboxWatch:
         with _Events(self._inbox, asyncio.get_running_loop(), self._on_event) as events:
             while True:
                 self._happened.clear()
-                events.keep_watching()
                 self._on_ready(await self._rounds.round())
+                if events.keep_watching():  # what came before may have gone unheard
+                    continue
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._happened.wait(), self._sleep_s())
 
@@ -75,14 +76,17 @@ class _Events:
     def __exit__(self, *_raised: object) -> None:
         self._stop()
 
-    def keep_watching(self) -> None:
-        """Watch the folder that lies there now: it may have been made anew, or another disk mounted on it."""
+    def keep_watching(self) -> bool:
+        """Watch the folder that lies there now: it may have been made anew, or another disk mounted on it.
+
+        Returns whether watching has just begun.
+        """
         try:
             status = os.stat(self._folder)
         except OSError:
-            return
+            return False
         if self._watched == (status.st_dev, status.st_ino):
-            return
+            return False
         self._stop()
         self._watched = (status.st_dev, status.st_ino)
         # Only inotify tells a file moved in from elsewhere from a new one, and only when asked.
@@ -97,8 +101,9 @@ class _Events:
             observer.start()
         except OSError as error:
             _log.warning("no file events, the rescan has to do: %s", error)
-            return
+            return False
         self._observer = observer
+        return True
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """Called by watchdog's thread."""

@@ -132,7 +132,7 @@ def main() -> None:
     """Run until SIGTERM or SIGINT; exit 1 where the start or the loop failed."""
     settings = process.load_settings_or_exit(Settings, os.environ)
     telemetry.configure_logging("ingest-service", level=settings.log_level, json_lines=settings.log_json)
-    for chatty in ("httpx", "alembic"):
+    for chatty in ("httpx", "httpcore", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it calls its own orderly stop an error
     stopping = process.stop_on_signals()

@@ -43,6 +43,7 @@ class Refusal:
     message: str = "told to"
     times: int = 1_000_000
     after_body: bool = True
+    only_bytes: int | None = None  # only bodies of this length
 
 
 class FakeGateway:
@@ -79,12 +80,12 @@ class FakeGateway:
     def down(self) -> None:
         """Refuse connections and break off open ones."""
         server, self._server = self._server, None
-        for hold in self.holds.values():
-            hold.release()
         if server is not None:
             server.shutdown()
             server.server_close()
             server.break_off()
+        for hold in self.holds.values():
+            hold.release()
 
     def hold(self, point: str) -> Hold:
         """Let requests wait at ``point``."""
@@ -187,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._drain(left)
             return self._error(401, "unknown token")
         refusal = fake.refusal
-        if refusal is not None and refusal.times > 0:
+        if refusal is not None and refusal.times > 0 and refusal.only_bytes in {None, left}:
             refusal.times -= 1
             if refusal.after_body:
                 self._drain(left)

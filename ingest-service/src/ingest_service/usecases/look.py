@@ -97,7 +97,7 @@ class Rounds:
         candidate = self._candidates.pop(name)
         started_s = self._parts.clock.monotonic_s()
         try:
-            record = await take_in(self._parts, name=name)
+            record = await take_in(self._parts, name=name, settled=not candidate.renamed_in)
         except NotYet as reason:
             _log.debug("%s: not yet, %s", shown(name), reason)
             now_s = self._parts.clock.monotonic_s()

@@ -40,5 +40,5 @@ class Parts:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             self.stopping.set()
-            await asyncio.wait([running])
+            await asyncio.gather(running, return_exceptions=True)
             raise

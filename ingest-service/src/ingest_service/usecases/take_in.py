@@ -33,15 +33,19 @@ from ingest_service.usecases.parts import Parts
 _log = logging.getLogger(__name__)
 
 
-async def take_in(parts: Parts, *, name: str) -> FileRecord:
+async def take_in(parts: Parts, *, name: str, settled: bool) -> FileRecord:
     """Book the file under ``name`` and archive it; the record says what became of it.
+
+    One that has not ``settled`` (stood still for long enough) is taken only where the system says for
+    certain that nobody has it open for writing.
 
     Raises:
         NotYet: it is not whole, or was changed or replaced meanwhile.
         Unavailable: the gateway, a folder or the ledger is not usable now; trying again is safe.
     """
     with parts.folder.open(name) as source:
-        if source.is_open_for_writing():
+        is_open = source.is_open_for_writing()
+        if is_open or (is_open is None and not settled):
             raise NotYet("it is open for writing")
         as_read = source.fingerprint()
         digest = await parts.in_thread(partial(source.digest, keep_going=parts.keep_going))

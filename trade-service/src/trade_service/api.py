@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
 from wattbook.bus import Message
 from wattbook.clock import from_epoch_us
-from wattbook.errors import InvalidInput
+from wattbook.errors import InvalidInput, Unavailable
 from wattbook.periods import NoSuchPeriod, area_of
 from wattbook_proto import events_pb2, trades_pb2, trades_pb2_grpc
 
 from trade_service import usecases
 from trade_service.domain import (
+    BookedRow,
     BookedTrade,
     Criteria,
     InvalidTrade,
@@ -30,7 +33,10 @@ EVENT_TYPE = "trade.booked"
 EVENT_VERSION = 1
 EVENT_TRADES = 1_000
 BOOK_TIMEOUT_S = 30.0
+HANDLERS = 128
+STREAMS = 96  # the other handlers are for bookings
 _INVALID = int(Result.INVALID)
+_BOOKED_TIME_US = BookedTrade._fields.index("booked_time_us")
 
 
 class TradesServicer(trades_pb2_grpc.TradesServicer):
@@ -40,38 +46,50 @@ class TradesServicer(trades_pb2_grpc.TradesServicer):
         """Answer from ``store``, book through ``booker``."""
         self._store = store
         self._booker = booker
+        self._streams = threading.BoundedSemaphore(STREAMS)
 
     def Book(self, request: trades_pb2.BookRequest, context: grpc.ServicerContext) -> trades_pb2.BookReply:  # noqa: N802
         """Book one or many; one result a trade, in order."""
         trades, invalid = _stated(request)
-        timeout_s = min(context.time_remaining() or BOOK_TIMEOUT_S, BOOK_TIMEOUT_S)
-        outcome = self._booker.book(trades, source=_source(request), timeout_s=timeout_s)
+        outcome = self._booker.book(trades, source=_source(request), timeout_s=_timeout_s(context))
         return _reply(outcome, invalid)
 
     def Search(  # noqa: N802
         self, request: trades_pb2.SearchRequest, context: grpc.ServicerContext
     ) -> Iterator[trades_pb2.TradePage]:
         """Matching trades in booking order, in pages."""
-        found = usecases.search(
-            self._store, _criteria(request), after_seq=request.after_seq, limit=request.limit
-        )
-        for page in found:
-            message = trades_pb2.TradePage(next_after_seq=page.next_after_seq)
-            _fill(message.trades.add, page.trades)
-            yield message
+        criteria = _criteria(request)
+        with self._stream():
+            for page in usecases.search(
+                self._store, criteria, after_seq=request.after_seq, limit=request.limit
+            ):
+                message = trades_pb2.TradePage(next_after_seq=page.next_after_seq)
+                _fill(message.trades.add, page.trades)
+                yield message
 
     def Positions(  # noqa: N802
         self, request: trades_pb2.PositionsRequest, context: grpc.ServicerContext
     ) -> Iterator[trades_pb2.PositionPage]:
         """All positions, consistent as of one booking; at least one page."""
-        with usecases.positions(self._store) as (as_of_seq, pages):
-            # Kept packed, so that a slow caller does not hold the snapshot and with it the store's log.
-            packed = [_position_page(as_of_seq, page).SerializeToString() for page in pages]
-        for page in packed or [_position_page(as_of_seq, []).SerializeToString()]:
-            yield trades_pb2.PositionPage.FromString(page)
+        with self._stream():
+            with usecases.positions(self._store) as (as_of_seq, pages):
+                # Kept packed, so that a slow caller does not hold the snapshot and with it the store's log.
+                packed = [_position_page(as_of_seq, page).SerializeToString() for page in pages]
+            for page in packed or [_position_page(as_of_seq, []).SerializeToString()]:
+                yield trades_pb2.PositionPage.FromString(page)
+
+    @contextmanager
+    def _stream(self) -> Iterator[None]:
+        """One of the streams that may run at once, since each keeps a handler's thread."""
+        if not self._streams.acquire(blocking=False):
+            raise Unavailable("too many searches at once; try again", retry_after_s=1)
+        try:
+            yield
+        finally:
+            self._streams.release()
 
 
-def booked_events(rows: Sequence[BookedTrade], traceparent: str) -> list[Message]:
+def booked_events(rows: Sequence[BookedRow], traceparent: str) -> list[Message]:
     """``trade.booked`` events that tell of one commit's trades, at most 1,000 in each."""
     events = []
     for start in range(0, len(rows), EVENT_TRADES):
@@ -82,7 +100,7 @@ def booked_events(rows: Sequence[BookedTrade], traceparent: str) -> list[Message
                 type=EVENT_TYPE,
                 version=EVENT_VERSION,
                 body=body.SerializeToString(),
-                occurred_at=from_epoch_us(rows[start].booked_time_us),
+                occurred_at=from_epoch_us(rows[start][_BOOKED_TIME_US]),
                 traceparent=traceparent,
             )
         )
@@ -114,6 +132,11 @@ def _stated(request: trades_pb2.BookRequest) -> tuple[list[Trade], dict[int, str
     return trades, invalid
 
 
+def _timeout_s(context: grpc.ServicerContext) -> float:
+    left_s = context.time_remaining()
+    return BOOK_TIMEOUT_S if left_s is None else min(left_s, BOOK_TIMEOUT_S)
+
+
 def _source(request: trades_pb2.BookRequest) -> int:
     if request.source not in trades_pb2.Source.values():
         raise InvalidInput(f"unknown source {request.source}")
@@ -141,6 +164,8 @@ def _book_reply(results: Any, reasons: dict[int, str]) -> trades_pb2.BookReply:
 
 
 def _criteria(request: trades_pb2.SearchRequest) -> Criteria:
+    if "\0" in request.trader_id:  # some engines cannot even be asked
+        raise InvalidInput("trader_id contains control characters")
     try:
         return Criteria(
             trader_id=request.trader_id or None,
@@ -153,7 +178,7 @@ def _criteria(request: trades_pb2.SearchRequest) -> Criteria:
         raise InvalidInput(str(error)) from error
 
 
-def _fill(add: Callable[[], Any], rows: Sequence[BookedTrade]) -> None:
+def _fill(add: Callable[[], Any], rows: Sequence[BookedRow]) -> None:
     """Append trades to a repeated field; by assignment, which is quicker than by keywords."""
     for row in rows:
         message = add()

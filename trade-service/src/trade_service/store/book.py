@@ -11,7 +11,7 @@ from wattbook import outbox
 from wattbook.bus import Message
 from wattbook.db import Store, in_values
 
-from trade_service.domain import BookedTrade, Criteria, Position, Trade
+from trade_service.domain import BookedRow, BookedTrade, Criteria, Position, Trade
 from trade_service.store import queries
 from trade_service.store.tables import booking_counter, trades
 
@@ -73,15 +73,17 @@ class Booking:
         query = sa.select(*_TRADE_COLUMNS).where(in_values(trades.c.trade_id, trade_ids))
         return {row[0]: Trade._make(row) for row in self._connection.execute(query)}
 
-    def add(self, rows: Sequence[BookedTrade], events: Sequence[Message]) -> None:
+    def add(self, rows: Sequence[BookedRow], events: Sequence[Message]) -> None:
         """Add rows in order of ``booking_seq`` and the events that tell of them."""
         self._connection.exec_driver_sql(str(self._insert), self._parameters(rows))
-        self._connection.execute(sa.update(booking_counter).values(last_booking_seq=rows[-1].booking_seq))
+        self._connection.execute(sa.update(booking_counter).values(last_booking_seq=rows[-1][0]))
         outbox.enqueue(self._connection, events)
 
-    def _parameters(self, rows: Sequence[BookedTrade]) -> Any:
+    def _parameters(self, rows: Sequence[BookedRow]) -> Any:
         # Straight to the driver: SQLAlchemy's own handling of parameters costs more than the insert.
-        return list(rows) if self._insert.positional else [row._asdict() for row in rows]
+        if self._insert.positional:
+            return list(rows)
+        return [dict(zip(BookedTrade._fields, row, strict=True)) for row in rows]
 
 
 _TRADE_COLUMNS = [trades.c[name] for name in Trade._fields]

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from trade_service.domain import Criteria, Direction, Position
-from trade_service.store.tables import booking_counter, trades
+from trade_service.store.tables import HOUR_US, booking_counter, execution_hour, trades
 
 # SQLite's SUM overflows at 64 bits, so a sum of products is taken in two parts that cannot: both
 # engines divide toward zero, so high x SPLIT + low is exact for negative prices too.
@@ -51,8 +51,10 @@ def _conditions(criteria: Criteria) -> Iterator[sa.ColumnElement[bool]]:
 def _executed(criteria: Criteria) -> Iterator[sa.ColumnElement[bool]]:
     if criteria.executed_from_us is not None:
         yield trades.c.execution_time_us >= criteria.executed_from_us
+        yield execution_hour >= criteria.executed_from_us // HOUR_US
     if criteria.executed_before_us is not None:
         yield trades.c.execution_time_us < criteria.executed_before_us
+        yield execution_hour <= criteria.executed_before_us // HOUR_US
 
 
 def _every_trader() -> sa.Select[Any]:

@@ -18,7 +18,7 @@ from wattbook.bus import Message
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import Internal, InvalidInput, Unavailable, WattbookError
 
-from trade_service.domain import BookedTrade, Result, Trade, different_fields
+from trade_service.domain import BookedRow, Result, Trade, different_fields
 from trade_service.store import TradeStore
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ WAITING_REQUESTS = 10_000
 RETRY_AFTER_S = 1
 _ADDED, _DUPLICATE, _CONFLICT = int(Result.ADDED), int(Result.DUPLICATE), int(Result.CONFLICT)
 
-Announce = Callable[[Sequence[BookedTrade], str], list[Message]]
+Announce = Callable[[Sequence[BookedRow], str], list[Message]]
 """Makes the events that tell of a commit's trades; the text is the trace that caused them."""
 
 
@@ -152,7 +152,7 @@ class GroupCommit:
 
     def _commit(self, group: Sequence[_Ticket]) -> list[Outcome]:
         now_us = to_epoch_us(self._clock.now())
-        added: list[BookedTrade] = []
+        added: list[BookedRow] = []
         with self._store.booking() as booking:
             next_seq = booking.last_seq() + 1
             booked = booking.booked([trade.trade_id for ticket in group for trade in ticket.trades])
@@ -165,18 +165,18 @@ class GroupCommit:
 
 
 def _decide(
-    ticket: _Ticket, booked: dict[str, Trade], added: list[BookedTrade], next_seq: int, now_us: int
+    ticket: _Ticket, booked: dict[str, Trade], added: list[BookedRow], next_seq: int, now_us: int
 ) -> Outcome:
     """What becomes of each trade; new ones join ``booked`` and ``added``, as if each were its own commit."""
     results: list[int] = []
     reasons: dict[int, str] = {}
-    source = ticket.source
+    ending = (now_us, ticket.source)
     next_seq += len(added)
     for index, trade in enumerate(ticket.trades):
         there = booked.get(trade[0])
         if there is None:
             booked[trade[0]] = trade
-            added.append(BookedTrade(next_seq, *trade, now_us, source))
+            added.append((next_seq, *trade, *ending))
             next_seq += 1
             results.append(_ADDED)
         elif differences := different_fields(there, trade):

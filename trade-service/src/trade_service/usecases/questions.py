@@ -31,6 +31,9 @@ def search(
     after the search began is left out: a search ends however fast the book grows.
     """
     until_seq = store.last_seq()
+    if after_seq >= until_seq:
+        yield FoundPage([], 0)
+        return
     left = limit or until_seq
     while True:
         wanted = min(left, PLACES_AT_ONCE)

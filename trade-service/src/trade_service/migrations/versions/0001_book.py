@@ -42,7 +42,7 @@ def upgrade():
         sa.CheckConstraint("delivery_minutes IN (15, 30, 60)", name="ck_trades_delivery_minutes"),
     )
     op.create_index("ix_trades_trader_day", "trades", ["trader_id", "delivery_day", "booking_seq"])
-    op.create_index("ix_trades_execution_time", "trades", ["execution_time_us"])
+    op.create_index("ix_trades_execution_hour", "trades", [sa.text("(execution_time_us / 3600000000)")])
     counter = op.create_table(
         "booking_counter",
         sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),

@@ -1,33 +1,26 @@
-"""What is true of a trade: which statements can be booked, which flags they carry, when two are the same.
-
-A confirmed trade is a fact: one that is late, off-tick or out of range is booked and flagged. Refused is
-only what cannot be understood or kept. See ``docs/domain.md``.
-"""
+"""Trades: the rules for one statement, flags, and when two statements are the same."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from enum import IntEnum
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from wattbook.clock import from_epoch_s, to_epoch_us
-from wattbook.periods import DeliveryPeriod, NoSuchPeriod, hour_of, hour_starting
+from wattbook.clock import to_epoch_us
 from wattbook.units import PRICE_MAX_CT_PER_MWH, PRICE_MIN_CT_PER_MWH, QUANTITY_STEP_KW
+
+from trade_service.domain.delivery import Delivery, InvalidTrade, delivery_of
 
 TRADE_ID_LIMIT = 128
 TRADER_ID_LIMIT = 64
-AREA_LIMIT = 16
 PRICE_LIMITS_CT_PER_MWH = (-(2**31), 2**31 - 1)
 QUANTITY_LIMIT_KW = 1_000_000_000  # a million MW; with the price's limits one product fits 64 bits
 EXECUTED_FROM_US = to_epoch_us(datetime(1990, 1, 1, tzinfo=UTC))
 EXECUTED_BEFORE_US = to_epoch_us(datetime(2200, 1, 1, tzinfo=UTC))
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_EPOCH_S_LIMIT = 2**40  # beyond the last delivery day, and still a datetime's business to refuse
 
 AMBIGUOUS, LATE, OFF_TICK, OUT_OF_RANGE = 1, 2, 4, 8
 _FLAG_NAMES = {AMBIGUOUS: "ambiguous", LATE: "late", OFF_TICK: "off_tick", OUT_OF_RANGE: "out_of_range"}
@@ -56,10 +49,6 @@ class Result(IntEnum):
     DUPLICATE = 2
     CONFLICT = 3
     INVALID = 4
-
-
-class InvalidTrade(ValueError):
-    """A statement that cannot be booked, and why in words for its sender."""
 
 
 class Trade(NamedTuple):
@@ -101,6 +90,10 @@ class BookedTrade(NamedTuple):
     source: int
 
 
+BookedRow = tuple[Any, ...]
+"""The fields of a :class:`BookedTrade` in order, as a bare tuple where a million are made in a row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Criteria:
     """Which trades are asked for; None means all. ``delivery_day`` is local in each area, as 20230228."""
@@ -126,14 +119,6 @@ class Position:
     buy_ct_kw_per_mwh: int
     sell_ct_kw_per_mwh: int
     last_execution_time_us: int
-
-
-class _Delivery(NamedTuple):
-    area: str
-    start_s: int
-    minutes: int
-    day: int
-    ambiguous: bool
 
 
 def trade_of(
@@ -166,7 +151,7 @@ def trade_of(
         raise InvalidTrade("direction must be buy or sell")
     if not EXECUTED_FROM_US <= execution_time_us < EXECUTED_BEFORE_US:
         raise InvalidTrade("execution_time must be within 1990…2199")
-    delivery = _delivery(area, delivery_day, delivery_hour, delivery_start_s)
+    delivery = delivery_of(area, delivery_day, delivery_hour, delivery_start_s)
     return Trade(
         trade_id,
         price_ct_per_mwh,
@@ -182,17 +167,12 @@ def trade_of(
     )
 
 
-def is_same(booked: Trade, stated: Trade) -> bool:
-    """Whether ``stated`` says nothing else than what is booked: same id, economic content and period.
+def different_fields(booked: Trade, stated: Trade) -> list[str]:
+    """The fields, as callers name them, in which ``stated`` differs from what is booked; none if in none.
 
     How the period was named does not matter. A statement that does not say which of the doubled hours it
     means contradicts neither; one that says it contradicts a trade booked on the other.
     """
-    return not different_fields(booked, stated)
-
-
-def different_fields(booked: Trade, stated: Trade) -> list[str]:
-    """The fields, as callers name them, in which ``stated`` differs from what is booked."""
     if booked[:10] == stated[:10]:
         return []
     names = [
@@ -218,16 +198,6 @@ def flag_names(flags: int) -> tuple[str, ...]:
     return _NAMES_OF_FLAGS[flags]
 
 
-def day_number(delivery_day: str) -> int:
-    """A day ``YYYY-MM-DD`` as the number that the book keeps: 20230228.
-
-    Raises:
-        InvalidTrade: it is no such day.
-    """
-    day = _day(delivery_day)
-    return day.year * 10_000 + day.month * 100 + day.day
-
-
 def _names(flags: int) -> Iterable[str]:
     return (name for bit, name in _FLAG_NAMES.items() if flags & bit)
 
@@ -235,7 +205,7 @@ def _names(flags: int) -> Iterable[str]:
 _NAMES_OF_FLAGS = [tuple(_names(flags)) for flags in range(16)]
 
 
-def _flags(price_ct_per_mwh: int, quantity_kw: int, execution_time_us: int, delivery: _Delivery) -> int:
+def _flags(price_ct_per_mwh: int, quantity_kw: int, execution_time_us: int, delivery: Delivery) -> int:
     flags = AMBIGUOUS if delivery.ambiguous else 0
     if execution_time_us >= delivery.start_s * 1_000_000:  # gate closure is the start at the latest
         flags |= LATE
@@ -246,35 +216,6 @@ def _flags(price_ct_per_mwh: int, quantity_kw: int, execution_time_us: int, deli
     return flags
 
 
-@lru_cache(maxsize=65536)
-def _delivery(area: str, day: str, hour: int, start_s: int | None) -> _Delivery:
-    if len(area) > AREA_LIMIT:
-        raise InvalidTrade(f"area is longer than {AREA_LIMIT} characters")
-    try:
-        period, ambiguous = hour_of(area, _day(day), hour)
-        if start_s is not None:
-            period, ambiguous = _stated_start(period, start_s), False
-    except NoSuchPeriod as error:
-        raise InvalidTrade(str(error)) from None
-    start = to_epoch_us(period.start) // 1_000_000
-    return _Delivery(period.area, start, period.minutes, day_number(day), ambiguous)
-
-
-def _stated_start(labelled: DeliveryPeriod, start_s: int) -> DeliveryPeriod:
-    if not -_EPOCH_S_LIMIT < start_s < _EPOCH_S_LIMIT:
-        raise InvalidTrade("delivery_start is out of range")
-    try:
-        start = from_epoch_s(start_s)
-    except OverflowError:
-        raise InvalidTrade("delivery_start is out of range") from None
-    if start == labelled.start:
-        return labelled
-    stated = hour_starting(labelled.area, start)
-    if (stated.delivery_day, stated.delivery_hour) != (labelled.delivery_day, labelled.delivery_hour):
-        raise InvalidTrade("delivery_start disagrees with delivery_day and delivery_hour")
-    return stated
-
-
 def _period_differs(booked: Trade, stated: Trade) -> bool:
     if booked[6:10] == stated[6:10]:
         return False
@@ -283,15 +224,6 @@ def _period_differs(booked: Trade, stated: Trade) -> bool:
     return not (
         same_label and booked.area == stated.area and booked.delivery_minutes == stated.delivery_minutes
     )
-
-
-def _day(text: str) -> date:
-    if not _DAY.fullmatch(text):
-        raise InvalidTrade("delivery_day must be a date, YYYY-MM-DD")
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidTrade(f"delivery_day {text} does not exist") from None
 
 
 def _is_plain(text: str, limit: int) -> bool:

@@ -1,0 +1,79 @@
+"""Which delivery period a statement means."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import lru_cache
+from typing import NamedTuple
+
+from wattbook.clock import from_epoch_s, to_epoch_us
+from wattbook.periods import DeliveryPeriod, NoSuchPeriod, hour_of, hour_starting
+
+AREA_LIMIT = 16
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+class InvalidTrade(ValueError):
+    """A statement that cannot be booked, and why in words for its sender."""
+
+
+class Delivery(NamedTuple):
+    """A delivery period as the book keeps it; ``ambiguous`` where the labels did not say which hour."""
+
+    area: str
+    start_s: int
+    minutes: int
+    day: int
+    ambiguous: bool
+
+
+@lru_cache(maxsize=65536)
+def delivery_of(area: str, day: str, hour: int, start_s: int | None) -> Delivery:
+    """The delivery period that local labels name, or of a doubled hour the one that starts at ``start_s``.
+
+    Raises:
+        InvalidTrade: there is no such period, or the start disagrees with the labels.
+    """
+    if len(area) > AREA_LIMIT:
+        raise InvalidTrade(f"area is longer than {AREA_LIMIT} characters")
+    try:
+        period, ambiguous = hour_of(area, _day(day), hour)
+        if start_s is not None:
+            period, ambiguous = _stated_start(period, start_s), False
+    except NoSuchPeriod as error:
+        raise InvalidTrade(str(error)) from None
+    start = to_epoch_us(period.start) // 1_000_000
+    return Delivery(period.area, start, period.minutes, day_number(day), ambiguous)
+
+
+def _stated_start(labelled: DeliveryPeriod, start_s: int) -> DeliveryPeriod:
+    try:
+        start = from_epoch_s(start_s)
+    except OverflowError:
+        raise InvalidTrade("delivery_start is out of range") from None
+    if start == labelled.start:
+        return labelled
+    stated = hour_starting(labelled.area, start)
+    if (stated.delivery_day, stated.delivery_hour) != (labelled.delivery_day, labelled.delivery_hour):
+        raise InvalidTrade("delivery_start disagrees with delivery_day and delivery_hour")
+    return stated
+
+
+def day_number(delivery_day: str) -> int:
+    """A day ``YYYY-MM-DD`` as the number that the book keeps: 20230228.
+
+    Raises:
+        InvalidTrade: it is no such day.
+    """
+    day = _day(delivery_day)
+    return day.year * 10_000 + day.month * 100 + day.day
+
+
+def _day(text: str) -> date:
+    if not _DAY.fullmatch(text):
+        raise InvalidTrade("delivery_day must be a date, YYYY-MM-DD")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidTrade(f"delivery_day {text} does not exist") from None

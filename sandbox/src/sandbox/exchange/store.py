@@ -1,0 +1,166 @@
+"""What was sent, and to whom: in memory, bounded. And the nightly file."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from sandbox.exchange.domain.trades import Trade
+
+AS_SENT, MISSING, DIFFERENT = "as_sent", "missing", "different"
+FILE_MARKS = (AS_SENT, MISSING, DIFFERENT)
+_KEEP_CONNECTIONS = 2000
+
+
+@dataclass(slots=True)
+class Connection:
+    """One listener's connection and every frame handed to it: (trade number or 0, bytes) in order."""
+
+    number: int
+    since: datetime
+    until: datetime | None = None
+    ended_by: str = ""
+    frames: int = 0
+    seqs: array[int] = field(default_factory=lambda: array("Q"))
+    sizes: array[int] = field(default_factory=lambda: array("I"))
+
+
+class SentLog:
+    """Every trade in order, and how many listeners each was handed to."""
+
+    def __init__(self, *, keep: int) -> None:
+        """Remember the last ``keep`` trades."""
+        self._keep = keep
+        self._first_seq = 1
+        self._trades: list[Trade] = []
+        self._listeners = array("H")
+        self._copies = array("H")
+        self._marks: dict[int, str] = {}
+        self._open: dict[int, Connection] = {}
+        self._ended: deque[Connection] = deque(maxlen=_KEEP_CONNECTIONS)
+        self.heard = 0  # trades handed to at least one listener
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last trade, 0 before the first."""
+        return self._first_seq + len(self._trades) - 1
+
+    @property
+    def first_seq(self) -> int:
+        """The number of the first trade that is still remembered."""
+        return self._first_seq
+
+    def add(self, trade: Trade, *, file: str = AS_SENT) -> None:
+        """Remember a trade before anybody hears of it; ``file`` says what the nightly file will say of it."""
+        self._trades.append(trade)
+        self._listeners.append(0)
+        self._copies.append(0)
+        if file != AS_SENT:
+            self._marks[trade.seq] = file
+        if len(self._trades) > self._keep:
+            self._forget(len(self._trades) - self._keep * 9 // 10)
+
+    def join(self, number: int, *, at: datetime) -> None:
+        """A listener connected."""
+        self._open[number] = Connection(number, at)
+
+    def leave(self, number: int, *, at: datetime, ended_by: str) -> None:
+        """A listener's connection ended."""
+        connection = self._open.pop(number, None)
+        if connection is not None:
+            connection.until, connection.ended_by = at, ended_by
+            self._ended.append(connection)
+
+    def handed(self, seq: int, number: int, *, size: int, again: bool = False) -> None:
+        """A frame was handed to a listener; ``seq`` 0 carries no trade, ``again`` is a copy."""
+        connection = self._open[number]
+        connection.frames += 1
+        connection.seqs.append(seq)
+        connection.sizes.append(size)
+        index = seq - self._first_seq
+        if seq and index >= 0:
+            self._copies[index] += 1
+            if not again:
+                self._listeners[index] += 1
+                self.heard += self._listeners[index] == 1
+
+    def take_back(self, number: int, *, unsent_bytes: int) -> int:
+        """The last bytes written to a listener never left this machine: how many trades it did not get."""
+        connection = self._open.get(number)
+        lost = 0
+        while connection is not None and unsent_bytes > 0 and connection.seqs:
+            seq, size = connection.seqs.pop(), connection.sizes.pop()
+            connection.frames -= 1
+            unsent_bytes -= size
+            index = seq - self._first_seq
+            if seq and index >= 0:
+                self._copies[index] -= 1
+                if not connection.seqs or connection.seqs[-1] != seq:
+                    self._listeners[index] -= 1
+                    self.heard -= self._listeners[index] == 0
+                    lost += 1
+        return lost
+
+    def page(
+        self, *, after_seq: int, limit: int, connection: int | None = None, least_listeners: int = 0
+    ) -> list[tuple[Trade, int, int]]:
+        """Trades after a number, with how many listeners got them and how many copies went out in all."""
+        found: list[tuple[Trade, int, int]] = []
+        for seq in self._seqs_after(after_seq, connection):
+            index = seq - self._first_seq
+            if self._listeners[index] >= least_listeners:
+                found.append((self._trades[index], self._listeners[index], self._copies[index]))
+                if len(found) == limit:
+                    break
+        return found
+
+    def snapshot(self) -> tuple[list[Trade], dict[int, str]]:
+        """All trades remembered and the marks of some, for reading in another thread."""
+        return list(self._trades), dict(self._marks)
+
+    @staticmethod
+    def file_trades(
+        snapshot: tuple[list[Trade], dict[int, str]], begin_us: int, end_us: int
+    ) -> list[tuple[Trade, str]]:
+        """The trades executed in a half-open interval that belong into the file, each with its mark."""
+        trades, marks = snapshot
+        return [
+            (trade, marks.get(trade.seq, AS_SENT))
+            for trade in trades
+            if begin_us <= trade.executed_us < end_us and marks.get(trade.seq) != MISSING
+        ]
+
+    def connections(self) -> list[Connection]:
+        """Every connection remembered, in the order of connecting."""
+        return sorted((*self._ended, *self._open.values()), key=lambda connection: connection.number)
+
+    def _seqs_after(self, after_seq: int, connection: int | None) -> Iterator[int]:
+        first = max(after_seq + 1, self._first_seq)
+        if connection is None:
+            yield from range(first, self.last_seq + 1)
+            return
+        for known in self.connections():
+            if known.number == connection:
+                yield from sorted({seq for seq in known.seqs if seq >= first})
+
+    def _forget(self, count: int) -> None:
+        for trade in self._trades[:count]:
+            self._marks.pop(trade.seq, None)
+        del self._trades[:count], self._listeners[:count], self._copies[:count]
+        self._first_seq += count
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that whoever watches its folder sees it whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with unfinished.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)

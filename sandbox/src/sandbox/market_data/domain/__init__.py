@@ -1,0 +1,1 @@
+"""What the provider publishes when, and what can go wrong with it. No I/O, no clock."""

@@ -1,0 +1,91 @@
+"""Settings that all simulated worlds share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from wattbook.errors import InvalidInput
+from wattbook.settings import SettingsError, setting
+
+from sandbox.clock import SimulatedClock
+from sandbox.hosting import address_of, is_loopback
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldSettings:
+    """The clock, chance and logs; every process of a run gets the same clock settings."""
+
+    clock_start: str = setting("WATTBOOK_CLOCK_START", "simulated instant to begin at", default="")
+    clock_speed: float = setting("WATTBOOK_CLOCK_SPEED", "simulated seconds a real second", default=1.0)
+    clock_anchor: str = setting(
+        "WATTBOOK_CLOCK_ANCHOR", "real instant at which the simulated start was", default=""
+    )
+    seed: int = setting("WATTBOOK_SANDBOX_SEED", "what chance follows", default=1)
+    log_level: str = setting("WATTBOOK_LOG_LEVEL", "least important log line", default="INFO")
+    log_json: bool | None = setting("WATTBOOK_LOG_JSON", "JSON log lines", default=None)
+    with_parent: bool = setting("WATTBOOK_STOP_WITH_PARENT", "stop when the starter is gone", default=False)
+
+    def clock(self) -> SimulatedClock:
+        """The clock that these settings describe."""
+        return SimulatedClock(
+            start=_instant(self.clock_start),
+            speed=self.clock_speed,
+            anchor=_instant(self.clock_anchor),
+        )
+
+
+def complain(*problems: str | None) -> None:
+    """Stop the start if anything is wrong.
+
+    Raises:
+        SettingsError: there is at least one problem.
+    """
+    found = [problem for problem in problems if problem]
+    if found:
+        raise SettingsError(found)
+
+
+def clock_problem(settings: WorldSettings) -> str | None:
+    """What is wrong with the clock's settings."""
+    return trouble("WATTBOOK_CLOCK_START, _SPEED, _ANCHOR", settings.clock)
+
+
+def choice_problem(env: str, value: T, choices: tuple[T, ...]) -> str | None:
+    """What is wrong with a setting that is one of a few words."""
+    return None if value in choices else f"{env}: {value!r} is none of {', '.join(map(str, choices))}"
+
+
+def range_problem(env: str, value: float, low: float, high: float) -> str | None:
+    """What is wrong with a number that has limits."""
+    return None if low <= value <= high else f"{env}: {value:g} is not in {low:g}…{high:g}"
+
+
+def listen_problem(env: str, listen: str, *, loopback: bool = False) -> str | None:
+    """What is wrong with an address to listen on; a control endpoint must stay on this machine."""
+    problem = trouble(env, lambda: address_of(listen))
+    if problem is None and loopback and not is_loopback(listen):
+        return f"{env}: {listen!r} is not a loopback address"
+    return problem
+
+
+def trouble(env: str, attempt: Callable[[], object]) -> str | None:
+    """What an attempt to use a setting says is wrong with it."""
+    try:
+        attempt()
+    except (ValueError, OverflowError, InvalidInput) as error:
+        return f"{env}: {error}"
+    return None
+
+
+def _instant(text: str) -> datetime | None:
+    if not text:
+        return None
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} does not say its offset from UTC")
+    return instant

@@ -59,7 +59,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run one command; its exit status. No traceback is shown for what a person can mend."""
     try:
         answer = wattbook.main(list(arguments), prog_name="wattbook", standalone_mode=False, obj=environment)
-        sys.stdout.flush()
+        if sys.stdout:  # closed by whoever started us
+            sys.stdout.flush()
     except Stop as stop:
         complain(f"wattbook: {stop.message}")
         return stop.exit_code

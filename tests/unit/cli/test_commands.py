@@ -1,11 +1,17 @@
 """The commands that call the gateway."""
 
 import json
+import os
+import pty
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_until
 from tests.unit.cli.conftest import Wattbook, process
 from tests.unit.cli.fakes import REPORT_CSV, REPORT_JSON, FakeGateway
 
@@ -355,3 +361,38 @@ def test_status_of_nothing_ends_with_3(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "Wattbook does not run on" in done.stderr
     assert json.loads(process("status", "--data", "d", "--json", cwd=tmp_path).stdout)["running"] is False
+
+
+def test_ctrl_c_ends_a_command_quietly_with_130(gateway: FakeGateway, tmp_path: Path) -> None:
+    known = {"WATTBOOK_URL": gateway.url, "WATTBOOK_USER": "admin", "WATTBOOK_PASSWORD": "right"}
+    command = subprocess.Popen(
+        [sys.executable, "-m", "wattbook_cli", "import", "-"], env={**os.environ, **known}, cwd=tmp_path,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until(lambda: gateway.asked, timeout_s=10, what="it has asked who it is and reads standard input")
+
+    command.send_signal(signal.SIGINT)
+    out, err = command.communicate(timeout=10)
+
+    assert command.returncode == 130
+    assert (out, err.strip()) == ("", "")
+
+
+def test_a_password_is_asked_for_on_a_terminal_and_not_shown(gateway: FakeGateway, tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "WATTBOOK_URL": gateway.url}
+    pid, terminal = pty.fork()
+    if pid == 0:  # pragma: no cover - the command's process
+        os.execve(sys.executable, [sys.executable, "-m", "wattbook_cli", "login"], environment)
+    shown = b""
+    for question, answer in ((b"User [admin]: ", b"admin\n"), (b"Password of admin: ", b"right\n")):
+        while question not in shown:
+            shown += os.read(terminal, 1000)
+        os.write(terminal, answer)
+
+    _, status = os.waitpid(pid, 0)
+    shown += os.read(terminal, 1000)
+    os.close(terminal)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert b"Signed in as admin" in shown
+    assert b"right" not in shown

@@ -18,7 +18,7 @@ GOOD, BAD = "green", "red"
 def console(*, error: bool = False) -> Console:
     """Where to print; as wide as the terminal, 80 columns into a pipe, colours off there."""
     stream = sys.stderr if error else sys.stdout
-    width = None if stream.isatty() else NARROW
+    width = None if stream and stream.isatty() else NARROW
     return Console(stderr=error, width=width, highlight=False, soft_wrap=False)
 
 

@@ -133,11 +133,22 @@ class Supervisor:
             with running.log.open() as output:
                 running.process = Process(service.command, environment=service.environment, output=output)
         except OSError as error:
-            raise Stop(f"cannot start {service.name}: {error.strerror or error}") from None
+            self._retry_start(running, error)
+            return
         running.mark = start_mark(running.process.pid)
         running.started_at = self._clock.now()
         running.started_s = self._clock.monotonic_s()
         self._keep_state()
+
+    def _retry_start(self, running: Running, error: OSError) -> None:
+        """The machine has no room for another process, or none for its log."""
+        reason = f"cannot start {running.service.name}: {error.strerror or error}"
+        if not self._ready:
+            raise Stop(reason) from None
+        running.deaths_in_row += 1
+        delay_s = self._policy.delay_s(running.deaths_in_row, jitter=_jitter.random())
+        running.due_s = self._clock.monotonic_s() + delay_s
+        self._say(f"{reason}; trying again in {delay_s:.1f} s")
 
     def _note_deaths(self, watch: Watch) -> None:
         for running in self._running:

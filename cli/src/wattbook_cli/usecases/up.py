@@ -121,7 +121,10 @@ class _Desk:
         for line in [*lines, "Ctrl-C stops."]:
             say(line)
         if password != _UNKNOWN:
-            settle_admin_password(self.layout)
+            try:
+                settle_admin_password(self.layout)
+            except OSError as error:
+                say(f"warning: cannot note that the password was shown: {error.strerror or error}")
 
     def _password(self) -> str:
         """What to say about the first user's password; a new one only after it was seen to work."""

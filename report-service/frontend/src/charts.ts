@@ -1,4 +1,4 @@
-// The charts, over the bars that the server drew: the same bars with axes, values on hover, and the running total.
+// The charts, in place of the bars that the server drew: the same bars, with their values on hover.
 import { BarChart, LineChart } from "echarts/charts";
 import { AriaComponent, GridComponent, TooltipComponent } from "echarts/components";
 import * as echarts from "echarts/core";
@@ -10,13 +10,14 @@ import { type Hour, hours } from "./rows";
 echarts.use([BarChart, LineChart, GridComponent, TooltipComponent, AriaComponent, CanvasRenderer]);
 
 type Option = Parameters<echarts.ECharts["setOption"]>[0];
-type Drawer = (rows: Hour[], colour: (name: string) => string) => Option;
+type Colour = (name: string) => string;
+type Drawer = (figure: HTMLElement, rows: Hour[], colour: Colour) => Option;
 
+const { fontFamily } = getComputedStyle(document.body);
 const drawers: Record<string, Drawer> = { pnl, volume };
 const drawn = new Map<HTMLElement, { chart: echarts.ECharts; option: Drawer }>();
 const locale = document.querySelector<HTMLElement>("main")?.dataset["locale"] ?? "en";
-const { format: figure } = new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 3 });
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const { format: number } = new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 3 });
 
 export function draw(): void {
   for (const figure of document.querySelectorAll<HTMLElement>("[data-chart]")) {
@@ -46,18 +47,18 @@ function paint(): void {
   };
   const anything = rows.some((row) => row.trades > 0);
   for (const [figure, { chart, option }] of drawn) {
-    chart.setOption(option(rows, colour), { notMerge: true });
+    chart.setOption(option(figure, rows, colour), { notMerge: true });
     figure.classList.toggle("drawn", anything);
     chart.getDom().hidden = !anything;
   }
   probe.remove();
 }
 
-function pnl(rows: Hour[], colour: (name: string) => string): Option {
+function pnl(figure: HTMLElement, rows: Hour[], colour: Colour): Option {
   let sum = 0;
   const running = rows.map((row) => (sum += row.pnlEur));
   return {
-    ...frame(rows, colour),
+    ...frame(figure),
     tooltip: tooltip(rows, colour, (row) => [`PnL  ${row.cells[4]} €`, `${row.cells[1]} trades`]),
     series: [
       {
@@ -75,13 +76,13 @@ function pnl(rows: Hour[], colour: (name: string) => string): Option {
         data: running,
         symbol: "none",
         silent: true,
-        lineStyle: { width: 1.5, color: colour("--faint"), type: [3, 3] },
+        lineStyle: { width: 1.5, color: colour("--muted"), type: [3, 3] },
       },
     ],
   };
 }
 
-function volume(rows: Hour[], colour: (name: string) => string): Option {
+function volume(figure: HTMLElement, rows: Hour[], colour: Colour): Option {
   const bars = (name: string, values: number[]): object => ({
     type: "bar",
     stack: "energy",
@@ -91,10 +92,10 @@ function volume(rows: Hour[], colour: (name: string) => string): Option {
     data: values,
   });
   return {
-    ...frame(rows, colour),
+    ...frame(figure),
     tooltip: tooltip(rows, colour, (row) => [
-      `Bought  ${figure(row.boughtMwh)} MWh`,
-      `Sold  ${figure(row.soldMwh)} MWh`,
+      `Bought  ${number(row.boughtMwh)} MWh`,
+      `Sold  ${number(row.soldMwh)} MWh`,
     ]),
     series: [
       bars(
@@ -109,32 +110,19 @@ function volume(rows: Hour[], colour: (name: string) => string): Option {
   };
 }
 
-function frame(rows: Hour[], colour: (name: string) => string): object {
-  const words = { color: colour("--faint"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 };
-  const compact = new Intl.NumberFormat(locale, { notation: "compact" });
+// Scale and place are the server's, so that nothing moves when these bars take the place of its drawing;
+// the axes' words are its as well.
+function frame(figure: HTMLElement): object {
   return {
-    animation: !calm.matches,
-    animationDuration: 250,
-    grid: { left: 8, right: 8, top: 8, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
-    xAxis: {
-      type: "category",
-      data: rows.map((row) => row.label.slice(0, -3)),
-      axisLine: { onZero: true, lineStyle: { color: colour("--line-strong") } },
-      axisTick: { show: false },
-      axisLabel: { ...words, interval: 2, hideOverlap: true },
-      axisPointer: { type: "shadow" },
-    },
-    yAxis: {
-      type: "value",
-      axisLabel: { ...words, formatter: (value: number) => compact.format(value).replace("-", "−") },
-      splitLine: { lineStyle: { color: colour("--line") } },
-      splitNumber: 4,
-    },
+    animation: false,
+    grid: { left: 0, right: 0, top: 0, bottom: 0, outerBoundsMode: "none" },
+    xAxis: { type: "category", show: false, axisPointer: { type: "shadow" } },
+    yAxis: { type: "value", show: false, min: Number(figure.dataset["low"]), max: Number(figure.dataset["high"]) },
   };
 }
 
 // As rich text on the canvas: an HTML tooltip would need inline styles, which the page's policy forbids.
-function tooltip(rows: Hour[], colour: (name: string) => string, words: (row: Hour) => string[]): object {
+function tooltip(rows: Hour[], colour: Colour, words: (row: Hour) => string[]): object {
   return {
     trigger: "axis",
     renderMode: "richText",
@@ -143,7 +131,8 @@ function tooltip(rows: Hour[], colour: (name: string) => string, words: (row: Ho
     borderColor: colour("--line-strong"),
     borderWidth: 1,
     padding: [8, 10],
-    textStyle: { color: colour("--text"), fontSize: 13, lineHeight: 19 },
+    confine: true,
+    textStyle: { color: colour("--text"), fontFamily, fontSize: 13, lineHeight: 19 },
     formatter: (points: { dataIndex: number }[]) => {
       const row = rows[points[0]?.dataIndex ?? -1];
       return row ? [row.label, ...words(row)].join("\n") : "";

@@ -77,14 +77,24 @@ function change(text: string, newTag: string): void {
     if (other instanceof HTMLTableRowElement) changeRow(row, other);
     known.add(row.id);
   }
-  for (const drawing of document.querySelectorAll<SVGElement>("[data-chart] svg")) {
-    const name = drawing.closest<HTMLElement>("[data-chart]")?.dataset["chart"];
-    const other = fresh.querySelector(`[data-chart="${name}"] svg`);
-    if (other) drawing.replaceWith(other);
+  const charts = document.getElementById("charts");
+  if (charts) charts.className = fresh.getElementById("charts")?.className ?? charts.className;
+  for (const figure of document.querySelectorAll<HTMLElement>("[data-chart]")) {
+    const other = fresh.querySelector<HTMLElement>(`[data-chart="${figure.dataset["chart"]}"]`);
+    if (other) changeChart(figure, other);
   }
   tag = newTag;
   markNow();
   document.dispatchEvent(new Event(figuresChanged));
+}
+
+function changeChart(figure: HTMLElement, other: HTMLElement): void {
+  Object.assign(figure.dataset, other.dataset);
+  for (const part of ["svg", ".ticks", ".nothing"]) {
+    const [old, fresh] = [figure.querySelector(part), other.querySelector(part)];
+    if (old && fresh) old.replaceWith(fresh);
+    else old?.remove();
+  }
 }
 
 function changeRow(row: HTMLTableRowElement, other: HTMLTableRowElement): void {

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import accumulate
 
 from markupsafe import Markup
 from wattbook.clock import iso_z
 from wattbook.periods import DEFAULT_AREA, DeliveryPeriod
 
-from report_service.api.chart import Chart, bars_about_zero
+from report_service.api.chart import Chart, bars_by_hour
 from report_service.api.figures import Writer, day_text, decimals_needed, instant_of, time_text
 from report_service.api.site import day_address
 from report_service.domain.pnl import Figures, Report
@@ -80,7 +81,7 @@ def day_view(report: Report, *, locale: str, nearest: Sequence[tuple[date, str]]
         "rows": rows,
         "locale": locale.replace("_", "-"),
         "total": total_row,
-        "charts": _charts(report, total_row),
+        "charts": _charts(report, total_row, writer),
         **_strip(total, writer, key.area),
     }
 
@@ -93,16 +94,12 @@ def _strip(total: Figures, writer: Writer, area: str) -> dict[str, object]:
         last = f"last {time_text(instant_of(total.last_execution_time_us), area)}"
     pnl = total.pnl_eur
     return {
-        "pnl": writer.number(pnl, decimals=2, sign=True),
+        "pnl": writer.figure(pnl, decimals=2, sign=True),
         "pnl_note": "gain" if pnl > 0 else "loss" if pnl < 0 else "even" if total.trades else "no trades",
-        "bought": writer.number(total.buy_mwh, decimals=bought_sold),
-        "sold": writer.number(total.sell_mwh, decimals=bought_sold),
-        "open": writer.number(open_mwh, decimals=bought_sold, sign=True),
-        "open_note": "bought more than sold"
-        if open_mwh > 0
-        else "sold more than bought"
-        if open_mwh < 0
-        else "closed",
+        "bought": writer.figure(total.buy_mwh, decimals=bought_sold),
+        "sold": writer.figure(total.sell_mwh, decimals=bought_sold),
+        "open": writer.figure(open_mwh, decimals=bought_sold, sign=True),
+        "open_note": "long position" if open_mwh > 0 else "short position" if open_mwh < 0 else "flat",
         "trades": writer.number(total.trades),
         "last_execution": last,
         "average_buy": writer.known(total.average_buy_eur_per_mwh, "nothing bought"),
@@ -135,8 +132,9 @@ def _row(figures: Figures, writer: Writer, mw_decimals: int, period: DeliveryPer
     )
 
 
-def _charts(report: Report, total: Row) -> list[Drawing]:
+def _charts(report: Report, total: Row, writer: Writer) -> list[Drawing]:
     pnl = [float(figures.pnl_eur) for _, figures in report.hours]
+    running = list(accumulate(pnl))
     bought = [float(figures.buy_mwh) for _, figures in report.hours]
     sold = [-float(figures.sell_mwh) for _, figures in report.hours]
     return [
@@ -144,9 +142,9 @@ def _charts(report: Report, total: Row) -> list[Drawing]:
             "pnl",
             "PnL by hour",
             "EUR",
-            (("good", "gain"), ("bad", "loss")),
+            (("good", "gain"), ("bad", "loss"), ("running", "running total")),
             f"Bars: PnL by hour in EUR, {total.pnl} in total. The table has the figures.",
-            bars_about_zero([("", pnl)]),
+            bars_by_hour([("", pnl)], line=() if report.is_empty else running, writer=writer),
         ),
         Drawing(
             "volume",
@@ -154,7 +152,7 @@ def _charts(report: Report, total: Row) -> list[Drawing]:
             "MWh",
             (("buy", "bought"), ("sell", "sold")),
             "Bars: energy bought, upwards, and sold, downwards, by hour in MWh.",
-            bars_about_zero([("buy", bought), ("sell", sold)]),
+            bars_by_hour([("buy", bought), ("sell", sold)], writer=writer),
         ),
     ]
 

@@ -52,6 +52,10 @@ class Writer:
         text = format_decimal(value, format=pattern, locale=self.locale)
         return str(text).replace("-", _MINUS)
 
+    def figure(self, value: Decimal | int, *, decimals: int = 0, sign: bool = False) -> str:
+        """The same where it stands alone: zero is ``0``."""
+        return self.number(value, decimals=decimals, sign=sign) if value else "0"
+
     def cell(self, value: Decimal | int, *, decimals: int = 0, sign: bool = False) -> Markup:
         """The same for a column: a zero is a ``0`` whose decimals only take up their room."""
         text = self.number(value, decimals=decimals, sign=sign)

@@ -135,7 +135,7 @@ def _report(trader_id: str, day: str) -> Report:
     try:
         key = ReportKey(_area(), trader_id, day_in(_area(), day))
     except ValueError as error:
-        raise NotFound(f"There is no such day: {error}.") from error
+        raise NotFound(f"{error}.") from error
     return site().model.report(key)
 
 
@@ -170,7 +170,7 @@ def _area() -> str:
     try:
         return area_of(request.args.get("area", DEFAULT_AREA)).code
     except ValueError as error:
-        raise NotFound(f"There is no such area: {error}.") from error
+        raise NotFound(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
 
 
 def _today(clock: Clock, area: str) -> date:

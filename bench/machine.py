@@ -74,6 +74,27 @@ def rss_mib(processes: list[psutil.Process]) -> dict[str, float]:
     return found
 
 
+class Spent:
+    """The processor time that processes take from now on."""
+
+    def __init__(self, processes: list[psutil.Process]) -> None:
+        self._processes = processes
+        self._before_s = [_processor_s(process) for process in processes]
+
+    def said(self) -> str:
+        """Seconds of each that took any."""
+        spent = {
+            name_of(process): _processor_s(process) - before_s
+            for process, before_s in zip(self._processes, self._before_s, strict=True)
+        }
+        return ", ".join(f"{name} {seconds:.1f}" for name, seconds in spent.items() if seconds >= 0.05) + " s"
+
+
+def _processor_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 def pss_mib(processes: list[psutil.Process]) -> float:
     """Proportional memory of all together: a page shared by two counts half in each."""
     return sum(process.memory_full_info().pss for process in processes) / MIB

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.context import Context, Row, at_most, drop_and_wait, plain, wait_reported
 from bench.data import nightly_file
-from bench.machine import peak_rss
+from bench.machine import Spent, peak_rss
 
 GOAL_S = 30
 GOAL_MIB = 300
@@ -19,10 +19,12 @@ def run(context: Context) -> list[Row]:
     made = nightly_file(context.folder / "nightly", rows=rows)
     with context.product(made.folder) as desk, desk.client() as client:
         with peak_rss(lambda: [desk.process(), *desk.family()]) as peaks:
+            spent = Spent([desk.process(), *desk.family()])
             began = time.perf_counter()
             archived_s = drop_and_wait(desk, made)
             wait_reported(client, made)
             shown_s = time.perf_counter() - began
+            processor = spent.said()
         if list(desk.rejected.glob("*")):
             raise RuntimeError("rows were rejected")
     bare_s = bare_insert(desk.data / "stores" / "trade.db", context.folder / "bare.db", rows=rows)
@@ -38,6 +40,7 @@ def run(context: Context) -> list[Row]:
         Row(
             "  peak memory of each", ", ".join(f"{name} {size:.0f}" for name, size in peaks.items()) + " MiB"
         ),
+        Row("  processor time of each", processor),
         Row(
             "  bare executemany of the same rows, same tables, one durable commit",
             f"{bare_s:.1f} s: Wattbook takes {archived_s / bare_s:.1f} × as long",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ def test_a_day_has_23_24_or_25_hours_at_every_length(area: str, day: date, hours
 
     assert len(periods) == hours * 60 // minutes
     assert (periods[0].start, periods[-1].end) == day_bounds(area, day)
-    assert all(one.end == next_.start for one, next_ in zip(periods, periods[1:], strict=False))
+    assert all(one.end == next_.start for one, next_ in pairwise(periods))
     assert all(period.delivery_day == day and period.start.tzinfo is UTC for period in periods)
 
 

@@ -39,10 +39,18 @@ class Service:
 
     def _add(self, _servicer: None, server: grpc.Server) -> None:
         handlers = {
-            "Unary": grpc.unary_unary_rpc_method_handler(lambda *call: self.behaviour(*call)),
-            "Stream": grpc.unary_stream_rpc_method_handler(lambda *call: self.behaviour(*call)),
+            "Unary": grpc.unary_unary_rpc_method_handler(self._behave),
+            "Stream": grpc.unary_stream_rpc_method_handler(self._behave),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", handlers),))
+
+    def _behave(self, request: bytes, context: grpc.ServicerContext) -> Any:
+        return self.behaviour(request, context)
+
+    def ask(self, *, streamed: bool, timeout_s: float = 5.0) -> Any:
+        if streamed:
+            return list(rpc.stream(self.stream, b"", timeout_s=timeout_s))
+        return rpc.call(self.unary, b"", timeout_s=timeout_s)
 
     def close(self) -> None:
         self.released.set()
@@ -72,7 +80,7 @@ def test_every_error_arrives_as_it_was_raised(
     service.behaviour = raising(kind("Grund: ü, 20 €", retry_after_s=7))
 
     with pytest.raises(WattbookError) as caught:
-        list(rpc.stream(service.stream, b"")) if streamed else rpc.call(service.unary, b"")
+        service.ask(streamed=streamed)
 
     assert type(caught.value) is (Internal if kind is WattbookError else kind)
     assert (caught.value.message, caught.value.retry_after_s) == ("Grund: ü, 20 €", 7)
@@ -119,10 +127,7 @@ def test_a_call_ends_at_its_deadline(service: Service, streamed: bool) -> None:
     service.behaviour = lambda _request, _context: service.released.wait(10)
 
     with pytest.raises(Unavailable, match="did not answer in time"):
-        if streamed:
-            list(rpc.stream(service.stream, b"", timeout_s=0.2))
-        else:
-            rpc.call(service.unary, b"", timeout_s=0.2)
+        service.ask(streamed=streamed, timeout_s=0.2)
 
 
 def test_a_service_that_is_not_there_is_unavailable() -> None:

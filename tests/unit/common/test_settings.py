@@ -19,12 +19,12 @@ class Example:
     key: str = setting("X_KEY", "signs things", secret=True)
     pin: int = setting("X_PIN", "a secret number", secret=True, default=0)
     wait_s: float = setting("X_WAIT_S", "how long", default=1.5)
-    price: Decimal = setting("X_PRICE", "a price", default=Decimal("0.1"))
+    price: Decimal = setting("X_PRICE", "a price", default=Decimal("0.1"))  # noqa: RUF009
     strict: bool = setting("X_STRICT", "whether", default=False)
     color: bool | None = setting("X_COLOR", "unset = automatic", default=None)
-    folder: Path = setting("X_FOLDER", "a folder", default=Path("here"))
+    folder: Path = setting("X_FOLDER", "a folder", default=Path("here"))  # noqa: RUF009
     names: tuple[str, ...] = setting("X_NAMES", "some names", default=())
-    level: LogLevel = setting("X_LEVEL", "how much", default="INFO")
+    level: LogLevel = setting("X_LEVEL", "how much", default="INFO")  # noqa: RUF009
 
 
 COMPLETE = {"X_URL": "sqlite:///x", "X_KEY": " spaces matter "}
@@ -55,7 +55,8 @@ def test_everything_given_is_parsed_to_its_type() -> None:
 
 def test_every_missing_and_wrong_variable_is_named_at_once() -> None:
     wrong = {
-        "X_WAIT_S": "soon", "X_PRICE": "NaN", "X_STRICT": "perhaps", "X_LEVEL": "loud", "X_PIN": "12a", "X_KEY": " ",
+        "X_WAIT_S": "soon", "X_PRICE": "NaN", "X_STRICT": "perhaps", "X_LEVEL": "loud", "X_PIN": "12a",
+        "X_KEY": " ",
     }  # fmt: skip
 
     with pytest.raises(SettingsError) as caught:
@@ -97,7 +98,9 @@ def test_a_service_with_bad_settings_says_so_and_exits_with_78() -> None:
         "load_settings_or_exit(S, {'X_N': 'two'})\n"
     )
 
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30
+    )
 
     assert ended.returncode == EXIT_BAD_SETTINGS == 78
     assert (

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from wattbook.bus import MAX_ATTEMPTS, Delivery
 from wattbook.bus.embedded import leases, members, schema
 from wattbook.clock import Clock, to_epoch_us
+from wattbook.errors import Unavailable
 from wattbook.retry import Backoff
 
 RESCAN_S = 0.1
@@ -51,6 +52,7 @@ class GroupSubscription:
         self._nothing_until = 0  # no message for us at or before this position
         self._next_due_us: int | None = None
         self._look_for_gone_at_s = 0.0
+        self._closed = False
 
     def receive(self, *, timeout_s: float, most: int = 100) -> list[Delivery]:
         """Up to ``most`` deliveries in order, as soon as there is one; empty after ``timeout_s``."""
@@ -96,12 +98,17 @@ class GroupSubscription:
 
     def close(self) -> None:
         """Leave the group; what is in hand goes to the next member as if it had not been handed out."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             with self._connection.writing() as raw:
                 leases.release(raw, self._place)
                 members.leave(raw, self._place.member)
                 others = members.ports(raw)
             self._bell.ring(others)
+        except Unavailable:
+            pass  # logged; the others get them when the lease ends
         finally:
             self._let_go()
 

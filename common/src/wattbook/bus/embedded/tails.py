@@ -11,6 +11,7 @@ from dataclasses import replace
 from wattbook.bus import MAX_ATTEMPTS, Delivery
 from wattbook.bus.embedded import leases, members, schema
 from wattbook.bus.embedded.groups import RESCAN_S
+from wattbook.errors import Unavailable
 from wattbook.retry import Backoff
 
 _log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class TailSubscription:
             raise
         self._quiet_version: int | None = None
         self._again: list[tuple[float, Delivery]] = []
+        self._closed = False
 
     def receive(self, *, timeout_s: float, most: int = 100) -> list[Delivery]:
         """Up to ``most`` deliveries in order, as soon as there is one; empty after ``timeout_s``."""
@@ -69,9 +71,14 @@ class TailSubscription:
 
     def close(self) -> None:
         """Stop receiving."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             with self._connection.writing() as raw:
                 members.leave(raw, self._member)
+        except Unavailable:
+            pass  # logged; whoever subscribes after this process takes it off the list
         finally:
             self._let_go()
 

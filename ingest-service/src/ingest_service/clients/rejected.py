@@ -116,12 +116,11 @@ class _Rows:
 
     def rest(self) -> Iterator[bytes]:
         for line in self._lines:
-            text = line.rstrip(b"\r\n")
             if not self._keep_going():
                 raise NotYet("the service is stopping")
-            if text:
+            if not line.isspace():
                 self._number += 1
-                yield text
+                yield line.rstrip(b"\r\n")
 
 
 def _fields(text: bytes) -> list[str] | None:

@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from report_service.api.day import day_view
 from report_service.api.figures import Writer, day_text
+from report_service.api.recent import Holds, may_repeat
 from report_service.api.signin import require_person
 from report_service.api.site import (
     day_address,
@@ -26,6 +27,7 @@ from report_service.api.site import (
     person,
     rendered,
     sent,
+    session_at_hand,
     site,
     tag_of,
     unchanged,
@@ -81,6 +83,8 @@ def day_page(trader_id: str, day: str) -> AnyResponse:
     if day == "today":
         return redirect(day_address(trader_id, _today(site().clock, _area()).isoformat(), area=_area()))
     report = _report(trader_id, day)
+    if not report.is_empty:
+        may_repeat(request.environ, _holds(report))  # before the facts are read: it may be too strict only
     names = tuple(_names())
     nearest = _nearest_days(report) if report.is_empty else ()
     tag = tag_of(report.version, nearest, names, page_facts())
@@ -122,6 +126,16 @@ def csv_text(report: Report) -> str:
     for label, each in labelled:
         lines.writerow((label, each.trades, each.buy_mw, each.sell_mw, each.pnl_eur))
     return text.getvalue()
+
+
+def _holds(report: Report) -> Holds:
+    """The page stays the same while report, traders and feed are the same objects, and the session is."""
+    model = site().model
+    names, state = model.trader_names(), model.state
+    return Holds(
+        lambda: model.report(report.key) is report and model.trader_names() is names and model.state is state,
+        until_s=site().people.unchanged_until_s(session_at_hand()),
+    )
 
 
 def _day(report: Report, nearest: tuple[tuple[date, str], ...], names: tuple[str, ...], tag: str) -> str:

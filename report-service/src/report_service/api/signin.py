@@ -42,6 +42,7 @@ def require_person() -> AnyResponse | None:
         return redirect(_sign_in_address(here(), ended=True))
     if current is not signed_in:
         kept.signed_in = current
+    g.signed_in = current
     g.person = current.person
     return None
 

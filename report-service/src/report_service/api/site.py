@@ -16,7 +16,7 @@ from wattbook.periods import DEFAULT_AREA
 
 from report_service.api.assets import Assets
 from report_service.api.figures import locale_for, time_text
-from report_service.domain.people import Person
+from report_service.domain.people import Person, SignedIn
 from report_service.usecases.model import FeedState, ReadModel
 from report_service.usecases.people import People
 
@@ -81,6 +81,12 @@ def site() -> Site:
 def person() -> Person | None:
     """Who asks, where somebody is signed in."""
     found: Person | None = g.get("person")
+    return found
+
+
+def session_at_hand() -> SignedIn:
+    """The session of who asks; there is one behind every page that :func:`person` is told of."""
+    found: SignedIn = g.signed_in
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, jsonify, request
@@ -15,6 +14,7 @@ from wattbook.errors import BY_HTTP_STATUS, Forbidden, Internal, Unavailable, Wa
 from werkzeug.exceptions import HTTPException
 
 from report_service.api.pages import pages
+from report_service.api.recent import request_id_of
 from report_service.api.sessions import EncryptedSessions, derived_key
 from report_service.api.signin import signing
 from report_service.api.site import Site, rendered, site
@@ -24,7 +24,6 @@ _log = logging.getLogger(__name__)
 LONGEST_FORM = 16 * 1024
 FORM_LASTS_S = 12 * 3600
 FOREVER = "public, max-age=31536000, immutable"
-_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _HASHED = re.compile(r"-[A-Z0-9]{8}\.js$")
 _CONTENT_POLICY = "; ".join(
     (
@@ -116,8 +115,7 @@ def static(name: str) -> ResponseReturnValue:
 
 
 def _enter() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    request_id = request_id_of(request.environ)
     context = telemetry.new_context(request.headers.get("Traceparent", ""), request_id=request_id)
     g.request_id = request_id
     g.telemetry = telemetry.within(context)

@@ -14,6 +14,7 @@ from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
 
 from report_service.api.assets import Assets
 from report_service.api.feed import TOPIC, Feed
+from report_service.api.recent import Recent
 from report_service.api.rpc import Reports
 from report_service.api.sessions import EncryptedSessions
 from report_service.api.site import Site
@@ -92,4 +93,5 @@ def _pages(settings: Settings, model: ReadModel, gateway: Gateway) -> Callable[.
         longest_s=settings.session_longest_s,
     )
     site = Site(model, people, clock, Assets())
-    return build_web(site, secret=settings.session_key, sessions=sessions)
+    web = build_web(site, secret=settings.session_key, sessions=sessions)
+    return Recent(web.wsgi_app, clock)

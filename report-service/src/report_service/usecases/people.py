@@ -53,6 +53,7 @@ class People:
         self._clock = clock
         self._idle_s = idle_s
         self._longest_s = longest_s
+        self._seen_again_s = idle_s // 12  # how often a session in use is written anew
         self._renewals: OrderedDict[bytes, _Renewal] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -89,9 +90,17 @@ class People:
             if renewed is signed_in:
                 break
             signed_in = renewed
-        if now_s - signed_in.seen_s > self._idle_s // 12:
+        if now_s - signed_in.seen_s > self._seen_again_s:
             signed_in = replace(signed_in, seen_s=now_s)
         return signed_in
+
+    def unchanged_until_s(self, signed_in: SignedIn) -> int:
+        """Until when :meth:`still` answers with the very same session."""
+        return min(
+            signed_in.tokens.expires_s - RENEW_BEFORE_S,
+            signed_in.seen_s + self._seen_again_s + 1,
+            signed_in.since_s + self._longest_s + 1,
+        )
 
     @staticmethod
     def _has_run_out(signed_in: SignedIn, now_s: int) -> bool:

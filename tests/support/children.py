@@ -17,14 +17,24 @@ class Child:
     def __init__(self, program: str, *arguments: str) -> None:
         """Start it."""
         self._process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(program), *arguments], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", textwrap.dedent(program), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._process.stdout is not None
+        assert self._process.stdin is not None
         self._out = self._process.stdout
+        self._in = self._process.stdin
 
     def line(self) -> str:
         """The next line that it prints, without its end; empty when it has ended."""
         return self._out.readline().rstrip("\n")
+
+    def say(self, line: str) -> None:
+        """Write it a line."""
+        self._in.write(line + "\n")
+        self._in.flush()
 
     def lines(self) -> Iterator[str]:
         """All lines to its end; a last one that was cut off in the middle is left out."""
@@ -44,6 +54,7 @@ class Child:
         """Make sure that it is gone."""
         self.kill()
         self._out.close()
+        self._in.close()
 
 
 @contextmanager

@@ -85,6 +85,11 @@ def reason_of(error: BaseException | None) -> str | None:
     return None if code is None else _REASONS.get(code)
 
 
+def is_reader_writing(error: BaseException | None) -> bool:
+    """Whether a connection that is to read only was asked to write, which is a fault of ours."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY
+
+
 def patiently(step: Callable[[], T], *, timeout_s: float = BUSY_TIMEOUT_S) -> T:
     """Run ``step`` again while another process holds SQLite's lock.
 

@@ -78,7 +78,8 @@ class _SqliteStore:
             with self.write() as connection:
                 connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         except (OSError, Unavailable) as error:
-            detail = error.strerror if isinstance(error, OSError) else str(error.__cause__)
+            cause = getattr(error.__cause__, "orig", error.__cause__)
+            detail = error.strerror if isinstance(error, OSError) else str(cause or error)
             raise Unavailable(f"the store {name} at {self._path} cannot be opened: {detail}") from error
 
     @contextmanager
@@ -108,7 +109,7 @@ class _SqliteStore:
             raise Unavailable(f"the store {self.name} is busy; try again") from error
         except DBAPIError as error:
             reason = sqlite.reason_of(error.orig)
-            if reason is None:
+            if reason is None or (doing == "read" and sqlite.is_reader_writing(error.orig)):
                 raise
             _log.warning(
                 "the store failed",

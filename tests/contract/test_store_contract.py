@@ -1,0 +1,547 @@
+"""What every store engine promises. Another engine is another parameter of ``engine``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from wattbook.db import Store, in_values, migrate, open_store
+from wattbook.errors import Unavailable
+
+from tests.support.children import started
+from tests.support.disks import Ballast, read_only, small_disk
+
+metadata = sa.MetaData()
+things = sa.Table(
+    "things",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(200), unique=True, nullable=False),
+    sa.Column("parent", sa.ForeignKey("things.id")),
+)
+
+
+@dataclass
+class Engine:
+    """A place for stores, and the stores opened there."""
+
+    url: str
+    folder: Path
+    _opened: list[Store] = field(default_factory=list)
+
+    def open(self, url: str = "") -> Store:
+        store = open_store(url or self.url, name="test")
+        self._opened.append(store)
+        return store
+
+    def close(self) -> None:
+        for store in self._opened:
+            store.close()
+
+
+@pytest.fixture(params=["embedded"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    urls = {"embedded": f"sqlite:///{tmp_path}/stores/test.db"}
+    made = Engine(urls[request.param], tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    opened = engine.open()
+    with opened.write() as connection:
+        metadata.create_all(connection)
+    return opened
+
+
+def insert(store: Store, *names: str, durable: bool = True) -> None:
+    with store.write(durable=durable) as connection:
+        connection.execute(things.insert(), [{"name": name} for name in names])
+
+
+def names(store: Store) -> list[str]:
+    with store.read() as connection:
+        return list(connection.scalars(sa.select(things.c.name).order_by(things.c.id)))
+
+
+# --- transactions
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_finished_block_is_committed(engine: Engine, store: Store, durable: bool) -> None:
+    insert(store, "a", "b", durable=durable)
+    insert(store, "c")
+
+    assert names(store) == ["a", "b", "c"]
+    store.close()
+    assert names(engine.open()) == ["a", "b", "c"]
+
+
+def test_a_block_that_raises_leaves_nothing(store: Store) -> None:
+    def half() -> None:
+        with store.write() as connection:
+            connection.execute(things.insert(), {"name": "a"})
+            raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        half()
+    insert(store, "b")
+
+    assert names(store) == ["b"]
+
+
+def test_schema_changes_are_part_of_the_transaction(store: Store) -> None:
+    def half() -> None:
+        with store.write() as connection:
+            connection.exec_driver_sql("CREATE TABLE other (id INTEGER)")
+            raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        half()
+
+    with store.read() as connection:
+        assert not sa.inspect(connection).has_table("other")
+
+
+def test_a_reader_sees_one_snapshot_however_much_is_written_meanwhile(store: Store) -> None:
+    insert(store, "a")
+    count = sa.select(sa.func.count()).select_from(things)
+
+    with store.read() as connection:
+        before = connection.scalar(count)
+        insert(store, "b", "c")
+        during = connection.scalar(count)
+    with store.read() as connection:
+        after = connection.scalar(count)
+
+    assert (before, during, after) == (1, 1, 3)
+
+
+def test_a_reader_cannot_write_and_that_is_a_fault_not_an_outage(store: Store) -> None:
+    with pytest.raises(DBAPIError), store.read() as connection:
+        connection.execute(things.insert(), {"name": "a"})
+
+    insert(store, "b")
+    assert names(store) == ["b"]
+
+
+def test_a_broken_rule_of_the_database_passes_through(store: Store) -> None:
+    insert(store, "a")
+
+    with pytest.raises(IntegrityError):
+        insert(store, "b", "a")
+    with pytest.raises(IntegrityError), store.write() as connection:
+        connection.execute(things.insert(), {"name": "c", "parent": 4711})
+
+    assert names(store) == ["a"]
+
+
+def test_a_wrong_query_is_a_fault_not_an_outage(store: Store) -> None:
+    for block in (store.read, store.write):
+        with pytest.raises(DBAPIError), block() as connection:
+            connection.execute(sa.text("SELECT nothing FROM nowhere"))
+
+
+def test_many_writers_lose_no_update(store: Store) -> None:
+    insert(store, "0")
+    failures: list[BaseException] = []
+
+    def add() -> None:
+        try:
+            for _ in range(25):
+                with store.write() as connection:
+                    value = int(connection.scalar(sa.select(things.c.name)) or 0)
+                    connection.execute(things.update().values(name=str(value + 1)))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=add) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert failures == []
+    assert names(store) == ["400"]
+
+
+def test_one_of_two_racing_inserts_wins(store: Store) -> None:
+    start = threading.Barrier(8)
+    outcomes: list[str] = []
+
+    def race() -> None:
+        start.wait(10)
+        try:
+            insert(store, "same")
+        except IntegrityError:
+            outcomes.append("refused")
+        else:
+            outcomes.append("added")
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert sorted(outcomes) == ["added"] + ["refused"] * 7
+
+
+def test_readers_do_not_wait_for_a_writer(store: Store) -> None:
+    insert(store, "a")
+
+    with store.write() as connection:
+        connection.execute(things.insert(), {"name": "b"})
+        seen: list[list[str]] = []
+        reader = threading.Thread(target=lambda: seen.append(names(store)))
+        reader.start()
+        reader.join(5)
+
+        assert seen == [["a"]]
+
+
+def test_a_write_inside_a_write_is_a_fault_and_not_a_deadlock(store: Store) -> None:
+    with store.write(), pytest.raises(RuntimeError, match="already held"), store.write():
+        pass
+
+
+# --- many values
+
+
+def test_any_number_of_values_can_be_looked_up(store: Store) -> None:
+    odd = ["", "ü€", "it's", '"', "\\", "a\nb", "%", "0"]
+    insert(store, *odd, *(f"n{n}" for n in range(1000)))
+
+    with store.read() as connection:
+        wanted = [*odd, *(f"n{n}" for n in range(0, 100_000, 2))]
+        found = set(connection.scalars(sa.select(things.c.name).where(in_values(things.c.name, wanted))))
+        ids = list(connection.scalars(sa.select(things.c.id).where(in_values(things.c.id, range(5, 8)))))
+        none = list(connection.scalars(sa.select(things.c.id).where(in_values(things.c.id, []))))
+
+    assert found == {*odd, *(f"n{n}" for n in range(0, 1000, 2))}
+    assert (sorted(ids), none) == ([5, 6, 7], [])
+
+
+def test_looking_up_values_uses_the_index(engine: Engine, store: Store) -> None:
+    query = sa.select(things.c.id).where(in_values(things.c.name, ["a", "b"]))
+    with store.read() as connection:
+        if connection.dialect.name != "sqlite":
+            pytest.skip("the plan is read in SQLite's words")
+        compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").fetchall()
+
+    assert any("SEARCH things USING COVERING INDEX" in row[-1] for row in plan)
+
+
+# --- outages
+
+
+def test_a_closed_store_is_unavailable(store: Store) -> None:
+    store.close()
+
+    for block in (store.read, store.write):
+        with pytest.raises(Unavailable), block():
+            pass
+
+
+@pytest.mark.parametrize("below", ["a-file/test.db", "."])
+def test_a_store_that_cannot_be_opened_says_which_and_why(tmp_path: Path, below: str) -> None:
+    (tmp_path / "a-file").write_text("in the way")
+
+    with pytest.raises(Unavailable, match=rf"the store trade at {tmp_path}.* cannot be opened: [^()]+$"):
+        open_store(f"sqlite:///{tmp_path}/{below}", name="trade")
+
+
+def test_a_store_that_is_no_database_says_so(tmp_path: Path) -> None:
+    (tmp_path / "test.db").write_text("this is a letter to my aunt, not a database" * 100)
+
+    with pytest.raises(Unavailable, match="not a database"):
+        open_store(f"sqlite:///{tmp_path}/test.db", name="trade")
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    with pytest.raises(ValueError, match="no store engine for 'oracle'"):
+        open_store("oracle://somewhere", name="trade")
+
+
+def test_a_full_disk_is_unavailable_and_nothing_is_half_written(engine: Engine) -> None:
+    with small_disk(engine.folder / "small", mebibytes=4) as disk:
+        store = engine.open(f"sqlite:///{disk}/test.db")
+        with store.write() as connection:
+            metadata.create_all(connection)
+        insert(store, "before")
+        ballast = Ballast(disk)
+        ballast.fill()
+
+        with pytest.raises(Unavailable, match="cannot write now: its disk is full"):
+            insert(store, *(f"{n}" * 50 for n in range(1000)))
+        assert names(store) == ["before"]
+
+        ballast.free()
+        insert(store, "after")
+        assert names(store) == ["before", "after"]
+        store.close()
+
+
+WRITER_ON_DEMAND = """
+    import sys
+    import sqlalchemy as sa
+    from wattbook.db import open_store
+    from wattbook.errors import Unavailable
+    store = open_store(sys.argv[1], name="test")
+    insert = sa.text("INSERT INTO things (name) VALUES (:name)")
+    for name in sys.argv[2:]:
+        try:
+            with store.write() as connection:
+                for n in range(20):
+                    connection.execute(insert, {"name": f"{name} {n} " + "x" * 150})
+            print("written", flush=True)
+        except Unavailable as error:
+            print(error, flush=True)
+        with store.read() as connection:
+            print(connection.execute(sa.text("SELECT count(*) FROM things")).scalar(), flush=True)
+        input()
+"""
+
+
+def test_a_read_only_store_is_unavailable_for_writing_and_can_still_be_read(
+    engine: Engine, store: Store
+) -> None:
+    store.close()
+    path = engine.folder / "stores" / "test.db"
+    if not path.exists():
+        pytest.skip("an engine without a file")
+
+    with started(WRITER_ON_DEMAND, engine.url, "a", "b", "c") as writer:
+        assert [writer.line(), writer.line()] == ["written", "20"]
+        with read_only(path, path.with_name("test.db-wal")):
+            writer.say("")
+            said = [writer.line(), writer.line()]
+        writer.say("")
+        afterwards = [writer.line(), writer.line()]
+
+    assert said[0].startswith("the store cannot write now: ")
+    assert said[1] == "20"
+    assert afterwards == ["written", "40"]
+
+
+KILLED_WRITER = """
+    import sys
+    import sqlalchemy as sa
+    from wattbook.db import open_store
+    store = open_store(sys.argv[1], name="test")
+    insert = sa.text("INSERT INTO things (name) VALUES (:name)")
+    for batch in range(100_000):
+        with store.write(durable=batch % 2 == 0) as connection:
+            for n in range(20):
+                connection.execute(insert, {"name": f"{sys.argv[2]} {batch} {n}"})
+        print(batch, flush=True)
+"""
+
+
+def test_a_killed_writer_leaves_whole_transactions_and_all_acknowledged_ones(
+    engine: Engine, store: Store
+) -> None:
+    acknowledged: dict[int, int] = {}
+    for run in range(3):
+        with started(KILLED_WRITER, engine.url, str(run)) as writer:
+            for line in writer.lines():
+                acknowledged[run] = int(line)
+                if acknowledged[run] == 20 + 7 * run:
+                    writer.kill()
+
+    found = [tuple(map(int, name.split())) for name in names(store)]
+    batches = sorted({(run, batch) for run, batch, _ in found})
+    assert found == [(run, batch, n) for run, batch in batches for n in range(20)]
+    for run, last in acknowledged.items():
+        assert [batch for its, batch in batches if its == run][: last + 1] == list(range(last + 1))
+
+
+OTHER_PROCESS = """
+    import sys
+    import sqlalchemy as sa
+    from wattbook.db import open_store
+    store = open_store(sys.argv[1], name="test")
+    with store.write() as connection:
+        connection.execute(sa.text("INSERT INTO things (name) VALUES (:name)"), {"name": sys.argv[2]})
+    store.close()
+"""
+
+
+def test_a_store_opened_twice_stays_whole_when_others_come_and_go(engine: Engine, store: Store) -> None:
+    for round_ in range(5):
+        engine.open().close()
+        insert(store, f"mine {round_}")
+        with started(OTHER_PROCESS, engine.url, f"theirs {round_}") as other:
+            assert other.ended() == 0
+
+    expected = [f"{whose} {round_}" for round_ in range(5) for whose in ("mine", "theirs")]
+    assert names(store) == names(engine.open()) == expected
+
+
+# --- migrations
+
+FIRST = """
+    import sqlalchemy as sa
+    from alembic import op
+    revision = "0001"
+    down_revision = None
+    def upgrade():
+        op.create_table("books", sa.Column("id", sa.Integer, primary_key=True))
+"""
+SECOND = """
+    import sqlalchemy as sa
+    from alembic import op
+    revision = "0002"
+    down_revision = "0001"
+    def upgrade():
+        op.add_column("books", sa.Column("title", sa.String(10)))
+        op.create_index("books_title", "books", ["title"])
+"""
+BROKEN = """
+    import sqlalchemy as sa
+    from alembic import op
+    revision = "0003"
+    down_revision = "0002"
+    def upgrade():
+        op.add_column("books", sa.Column("pages", sa.Integer))
+        op.execute("SELECT nothing FROM nowhere")
+"""
+
+
+@dataclass
+class Package:
+    """A service's package whose migrations a test writes."""
+
+    folder: Path
+    name: str = "migrated_service"
+
+    def add(self, file: str, text: str) -> None:
+        versions = self.folder / self.name / "migrations" / "versions"
+        versions.mkdir(parents=True, exist_ok=True)
+        (self.folder / self.name / "__init__.py").touch()
+        (versions / file).write_text(dedent(text))
+        importlib.invalidate_caches()
+
+    def remove(self, file: str) -> None:
+        (self.folder / self.name / "migrations" / "versions" / file).unlink()
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
+    made = Package(tmp_path / "packages 100%")  # Alembic reads % in its configuration
+    made.add("0001_books.py", FIRST)
+    monkeypatch.syspath_prepend(made.folder)
+    yield made
+    sys.modules.pop(made.name, None)
+
+
+def columns(store: Store) -> set[str]:
+    with store.read() as connection:
+        return {column["name"] for column in sa.inspect(connection).get_columns("books")}
+
+
+def test_a_store_is_brought_to_the_newest_schema_once(engine: Engine, package: Package) -> None:
+    store = engine.open()
+    migrate(store, package.name)
+    migrate(store, package.name)
+    assert columns(store) == {"id"}
+
+    package.add("0002_titles.py", SECOND)
+    migrate(store, package.name)
+
+    assert columns(store) == {"id", "title"}
+
+
+def test_several_migrations_run_in_order(engine: Engine, package: Package) -> None:
+    package.add("0002_titles.py", SECOND)
+    store = engine.open()
+
+    migrate(store, package.name)
+
+    assert columns(store) == {"id", "title"}
+
+
+def test_a_migration_that_fails_leaves_the_schema_as_it_was(engine: Engine, package: Package) -> None:
+    store = engine.open()
+    migrate(store, package.name)
+    package.add("0002_titles.py", SECOND)
+    package.add("0003_broken.py", BROKEN)
+
+    with pytest.raises(DBAPIError):
+        migrate(store, package.name)
+
+    assert columns(store) == {"id"}
+    package.remove("0003_broken.py")
+    migrate(store, package.name)
+    assert columns(store) == {"id", "title"}
+
+
+def test_a_store_of_a_newer_release_is_refused(engine: Engine, package: Package) -> None:
+    package.add("0002_titles.py", SECOND)
+    store = engine.open()
+    migrate(store, package.name)
+    package.remove("0002_titles.py")
+
+    with pytest.raises(Unavailable, match="schema 0002, made by a newer release"):
+        migrate(store, package.name)
+
+
+def test_migrations_that_are_not_numbered_are_a_fault(engine: Engine, package: Package) -> None:
+    package.add("0002_titles.py", SECOND.replace('"0002"', '"titles"'))
+
+    with pytest.raises(RuntimeError, match="the head is titles, the newest file 0002"):
+        migrate(engine.open(), package.name)
+    package.remove("0002_titles.py")
+    package.remove("0001_books.py")
+    with pytest.raises(RuntimeError, match="no migrations in"):
+        migrate(engine.open(), package.name)
+
+
+MIGRATING = """
+    import sys
+    sys.path.insert(0, sys.argv[2])
+    from wattbook.db import migrate, open_store
+    store = open_store(sys.argv[1], name="test")
+    print("ready", flush=True)
+    input()
+    migrate(store, sys.argv[3])
+    print("done" + (", loading Alembic" if "alembic" in sys.modules else ""), flush=True)
+"""
+
+
+def test_processes_that_start_at_once_migrate_once(engine: Engine, package: Package) -> None:
+    package.add("0002_titles.py", SECOND)
+    with four_migrating(engine, package) as first:
+        assert {line.split(",")[0] for line in first} == {"done"}
+    with four_migrating(engine, package) as second:
+        assert second == ["done"] * 4  # so a start costs nothing more
+
+    assert columns(engine.open()) == {"id", "title"}
+
+
+@contextmanager
+def four_migrating(engine: Engine, package: Package) -> Iterator[list[str]]:
+    arguments = (engine.url, str(package.folder), package.name)
+    with (
+        started(MIGRATING, *arguments) as a,
+        started(MIGRATING, *arguments) as b,
+        started(MIGRATING, *arguments) as c,
+        started(MIGRATING, *arguments) as d,
+    ):
+        children = (a, b, c, d)
+        for child in children:
+            assert child.line() == "ready"
+        for child in children:
+            child.say("go")
+        yield [child.line() for child in children]

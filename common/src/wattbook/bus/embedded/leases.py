@@ -16,7 +16,8 @@ _log = logging.getLogger(__name__)
 BATCH_BYTES = 8 * 1024 * 1024
 SCAN_POSITIONS = 5_000
 # A message whose members keep dying is handed out alone after a while, so that only the culprit is counted
-# on, and is given up in the end. Members are also killed for other reasons: hence the patience.
+# on, and is given up in the end. Those that were in hand with it go first, being less suspect. Members are
+# also killed for other reasons: hence the patience.
 ALONE_FROM_LAPSES = 3
 MAX_LAPSES = 20
 
@@ -73,7 +74,8 @@ def take(
 def _add_due(raw: sqlite3.Connection, place: Place, batch: _Batch, now_us: int) -> None:
     query = (
         f"SELECT position, failures, lapses, member, {schema.COLUMNS} "  # noqa: S608
-        "FROM pending JOIN log USING (position) WHERE group_id = ? AND due_us <= ? ORDER BY position LIMIT ?"
+        "FROM pending JOIN log USING (position) WHERE group_id = ? AND due_us <= ? "
+        "ORDER BY lapses, position LIMIT ?"
     )
     given_up = []
     for position, failures, lapses, member, *values in raw.execute(

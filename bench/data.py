@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TRADERS = 200
-DAYS = tuple(f"2023-02-{day:02d}" for day in range(20, 25))
+DAYS = ("2023-02-20", "2023-02-21")  # intraday trades are for the same day or the next
 HEADER = "id,price,quantity,direction,delivery_day,delivery_hour,trader_id,execution_time"
 
 
@@ -35,6 +35,7 @@ class Loaded:
 def fields(number: int) -> tuple[str, int, str, str, str, int, str, str]:
     """The ``number``-th trade's fields in the file's order; neighbours differ in everything."""
     tenths = number * 7 % 2000 + 1
+    second = number * 86 // 1000 % 86_400  # a million fill the day, in its order
     return (
         f"b_{number}",
         (number * 7919) % 60_000 - 10_000,
@@ -43,14 +44,14 @@ def fields(number: int) -> tuple[str, int, str, str, str, int, str, str]:
         DAYS[number * 31 // TRADERS % len(DAYS)],
         number * 13 % 24,
         f"trader_{number * 17 % TRADERS}",
-        f"2023-02-19T{number // 3600 % 24:02d}:{number // 60 % 60:02d}:{number % 60:02d}Z",
+        f"2023-02-20T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}Z",
     )
 
 
 def nightly_file(folder: Path, *, rows: int) -> Loaded:
     """A file of that many trades, lying in ``folder`` and not yet dropped."""
     folder.mkdir(parents=True)
-    file = folder / "epex_trades_20230219.csv"
+    file = folder / "epex_trades_20230220.csv"
     counts: Counter[tuple[str, str]] = Counter()
     with file.open("w", encoding="utf-8") as out:
         out.write(HEADER + "\n")

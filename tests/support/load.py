@@ -116,6 +116,7 @@ class Load:
                 self.told.give_up(trades)
                 if retries:
                     self.told.surprise(f"no answer within {RETRY_FOR_S} s")
+                pause.wait(0.05)
                 return
             pause.wait(0.05)
 

@@ -21,6 +21,7 @@ class FakeTrades(trades_pb2_grpc.TradesServicer):
         self.calls: list[int] = []
         self.sources: set[int] = set()
         self.down = False
+        self.breaks_off = False  # after the first page of a search
         self.hold = threading.Event()
         self.hold.set()
         self._lock = threading.Lock()
@@ -80,6 +81,8 @@ class FakeTrades(trades_pb2_grpc.TradesServicer):
             found = found[: request.limit]
         for start in range(0, len(found), 1000):
             yield trades_pb2.TradePage(trades=found[start : start + 1000])
+            if self.breaks_off:
+                raise Unavailable("the store cannot read now")
 
 
 class FakeReports(reports_pb2_grpc.ReportsServicer):

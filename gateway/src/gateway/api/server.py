@@ -18,6 +18,7 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
 STOP_GRACE_S = 10
 BACKLOG = 1024
+_TOO_LONG = "the request's headers are too long"
 
 
 class Protocol(HttpToolsProtocol):
@@ -47,7 +48,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD_BYTES:
-            self.send_400_response("the request's headers are too long")
+            self.send_400_response(_TOO_LONG)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -60,6 +61,8 @@ class Protocol(HttpToolsProtocol):
         """The head is complete."""
         self._in_head = False
         self._stop_timer()
+        if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+            raise ValueError(_TOO_LONG)  # makes the parser refuse the request
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:

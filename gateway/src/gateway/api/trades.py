@@ -52,7 +52,9 @@ class TradesApi:
 
     async def _stream(self, pages: AsyncIterator[Sequence[Any]]) -> Response:
         # The first page is awaited here, so that what fails at once is answered as an error.
-        first = await anext(pages, ())
+        first: Sequence[Any] = ()
+        async for first in pages:  # noqa: B007  # anext with a default fails in CPython 3.11
+            break
         return Response(200, pieces=self._pieces(first, pages))
 
     async def _pieces(

@@ -1,7 +1,8 @@
 """Book very many trades as they arrive, in bounded memory: read, prepare in a thread, book, note the results.
 
-A chunk of rows is one call to trade-service; a few calls are on their way at once, and while they are, the
-sender waits (TCP's own flow control). The results go to a temporary file once they outgrow memory, so that
+A chunk of rows is one call to trade-service. Calls follow each other, so that of two rows with one id the
+first is booked; meanwhile the next chunks are prepared, and once a few are, the sender waits (TCP's own flow
+control). The results go to a temporary file once they outgrow memory, so that
 a client which does not read before it has sent everything cannot deadlock.
 """
 
@@ -24,7 +25,7 @@ from gateway.domain.trades import CsvTrade, JsonTrade
 from gateway.usecases.threads import Pool
 
 CHUNK_ROWS = 1_000
-CALLS_IN_FLIGHT = 3
+CHUNKS_AHEAD = 3
 SPOOL_BYTES = 1024 * 1024
 BATCHES_AT_ONCE = 4
 THREADS = 2
@@ -76,7 +77,7 @@ class Batches:
     def __init__(self, client: TradesClient) -> None:
         """Ask ``client``."""
         self._client = client
-        self._pool = Pool("batch", threads=THREADS, most_waiting=BATCHES_AT_ONCE * (CALLS_IN_FLIGHT + 2))
+        self._pool = Pool("batch", threads=THREADS, most_waiting=BATCHES_AT_ONCE * (CHUNKS_AHEAD + 2))
         self._running = 0
 
     async def book(
@@ -138,11 +139,18 @@ class _Run:
 
     async def _take(self, reader: Reader, data: bytes | None) -> None:
         for chunk in await self.pool.run(self._prepare, reader, data):
-            while len(self.booking) >= CALLS_IN_FLIGHT:
+            while len(self.booking) >= CHUNKS_AHEAD:
                 await self._note_oldest()
-            self.booking.append((chunk, asyncio.ensure_future(self._booked(chunk.request))))
+            before = self.booking[-1][1] if self.booking else None
+            self.booking.append((chunk, asyncio.ensure_future(self._booked(chunk.request, before))))
 
-    async def _booked(self, request: trades_pb2.BookRequest) -> trades_pb2.BookReply:
+    async def _booked(
+        self, request: trades_pb2.BookRequest, before: asyncio.Task[Any] | None
+    ) -> trades_pb2.BookReply:
+        if before is not None:
+            await asyncio.wait([before])
+            if before.cancelled() or before.exception() is not None:
+                raise Unavailable("an earlier part was not booked; send all again")
         return await self.client.book_many(request) if request.trades else trades_pb2.BookReply()
 
     def _prepare(self, reader: Reader, data: bytes | None) -> list[_Chunk]:

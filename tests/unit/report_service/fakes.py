@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 
 from report_service.domain.book import Book, Booking, Cell, CellKey
+from report_service.domain.people import Person, Tokens
 from wattbook.bus import Delivery, Message
-from wattbook.clock import to_epoch_us
-from wattbook.errors import Unavailable
+from wattbook.clock import FakeClock, to_epoch_us
+from wattbook.errors import Unauthenticated, Unavailable, WattbookError
 from wattbook.periods import hour_of
 from wattbook_proto import events_pb2, trades_pb2
 
@@ -140,3 +141,45 @@ def booked(*bookings: Booking, version: int = 1) -> Message:
     """The event of one commit."""
     body = events_pb2.TradesBooked(trades=[contract_trade(each) for each in bookings])
     return Message("trade.booked", body.SerializeToString(), NOW, version=version)
+
+
+class FakeGateway:
+    """Where people sign in: who they are by password, with tokens that count up."""
+
+    def __init__(self, clock: FakeClock, **people: Person) -> None:
+        self._clock = clock
+        self.people = people
+        self.password = "correct horse"
+        self.refusal: WattbookError | None = None
+        self.issued = 0
+        self.lasts_s = 3600
+        self._owners: dict[str, str] = {}
+        self.used: set[str] = set()
+
+    def tokens_for(self, *, name: str, password: str) -> Tokens:
+        self._maybe_refuse()
+        if name not in self.people or password != self.password:
+            raise Unauthenticated("no")
+        return self._issue(name)
+
+    def renewed(self, tokens: Tokens) -> Tokens:
+        self._maybe_refuse()
+        if tokens.refresh in self.used:
+            raise Unauthenticated("used before")
+        self.used.add(tokens.refresh)
+        return self._issue(self._owners[tokens.refresh])
+
+    def person_of(self, tokens: Tokens) -> Person:
+        self._maybe_refuse()
+        return self.people[self._owners[tokens.refresh]]
+
+    def _issue(self, name: str) -> Tokens:
+        self.issued += 1
+        refresh = f"refresh-{self.issued}"
+        self._owners[refresh] = name
+        now_s = to_epoch_us(self._clock.now()) // 1_000_000
+        return Tokens(f"access-{self.issued}", refresh, now_s + self.lasts_s)
+
+    def _maybe_refuse(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal

@@ -98,7 +98,7 @@ def bars_by_hour(
 
 def scale_of(values: Sequence[float]) -> Scale:
     """A scale with room for all values."""
-    high, low = max(0.0, *values), min(0.0, *values)
+    high, low = max((0.0, *values)), min((0.0, *values))
     if high == low:
         return Scale(-1.0, 1.0, 1.0)
     magnitude = 10.0 ** (math.floor(math.log10(high - low)) - 1)

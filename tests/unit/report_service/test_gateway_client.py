@@ -1,0 +1,94 @@
+"""The gateway's answers to a sign-in, put into our words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+from report_service.clients.gateway import Gateway
+from report_service.domain.people import Tokens
+from wattbook.clock import FakeClock
+from wattbook.errors import TooManyRequests, Unauthenticated, Unavailable
+
+from tests.unit.report_service.fakes import NOW
+
+Answer = Callable[[httpx.Request], httpx.Response]
+GIVEN = {"access_token": "a", "refresh_token": "r", "token_type": "Bearer", "expires_in": 3600}
+
+
+def gateway(answer: Answer) -> Gateway:
+    return Gateway("http://gateway", FakeClock(NOW), transport=httpx.MockTransport(answer))
+
+
+def sign_in(answer: Answer) -> Tokens:
+    return gateway(answer).tokens_for(name="ana", password="pä:ss wörd")
+
+
+def test_a_password_is_exchanged_for_tokens() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json=GIVEN)
+
+    tokens = sign_in(answer)
+
+    assert tokens == Tokens("a", "r", int(NOW.timestamp()) + 3600)
+    assert asked[0].url.path == "/v1/oauth/token"
+    assert parse_qs(asked[0].content.decode()) == {
+        "grant_type": ["password"],
+        "username": ["ana"],
+        "password": ["pä:ss wörd"],
+    }
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_wrong_password_is_unauthenticated(status: int) -> None:
+    with pytest.raises(Unauthenticated):
+        sign_in(lambda _: httpx.Response(status, json={"error": "invalid_grant"}))
+
+
+@pytest.mark.parametrize(("header", "wait_s"), [("30", 30), ("", 60), ("Wed, 21 Oct", 60)])
+def test_throttling_says_for_how_long(header: str, wait_s: int) -> None:
+    with pytest.raises(TooManyRequests) as refused:
+        sign_in(lambda _: httpx.Response(429, headers={"Retry-After": header}))
+    assert refused.value.retry_after_s == wait_s
+
+
+def broken(_: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused at 10.0.0.1:8080")
+
+
+def slow(_: httpx.Request) -> httpx.Response:
+    raise httpx.ReadTimeout("slow")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        broken,
+        slow,
+        lambda _: httpx.Response(500),
+        lambda _: httpx.Response(200, content=b"<html>"),
+        lambda _: httpx.Response(200, json={}),
+        lambda _: httpx.Response(200, json=[]),
+        lambda _: httpx.Response(302, headers={"Location": "http://elsewhere/"}),
+    ],
+)
+def test_an_absent_or_odd_gateway_is_unavailable_without_naming_internals(answer: Answer) -> None:
+    with pytest.raises(Unavailable) as refused:
+        sign_in(answer)
+    assert "10.0.0.1" not in refused.value.message
+
+
+def test_the_person_is_asked_for_with_the_token() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["Authorization"] == "Bearer a"
+        return httpx.Response(200, content=json.dumps({"name": "ana", "roles": ["desk"], "trader_id": None}))
+
+    person = gateway(answer).person_of(Tokens("a", "r", 0))
+
+    assert (person.name, person.roles, person.trader_id) == ("ana", ("desk",), None)

@@ -1,0 +1,168 @@
+"""Sessions end when they should, and follow the gateway's word on roles."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from report_service.domain.people import Person, SignedIn
+from report_service.usecases.people import GRACE_S, People
+from wattbook.clock import FakeClock
+from wattbook.errors import InvalidInput, TooManyRequests, Unauthenticated, Unavailable
+
+from tests.unit.report_service.fakes import NOW, FakeGateway
+
+ANA = Person("ana", ("desk",))
+HOUR_S = 3600
+
+
+class Signing:
+    def __init__(self) -> None:
+        self.clock = FakeClock(NOW)
+        self.gateway = FakeGateway(self.clock, ana=ANA)
+        self.people = People(self.gateway, self.clock, idle_s=2 * HOUR_S, longest_s=12 * HOUR_S)
+
+    def in_(self) -> SignedIn:
+        return self.people.sign_in(name="ana", password="correct horse")
+
+
+@pytest.fixture
+def signing() -> Signing:
+    return Signing()
+
+
+@pytest.mark.parametrize(
+    ("person", "trader_id", "may"),
+    [
+        (Person("ana", ("desk",)), "trader_1", True),
+        (Person("root", ("admin",)), "trader_1", True),
+        (Person("tim", ("trader",), "trader_1"), "trader_1", True),
+        (Person("tim", ("trader",), "trader_1"), "trader_2", False),
+        (Person("tim", ("trader",), None), "trader_1", False),
+        (Person("tim", ("trader", "desk"), "trader_1"), "trader_2", True),
+        (Person("x", (), "trader_1"), "trader_1", False),
+    ],
+)
+def test_a_trader_reads_only_their_own_reports(person: Person, trader_id: str, may: bool) -> None:
+    assert person.may_read(trader_id) is may
+
+
+@pytest.mark.parametrize(("name", "password"), [("", "x"), ("ana", "")])
+def test_a_missing_name_or_password_is_not_sent(signing: Signing, name: str, password: str) -> None:
+    with pytest.raises(InvalidInput):
+        signing.people.sign_in(name=name, password=password)
+    assert signing.gateway.issued == 0
+
+
+def test_an_absurdly_long_password_is_refused_without_asking(signing: Signing) -> None:
+    signing.gateway.refusal = AssertionError("asked")  # type: ignore[assignment]
+
+    with pytest.raises(Unauthenticated):
+        signing.people.sign_in(name="ana", password="x" * 10_000)
+
+
+@pytest.mark.parametrize("refusal", [TooManyRequests("slow", retry_after_s=30), Unavailable("away")])
+def test_refusals_of_the_gateway_reach_the_caller(signing: Signing, refusal: Exception) -> None:
+    signing.gateway.refusal = refusal  # type: ignore[assignment]
+
+    with pytest.raises(type(refusal)):
+        signing.in_()
+
+
+def test_a_fresh_session_is_kept_as_it_is(signing: Signing) -> None:
+    session = signing.in_()
+    signing.clock.advance(60)
+
+    assert signing.people.still(session) is session
+
+
+def test_use_keeps_a_session_alive_and_idleness_ends_it(signing: Signing) -> None:
+    session = signing.in_()
+    for _ in range(4):
+        signing.clock.advance(HOUR_S)
+        session = signing.people.still(session)
+
+    signing.clock.advance(2 * HOUR_S + 1)
+    with pytest.raises(Unauthenticated):
+        signing.people.still(session)
+
+
+def test_no_session_outlives_its_longest(signing: Signing) -> None:
+    session = signing.in_()
+    for _ in range(12):
+        signing.clock.advance(HOUR_S)
+        session = signing.people.still(session)
+
+    signing.clock.advance(1)
+    with pytest.raises(Unauthenticated):
+        signing.people.still(session)
+
+
+def test_roles_are_asked_for_again_when_the_token_runs_out(signing: Signing) -> None:
+    session = signing.in_()
+    signing.gateway.people["ana"] = Person("ana", ("trader",), "trader_9")
+    assert signing.people.still(session).person.reads_all
+
+    signing.clock.advance(HOUR_S)
+
+    assert not signing.people.still(session).person.reads_all
+
+
+def test_a_disabled_user_is_signed_out_when_the_token_runs_out(signing: Signing) -> None:
+    session = signing.in_()
+    signing.clock.advance(HOUR_S)
+    signing.gateway.refusal = Unauthenticated("disabled")
+
+    with pytest.raises(Unauthenticated):
+        signing.people.still(session)
+
+
+def test_requests_at_once_renew_only_once(signing: Signing) -> None:
+    session = signing.in_()
+    signing.clock.advance(HOUR_S)
+    found: list[SignedIn] = []
+    threads = [threading.Thread(target=lambda: found.append(signing.people.still(session))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+
+    assert len(found) == 8
+    assert {each.tokens.access for each in found} == {"access-2"}
+    assert signing.gateway.issued == 2
+
+
+def test_an_old_cookie_leads_to_the_newest_tokens(signing: Signing) -> None:
+    session = signing.in_()
+    signing.clock.advance(HOUR_S)
+    second = signing.people.still(session)
+    signing.clock.advance(HOUR_S)
+    third = signing.people.still(second)
+
+    assert third.tokens.access == "access-3"
+    assert signing.people.still(session).tokens.access == "access-3"
+
+
+def test_a_session_outlives_a_short_absence_of_the_gateway(signing: Signing) -> None:
+    session = signing.in_()
+    signing.clock.advance(HOUR_S)
+    signing.gateway.refusal = Unavailable("away")
+    assert signing.people.still(session).person == ANA
+
+    signing.clock.advance(GRACE_S + 1)
+    with pytest.raises(Unavailable):
+        signing.people.still(session)
+
+    signing.gateway.refusal = None
+    signing.clock.advance(60)
+    assert signing.people.still(session).tokens.access == "access-2"
+
+
+def test_it_says_until_when_a_session_stays_the_same(signing: Signing) -> None:
+    session = signing.in_()
+    until_s = signing.people.unchanged_until_s(session)
+    signing.clock.advance(until_s - session.since_s - 1)
+    assert signing.people.still(session) is session
+
+    signing.clock.advance(1)
+    assert signing.people.still(session) is not session

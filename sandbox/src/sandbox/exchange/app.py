@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -34,6 +35,7 @@ from sandbox.world import (
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 0.02  # the longest real wait between two looks at what is due
+_UNTRACK_TRADES = 50_000
 _DESK = ("trader_1", "trader_2", "trader_3", "trader_4", "trader_5", "trader_6")
 
 
@@ -150,8 +152,15 @@ async def running(settings: Settings) -> AsyncIterator[Served]:
         if settings.trades_per_min:
             exchange.run(now=clock.now())
 
+        untracked_seq = 0
+
         def step() -> float:
+            nonlocal untracked_seq
             exchange.step(clock.now())
+            if exchange.sent.last_seq - untracked_seq >= _UNTRACK_TRADES:
+                # Or the garbage collector walks a million remembered trades while listeners wait.
+                gc.freeze()
+                untracked_seq = exchange.sent.last_seq
             due = exchange.next_due
             if due is None:
                 return _LOOK_S

@@ -64,10 +64,7 @@ class Delivery:
 
     def send_noise(self, noise: Noise) -> int:
         """A frame without a trade, to everybody; to how many it went."""
-        receivers = self._receivers()
-        self._hand(0, noise.payload, receivers)
-        self._counts[f"frames: {noise.kind}"] += len(receivers)
-        return len(receivers)
+        return self._make_noise(noise, self._listeners.receivers())
 
     @property
     def held(self) -> int:
@@ -79,7 +76,7 @@ class Delivery:
         if self._happens(self.faults.garble_rate):
             self._number += 1
             self._counts["garbled"] += 1
-            self.send_noise(garbled(frame, self._number))
+            self._make_noise(garbled(frame, self._number), self._receivers())
             return
         receivers = self._receivers()
         self._hand(trade.seq, frame, receivers)
@@ -88,10 +85,15 @@ class Delivery:
             self._hand(trade.seq, frame, receivers, again=True)
         if receivers and self._happens(self.faults.malformed_rate):
             self._number += 1
-            self._counts["malformed"] += bool(self.send_noise(malformed(self._number)))
+            self._counts["malformed"] += bool(self._make_noise(malformed(self._number), receivers))
         if receivers and self._happens(self.faults.unknown_rate):
             self._number += 1
-            self._counts["unknown"] += bool(self.send_noise(unknown(self._number)))
+            self._counts["unknown"] += bool(self._make_noise(unknown(self._number), receivers))
+
+    def _make_noise(self, noise: Noise, receivers: list[Listener]) -> int:
+        self._hand(0, noise.payload, receivers)
+        self._counts[f"frames: {noise.kind}"] += len(receivers)
+        return len(receivers)
 
     def _hand(
         self, seq: int, payload: str | bytes, receivers: list[Listener], *, again: bool = False

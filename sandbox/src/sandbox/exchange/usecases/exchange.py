@@ -66,11 +66,11 @@ class Exchange:
         self._rate = options.trades_per_min
         self._refusing: tuple[str, datetime | None] | None = None
         self._day = local_day(now)
-        self._seen_now = now
+        self._worst_lag_s = 0.0
 
     def step(self, now: datetime) -> None:
         """Do all that is due at ``now``: trades, held frames, drops, ends of freezes, the nightly file."""
-        self._seen_now = now
+        self._worst_lag_s = max(self._worst_lag_s, self.lag_s(now))
         for trade in self._trading.due(now, most=MOST_TRADES_PER_STEP):
             self._confirm(trade, now=now)
         self._delivery.release(now=now)
@@ -177,6 +177,7 @@ class Exchange:
             "held": self._delivery.held,
             "listeners": len(self.listeners),
             "lag_s": round(self.lag_s(now), 6),
+            "worst_lag_s": round(self._worst_lag_s, 6),
             **{name: self.counts[name] for name in COUNTED},
             "frames_by_kind": {
                 name.removeprefix("frames: "): count

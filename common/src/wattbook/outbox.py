@@ -15,10 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from wattbook import telemetry
-from wattbook.bus import Bus, Message
+from wattbook.bus import MAX_BODY_BYTES, Bus, Message
 from wattbook.clock import from_epoch_us, to_epoch_us
 from wattbook.db import Store, in_values
-from wattbook.errors import Unavailable
+from wattbook.errors import InvalidInput, Unavailable
 from wattbook.retry import Backoff, Retrying
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,13 @@ _OUTBOX = outbox_table(sa.MetaData())
 
 
 def enqueue(connection: sa.Connection, messages: Sequence[Message]) -> None:
-    """Write messages into the caller's transaction; they leave after it commits."""
+    """Write messages into the caller's transaction; they leave after it commits.
+
+    Raises:
+        InvalidInput: a body is over the bus's limit; it would hold up all that follow.
+    """
+    if any(len(message.body) > MAX_BODY_BYTES for message in messages):
+        raise InvalidInput(f"a message is over {MAX_BODY_BYTES} bytes")
     rows = [
         {
             "message_id": message.id,
@@ -87,6 +93,7 @@ class Relay:
 
     def start(self) -> None:
         """Begin to publish, also what an earlier process left behind."""
+        self._wake.set()
         self._thread.start()
 
     def notify(self) -> None:

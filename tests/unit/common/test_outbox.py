@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from wattbook import outbox, telemetry
-from wattbook.bus import Bus, Message, open_bus
+from wattbook.bus import MAX_BODY_BYTES, Bus, Message, open_bus
 from wattbook.db import Store, open_store
-from wattbook.errors import Unavailable
+from wattbook.errors import InvalidInput, Unavailable
 from wattbook.outbox import Relay
 from wattbook.retry import Backoff
 
@@ -223,6 +223,13 @@ def test_stop_does_not_wait_for_a_bus_that_is_down(
     assert threading.active_count() < 20
     assert not relay._thread.is_alive()
     assert relay.depth() == 1
+
+
+def test_a_message_that_the_bus_would_refuse_is_refused_at_once(store: Store) -> None:
+    huge = Message(type="a.b", body=b"x" * (MAX_BODY_BYTES + 1), occurred_at=WHEN)
+
+    with pytest.raises(InvalidInput), store.write() as connection:
+        outbox.enqueue(connection, [huge])
 
 
 def test_a_relay_that_never_started_can_be_stopped(store: Store, bus: Bus) -> None:

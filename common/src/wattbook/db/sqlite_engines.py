@@ -32,7 +32,7 @@ def reading_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: Any) -> None:
-        sqlite.set_up(connection)
+        sqlite.patiently(lambda: sqlite.set_up(connection))
         connection.execute("PRAGMA query_only=ON")
 
     @event.listens_for(engine, "begin")
@@ -48,7 +48,7 @@ def writing_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: Any) -> None:
-        sqlite.set_up(connection)
+        sqlite.patiently(lambda: sqlite.set_up(connection))
         connection.execute(f"PRAGMA cache_size=-{WRITER_CACHE_KIB}")
 
     @event.listens_for(engine, "begin")

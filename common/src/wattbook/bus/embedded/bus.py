@@ -19,9 +19,9 @@ from wattbook.errors import InvalidInput, Unavailable
 _log = logging.getLogger(__name__)
 
 RETENTION_S = 600.0
-TRIM_AFTER_MESSAGES = 500
+TRIM_AFTER_MESSAGES = 100
 TRIM_AFTER_S = 10.0
-TRIM_MOST = 1_000
+TRIM_MOST = 200
 
 
 class EmbeddedBus:

@@ -21,6 +21,7 @@ SCHEMA_VERSION = 1
 WHAT = "the bus"
 LOCK_WAIT_S = 10.0
 
+# The body is last: what stands behind a long one costs reading it.
 # only_group: a replayed dead letter, meant for one group; others pass over it.
 # pending.due_us: when it may be handed out (again); until then its member has it, or it waits for a retry.
 # pending.lapses: how often its member died or let the time pass.
@@ -28,8 +29,7 @@ _TABLES = """
 CREATE TABLE log (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL, type TEXT NOT NULL, version INTEGER NOT NULL, occurred_us INTEGER NOT NULL,
-    traceparent TEXT NOT NULL, body BLOB NOT NULL,
-    published_us INTEGER NOT NULL, only_group INTEGER
+    traceparent TEXT NOT NULL, published_us INTEGER NOT NULL, only_group INTEGER, body BLOB NOT NULL
 );
 CREATE TABLE groups (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, position INTEGER NOT NULL
@@ -49,8 +49,8 @@ CREATE TABLE members (
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY AUTOINCREMENT, group_id INTEGER NOT NULL REFERENCES groups (id),
     message_id TEXT NOT NULL, type TEXT NOT NULL, version INTEGER NOT NULL, occurred_us INTEGER NOT NULL,
-    traceparent TEXT NOT NULL, body BLOB NOT NULL,
-    attempts INTEGER NOT NULL, reason TEXT NOT NULL, died_us INTEGER NOT NULL
+    traceparent TEXT NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL, died_us INTEGER NOT NULL,
+    body BLOB NOT NULL
 );
 """
 COLUMNS = "id, type, version, occurred_us, traceparent, body"

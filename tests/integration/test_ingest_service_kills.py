@@ -84,6 +84,20 @@ def test_killed_before_the_first_entry(ingest: IngestProcess, fake: FakeGateway)
     assert_done_once(ingest, fake)
 
 
+def test_an_orderly_stop_does_not_wait_for_a_locked_ledger(ingest: IngestProcess, fake: FakeGateway) -> None:
+    ingest.start()
+    lock = Lock(ingest)
+    ingest.drop(CONTENT)
+    ingest.wait_said("the store failed")
+    time.sleep(1)  # into the next try; at whatever moment, the stop must be quick
+
+    assert ingest.terminate(timeout_s=5) == 0
+
+    lock.release()
+    ingest.start()
+    assert_done_once(ingest, fake)
+
+
 def test_killed_between_the_answer_and_its_entry(ingest: IngestProcess, fake: FakeGateway) -> None:
     held = fake.hold("half the answer")
     ingest.drop(CONTENT)

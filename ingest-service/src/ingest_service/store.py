@@ -120,6 +120,10 @@ class Ledger:
             uploaded_at_us=self._now_us(),
         )
 
+    def reopened(self, sha256: str) -> None:
+        """The original was changed before it could be archived: what is there now is another content."""
+        self._change(sha256, state=FileState.FOUND.value)
+
     def done(self, sha256: str) -> None:
         """The original is in the archive."""
         self._change(sha256, state=FileState.DONE.value, done_at_us=self._now_us())

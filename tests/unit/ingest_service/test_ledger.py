@@ -70,6 +70,17 @@ def test_a_content_goes_from_found_to_uploaded_to_done(ledger: Ledger) -> None:
     assert ledger.get(A).state is FileState.DONE
 
 
+def test_a_content_that_was_changed_before_its_move_promises_nothing(ledger: Ledger) -> None:
+    ledger.note(sha256=A, name="x.csv", size_bytes=5)
+    ledger.reserve(A, choose=lambda _promised: "x.csv")
+    ledger.uploaded(A, counts=Counts(), refusal=None)
+
+    ledger.reopened(A)
+
+    assert not ledger.is_promised("x.csv")
+    assert ledger.unfinished() == []
+
+
 def test_a_reserved_name_stays_the_same(ledger: Ledger) -> None:
     ledger.note(sha256=A, name="x.csv", size_bytes=5)
 

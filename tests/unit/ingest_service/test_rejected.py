@@ -135,6 +135,16 @@ def test_writing_is_broken_off_when_the_service_stops(rejects: Rejects) -> None:
         rejects.file(b"a\n1\n", going=False).write_all("why")
 
 
+def test_a_link_under_the_temporary_name_is_not_followed(rejects: Rejects) -> None:
+    (rejects.folder / "precious").write_bytes(b"precious")
+    (rejects.folder / ".key.part").symlink_to(rejects.folder / "precious")
+
+    with pytest.raises(FolderTrouble):
+        rejects.file(b"a\n1\n").write([RefusedRow(1, "x")])
+
+    assert (rejects.folder / "precious").read_bytes() == b"precious"
+
+
 def test_a_full_or_missing_folder_is_named(rejects: Rejects) -> None:
     rejected = rejects.file(b"a\n1\n")
     rejected._path = rejects.folder / "gone" / "x.part"

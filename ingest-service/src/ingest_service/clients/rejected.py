@@ -85,7 +85,7 @@ class RejectedFile:
 
     def _write(self, text: bytes, reason: str) -> None:
         if self._target is None:
-            self._target = open(self._path, "wb")  # noqa: SIM115  # closed by publish or discard
+            self._target = open(self._path, "wb", opener=_open_own)  # noqa: SIM115  # until publish or discard
             self._target.write(_joined(self._rows.header, _REASON, columns=None) + self._rows.line_end)
         if len(text) >= LONGEST_LINE_BYTES:
             reason += _CUT
@@ -93,6 +93,10 @@ class RejectedFile:
 
     def _trouble(self, error: OSError) -> FolderTrouble:
         return FolderTrouble(f"cannot write refused rows to {self._folder}: {error.strerror}")
+
+
+def _open_own(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 class _Rows:

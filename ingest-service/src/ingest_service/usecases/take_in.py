@@ -68,7 +68,11 @@ async def _take_in(parts: Parts, source: SourceFile, digest: Digest, as_read: Fi
             _log.warning("the dates of %s are odd; it is booked all the same: %s", name, odd_dates)
         await _upload(parts, source, sha256, as_read)
     kept_name = await _reserve(parts, source.name, sha256)
-    await parts.in_thread(partial(parts.folder.archive, source, kept_name, as_read=as_read))
+    try:
+        await parts.in_thread(partial(parts.folder.archive, source, kept_name, as_read=as_read))
+    except NotYet:
+        await parts.in_thread(partial(parts.ledger.reopened, sha256))
+        raise
     await parts.in_thread(partial(parts.ledger.done, sha256))
     return await parts.in_thread(partial(parts.ledger.get, sha256))
 
@@ -180,5 +184,7 @@ async def _finish(parts: Parts, record: FileRecord, kept_name: str) -> None:
             await parts.in_thread(parts.folder.sync)
             await parts.in_thread(partial(parts.ledger.done, record.sha256))
             _log.info("%s was archived before the last stop", record.first_name)
+        else:
+            await parts.in_thread(partial(parts.ledger.reopened, record.sha256))
     except NotYet:
         return  # still in the inbox, so the usual way ends well; or somebody took it away

@@ -284,20 +284,29 @@ def test_a_search_ends_although_bookings_go_on(caller: Caller, monkeypatch: pyte
     assert ids == [f"t_{n}" for n in range(10)]
 
 
-def test_streams_that_are_cancelled_leave_nothing_behind(
-    app: App, caller: Caller, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-):
-    monkeypatch.setattr(questions, "PAGE_TRADES", 100)
-    for start in range(0, 20_000, 2_000):
-        caller.results(*(stated(f"t_{n}", trader_id="x" * 60) for n in range(start, start + 2_000)))
+@pytest.fixture
+def few_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[App, Caller]]:
+    """A service with 4 places for streams, and more in its book than a stream sends unread."""
+    monkeypatch.setattr(api, "STREAMS", 4)
+    monkeypatch.setattr(questions, "PAGE_TRADES", 500)
+    with running(tmp_path) as (app, caller):
+        for start in range(0, 100_000, 10_000):
+            caller.results(*(stated(f"t_{n}", trader_id="x" * 60) for n in range(start, start + 10_000)))
+        yield app, caller
 
-    def abandon(_: int) -> None:
+
+def test_streams_that_are_cancelled_leave_nothing_behind(
+    few_streams: tuple[App, Caller], capfd: pytest.CaptureFixture[str]
+):
+    app, caller = few_streams
+
+    def begun() -> Any:
         stream = caller.stub.Search(trades_pb2.SearchRequest(), timeout=30)
         next(stream)
-        stream.cancel()
+        return stream
 
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(abandon, range(api.STREAMS * 2)))
+    for _ in range(12):
+        wait_until(begun, timeout_s=20, what="a place is free").cancel()
 
     wait_until(lambda: len(caller.ids(limit=5)) == 5, timeout_s=20, what="a search finds a free place")
     pool: Any = app.store.engine.pool
@@ -305,13 +314,9 @@ def test_streams_that_are_cancelled_leave_nothing_behind(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_more_streams_than_there_are_places_are_told_to_come_again(
-    caller: Caller, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(questions, "PAGE_TRADES", 100)
-    for start in range(0, 20_000, 2_000):
-        caller.results(*(stated(f"t_{n}", trader_id="x" * 60) for n in range(start, start + 2_000)))
-    slow = [caller.stub.Search(trades_pb2.SearchRequest(), timeout=60) for _ in range(api.STREAMS)]
+def test_more_streams_than_there_are_places_are_told_to_come_again(few_streams: tuple[App, Caller]):
+    _, caller = few_streams
+    slow = [caller.stub.Search(trades_pb2.SearchRequest(), timeout=60) for _ in range(4)]
     for each in slow:
         next(each)
 

@@ -65,18 +65,17 @@ class Booking:
 
     def last_seq(self) -> int:
         """The newest booking's place, locked until the end of the transaction. Call it first."""
-        query = sa.select(booking_counter.c.last_booking_seq).with_for_update()
-        return int(self._connection.execute(query).scalar_one())
+        return int(self._connection.execute(_LAST_SEQ_LOCKED).scalar_one())
 
     def booked(self, trade_ids: Sequence[str]) -> dict[str, Trade]:
         """Those of the ids that are in the book, with what is booked."""
-        query = sa.select(*_TRADE_COLUMNS).where(in_values(trades.c.trade_id, trade_ids))
+        query = _BOOKED.where(in_values(trades.c.trade_id, trade_ids))
         return {row[0]: Trade._make(row) for row in self._connection.execute(query)}
 
     def add(self, rows: Sequence[BookedRow], events: Sequence[Message]) -> None:
         """Add rows in order of ``booking_seq`` and the events that tell of them."""
         self._connection.exec_driver_sql(str(self._insert), self._parameters(rows))
-        self._connection.execute(sa.update(booking_counter).values(last_booking_seq=rows[-1][0]))
+        self._connection.execute(_MOVE_LAST_SEQ, {"last_booking_seq": rows[-1][0]})
         outbox.enqueue(self._connection, events)
 
     def _parameters(self, rows: Sequence[BookedRow]) -> Any:
@@ -86,4 +85,6 @@ class Booking:
         return [dict(zip(BookedTrade._fields, row, strict=True)) for row in rows]
 
 
-_TRADE_COLUMNS = [trades.c[name] for name in Trade._fields]
+_LAST_SEQ_LOCKED = sa.select(booking_counter.c.last_booking_seq).with_for_update()
+_MOVE_LAST_SEQ = sa.update(booking_counter)
+_BOOKED = sa.select(*(trades.c[name] for name in Trade._fields))

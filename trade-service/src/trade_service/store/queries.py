@@ -13,11 +13,12 @@ from trade_service.store.tables import HOUR_US, booking_counter, execution_hour,
 # SQLite's SUM overflows at 64 bits, so a sum of products is taken in two parts that cannot: both
 # engines divide toward zero, so high x SPLIT + low is exact for negative prices too.
 SPLIT = 1_000_000_000
+_LAST_SEQ = sa.select(booking_counter.c.last_booking_seq)
 
 
 def last_seq(connection: sa.Connection) -> int:
     """The newest booking's place; 0 in an empty book."""
-    return int(connection.execute(sa.select(booking_counter.c.last_booking_seq)).scalar_one())
+    return int(connection.execute(_LAST_SEQ).scalar_one())
 
 
 def matching(criteria: Criteria, *, after_seq: int, until_seq: int, most: int) -> sa.Select[int]:

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wattbook.process import load_settings_or_exit
-from wattbook.settings import setting
+from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
 
-from report_service.app.master import Master, listen
+from report_service.app.master import Master, address_of, listen
 
 if TYPE_CHECKING:
     from report_service.app.worker import Worker
 
 SERVICE = "report-service"
+SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,19 @@ class Settings:
         "WATTBOOK_STOP_WITH_PARENT", "stop when the starting process is gone", default=False
     )
 
+    def __post_init__(self) -> None:
+        """Refuse what would only fail later, all of it at once."""
+        problems: list[str] = []
+        if len(self.session_key) < SHORTEST_KEY:
+            problems.append(f"WATTBOOK_SESSION_KEY: its value is shorter than {SHORTEST_KEY} characters")
+        for name, address in (("LISTEN", self.listen), ("HTTP_LISTEN", self.http_listen)):
+            try:
+                address_of(address)
+            except ValueError as error:
+                problems.append(f"WATTBOOK_REPORT_{name}: {error}")
+        if problems:
+            raise SettingsError(problems)
+
 
 def main() -> None:
     """Run until SIGTERM or SIGINT; exit status 0, or 78 for bad settings, or 1 for a port in use."""
@@ -59,7 +73,7 @@ def main() -> None:
     try:
         pages = listen(settings.http_listen)
         listen(settings.listen).close()  # the worker will; said here in one line where it cannot
-    except (OSError, ValueError) as error:
+    except OSError as error:
         print(f"{SERVICE}: {error}", file=sys.stderr)
         sys.exit(1)
     Master(

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -127,13 +128,24 @@ class Master(BaseApplication):
 
     def load(self) -> Callable[..., Any]:
         """In the worker: put it together, start it, hand over the WSGI application."""
-        self._worker = self._build()
-        self._worker.start()
+        from wattbook.errors import WattbookError  # brings gRPC along, which the master must not have
+
+        try:
+            self._worker = self._build()
+            self._worker.start()
+        except (OSError, ValueError, WattbookError) as error:
+            print(f"report-service: {error}", file=sys.stderr)
+            sys.exit(Arbiter.APP_LOAD_ERROR)  # tells the master that another worker would not do better
         return self._worker.wsgi
 
     def run(self) -> None:
         """Until told to stop."""
-        _Arbiter(self).run()
+        master = os.getpid()
+        try:
+            _Arbiter(self).run()
+        except SystemExit as end:  # the worker's end comes this way too, and its status tells the master why
+            is_failed_start = os.getpid() == master and end.code == Arbiter.APP_LOAD_ERROR
+            sys.exit(1 if is_failed_start else end.code)
 
     def _stop_worker(self, _arbiter: Any, _worker: Any) -> None:
         if self._worker is not None:

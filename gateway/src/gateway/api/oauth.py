@@ -19,6 +19,7 @@ from gateway.usecases.tokens import AccessTokens
 
 GRANTS = frozenset({"password", "refresh_token", "client_credentials"})
 _MOST_FIELDS = 16
+_OWN_WORDS = {"invalid_client": "unknown client, or its secret is wrong"}
 _ALWAYS = [(b"cache-control", b"no-store"), (b"pragma", b"no-cache")]
 
 
@@ -45,7 +46,8 @@ class OAuthApi:
         asked = TokenRequest(form, headers, verified_user=user)
         status, body = await self._database.run(self._server.answer, asked)
         if status != 200:
-            return _refused(status, body["error"], str(body.get("error_description") or body["error"]))
+            description = _OWN_WORDS.get(body["error"]) or body.get("error_description") or body["error"]
+            return _refused(status, body["error"], str(description))
         return json_response(body, headers=_ALWAYS)
 
     async def jwks(self, request: Request) -> Response:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from typing import Any
 
 from wattbook.clock import Clock
 
 from gateway.domain.access import Principal
 
 REMEMBER_S = 60.0
+RIGHT_RECENTLY_S = 12 * 3600.0
 MOST_REMEMBERED = 20_000
 
 
@@ -22,6 +24,7 @@ class Memory:
         self._remember_s = remember_s
         self._key = secrets.token_bytes(32)
         self._known: dict[bytes, tuple[Principal, float]] = {}
+        self._right: dict[bytes, tuple[str, float]] = {}
         self.generation = 0
 
     def digest(self, credentials: bytes) -> bytes:
@@ -45,11 +48,29 @@ class Memory:
         """Keep it, unless somebody was forgotten since ``generation`` was read, before verifying began."""
         if generation != self.generation:
             return
-        while len(self._known) >= MOST_REMEMBERED:
-            del self._known[next(iter(self._known))]
+        _make_room(self._known)
         self._known[digest] = (principal, self._clock.monotonic_s() + min(self._remember_s, at_most_s))
+
+    def was_right(self, digest: bytes) -> bool:
+        """Whether a password was right within some hours: it is verified again, but not throttled.
+
+        So somebody who guesses does not lock out who works from the same address.
+        """
+        known = self._right.get(digest)
+        return known is not None and self._clock.monotonic_s() < known[1]
+
+    def note_right(self, digest: bytes, name: str) -> None:
+        """A password was right just now."""
+        _make_room(self._right)
+        self._right[digest] = (name, self._clock.monotonic_s() + RIGHT_RECENTLY_S)
 
     def forget(self, name: str) -> None:
         """Nothing that a user proved counts any more."""
         self.generation += 1
         self._known = {key: known for key, known in self._known.items() if known[0].name != name}
+        self._right = {key: known for key, known in self._right.items() if known[0] != name}
+
+
+def _make_room(kept: dict[bytes, Any]) -> None:
+    while len(kept) >= MOST_REMEMBERED:
+        del kept[next(iter(kept))]

@@ -86,7 +86,7 @@ class SignIn:
         key = digest + address.encode()
         running = self._verifying.get(key)
         if running is None:
-            running = asyncio.ensure_future(self._verified(name, password, address))
+            running = asyncio.ensure_future(self._verified(digest, name, password, address))
             self._verifying[key] = running
             running.add_done_callback(lambda _done: self._verifying.pop(key, None))
         try:
@@ -94,16 +94,24 @@ class SignIn:
         except WattbookError as error:  # each waiter raises its own
             raise type(error)(error.message, retry_after_s=error.retry_after_s) from None
 
-    async def _verified(self, name: str, password: str, address: str) -> User:
-        async with self._throttle.attempt(name, address):
-            user = await self._database.run(self._users.find, name)
-            stored = user.password_hash if user and _sensible(password) else None
-            right = await self._passwords.matches(stored, password if _sensible(password) else "")
-            if user is None or not right or user.disabled:
-                self._throttle.failed(name, address)
-                raise Unauthenticated(REFUSED)
-            self._throttle.worked(name, address)
-            return user
+    async def _verified(self, digest: bytes, name: str, password: str, address: str) -> User:
+        if self.memory.was_right(digest):
+            user = await self._matching(name, password)
+        else:
+            async with self._throttle.attempt(name, address):
+                user = await self._matching(name, password)
+                note = self._throttle.failed if user is None else self._throttle.worked
+                note(name, address)
+        if user is None:
+            raise Unauthenticated(REFUSED)
+        self.memory.note_right(digest, name)
+        return user
+
+    async def _matching(self, name: str, password: str) -> User | None:
+        user = await self._database.run(self._users.find, name)
+        stored = user.password_hash if user and _sensible(password) else None
+        right = await self._passwords.matches(stored, password if _sensible(password) else "")
+        return user if user is not None and right and not user.disabled else None
 
 
 def _sensible(password: str) -> bool:

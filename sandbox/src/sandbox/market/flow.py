@@ -58,7 +58,7 @@ class OrderFlow:
             venue = self._venues[hour.start] = _Venue(OrderBook())
         mid_ct = self._market.of(hour).mid_ct(at)
         venue.placed += 1
-        if venue.placed % 16 == 1:
+        if venue.placed % 4 == 1:
             venue.book.withdraw_beyond(low_ct=mid_ct - _STALE_CT, high_ct=mid_ct + _STALE_CT, most=_DEPTH)
         trader = self._traders[int(self._random.random() * len(self._traders))]
         side = BUY if self._random.random() < self._buy_share[trader] else SELL
@@ -109,7 +109,7 @@ class OrderFlow:
     def _quote(self, book: OrderBook, *, side: str, mid_ct: int) -> None:
         """Somebody outside our desk offers; at least one order rests on ``side`` afterwards."""
         while True:  # ends: each round takes from the other side, or rests
-            away_ct = 5 + int(self._random.expovariate(1 / 40))
+            away_ct = 5 + min(int(self._random.expovariate(1 / 40)), _STALE_CT // 2)
             price_ct = mid_ct - away_ct if side == BUY else mid_ct + away_ct
             price_ct = min(max(price_ct, PRICE_MIN_CT_PER_MWH), PRICE_MAX_CT_PER_MWH)
             # Met at once it trades among the others, which is no trade of ours.

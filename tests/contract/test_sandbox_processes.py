@@ -1,0 +1,165 @@
+"""The simulated worlds as processes: start, health, a fast day, orderly stop, refusals to start."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from tests.support.waiting import wait_until
+
+EXCHANGE = "WATTBOOK_SANDBOX_EXCHANGE_"
+PROVIDER = "WATTBOOK_SANDBOX_MARKET_DATA_"
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start ``python -m <module>`` with these variables and no others of ours; ended afterwards."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(module: str, **environment: str) -> subprocess.Popen[str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("WATTBOOK_")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", module], env=ours | environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def _addresses(prefix: str) -> tuple[dict[str, str], str, str]:
+    """Settings for two free ports, the address served there, and the control endpoint's URL."""
+    port, control = _free_ports(2)
+    settings = {f"{prefix}LISTEN": f"127.0.0.1:{port}", f"{prefix}CONTROL_LISTEN": f"127.0.0.1:{control}"}
+    return settings, f"127.0.0.1:{port}", f"http://127.0.0.1:{control}"
+
+
+def _get(url: str) -> Any:
+    return httpx.get(url, timeout=5).raise_for_status().json()
+
+
+def _healthy(control: str) -> None:
+    wait_until(
+        lambda: _get(f"{control}/healthz")["status"] == "ok", timeout_s=30, what="the world is healthy"
+    )
+
+
+def _stopped(process: subprocess.Popen[str], number: int) -> str:
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    return errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_exchange_trades_and_stops_in_order(start: Start, tmp_path: Path, number: int) -> None:
+    settings, address, control = _addresses(EXCHANGE)
+    settings |= {f"{EXCHANGE}FILES": str(tmp_path), f"{EXCHANGE}TRADES_PER_MIN": "6000"}
+    process = start("sandbox.exchange", **settings)
+    _healthy(control)
+
+    with connect(f"ws://{address}", compression=None, proxy=None) as listener:
+        frames = [json.loads(listener.recv(timeout=10)) for _ in range(20)]
+        logs = _stopped(process, number)
+
+    assert {next(iter(frame)) for frame in frames} == {"trade_confirmation"}
+    assert listener.close_code == 1001
+    assert all(json.loads(line)["service"] == "sandbox-exchange" for line in logs.splitlines())
+
+
+def test_a_day_runs_in_seconds_and_ends_with_the_file_of_what_was_sent(start: Start, tmp_path: Path) -> None:
+    """From 18:00 to midnight in Berlin, an hour a second."""
+    settings, _, control = _addresses(EXCHANGE)
+    settings |= {f"{EXCHANGE}FILES": str(tmp_path), f"{EXCHANGE}TRADES_PER_MIN": "5"}
+    settings |= {"WATTBOOK_CLOCK_START": "2023-02-06T18:00:00+01:00", "WATTBOOK_CLOCK_SPEED": "3600"}
+    process = start("sandbox.exchange", **settings)
+
+    path = wait_until(lambda: next(tmp_path.glob("epex_*.csv"), None), timeout_s=60, what="the file is there")
+    httpx.post(f"{control}/control/pause", timeout=5).raise_for_status()
+    sent = _get(f"{control}/control/sent?limit=10000")["trades"]
+    _stopped(process, signal.SIGTERM)
+
+    with path.open(newline="") as file:
+        rows = [row["id"] for row in csv.DictReader(file)]
+    assert path.name == "epex_trades_20230206.csv"
+    assert rows == [trade["id"] for trade in sent if trade["execution_time"] < "2023-02-06T23:00:00Z"]
+    assert 1200 < len(rows) < 2400
+
+
+def test_the_provider_answers_and_stops_in_order(start: Start) -> None:
+    settings, address, control = _addresses(PROVIDER)
+    process = start("sandbox.market_data", WATTBOOK_CLOCK_START="2023-02-06T09:31:00Z", **settings)
+    _healthy(control)
+
+    query = "delivery_day=2023-02-06&delivery_hour=12-13"
+    with httpx.Client(base_url=f"http://{address}", timeout=5) as kept_open:
+        body = kept_open.get(f"/v1/reference-price?{query}").raise_for_status().json()
+        _stopped(process, signal.SIGTERM)
+
+    assert body["delivery_hour"] == "12-13"
+    assert body["last_update"].startswith("2023-02-06T09:30:")
+
+
+@pytest.mark.parametrize(
+    ("module", "environment", "named"),
+    [
+        ("sandbox.exchange", {}, f"{EXCHANGE}FILES is not set"),
+        ("sandbox.exchange", {f"{EXCHANGE}FILES": "x", f"{EXCHANGE}FAULTS": "no=1"}, f"{EXCHANGE}FAULTS"),
+        ("sandbox.market_data", {f"{PROVIDER}CONTROL_LISTEN": "0.0.0.0:8098"}, "not a loopback address"),
+        ("sandbox.market_data", {"WATTBOOK_CLOCK_SPEED": "fast"}, "WATTBOOK_CLOCK_SPEED"),
+    ],
+)
+def test_a_wrong_setting_is_exit_78_and_a_clear_line(
+    start: Start, module: str, environment: dict[str, str], named: str
+) -> None:
+    process = start(module, **environment)
+
+    _, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 78
+    assert named in errors
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "prefix"), [("sandbox.exchange", EXCHANGE), ("sandbox.market_data", PROVIDER)]
+)
+@pytest.mark.parametrize("taken", ["LISTEN", "CONTROL_LISTEN"])
+def test_a_port_in_use_is_exit_1_and_a_clear_line(
+    start: Start, tmp_path: Path, module: str, prefix: str, taken: str
+) -> None:
+    settings, _, _ = _addresses(prefix)
+    host, port = settings[f"{prefix}{taken}"].split(":")
+
+    with socket.create_server((host, int(port))):
+        process = start(module, **settings, **{f"{EXCHANGE}FILES": str(tmp_path)})
+        _, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert errors.strip() == f"cannot listen on {host}:{port}: the port is in use"

@@ -348,8 +348,8 @@ def test_positions_sum_up_each_trader_and_period(caller: Caller):
     assert [(each.trader_id, each.area, each.delivery_start_s, each.trades) for each in page.positions] == [
         ("trader_1", "AT", 1677589200, 1),
         ("trader_1", "DE", 1677589200, 3),
-        ("trader_1", "DE", 1677592800, 1),
         ("trader_2", "DE", 1677589200, 1),
+        ("trader_1", "DE", 1677592800, 1),
     ]
     assert page.positions[1] == trades_pb2.Position(
         trader_id="trader_1",

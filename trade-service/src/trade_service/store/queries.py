@@ -83,7 +83,9 @@ def _sums(direction: Direction) -> list[sa.ColumnElement[Any]]:
     return [total(trades.c.quantity_kw), total(product // SPLIT), total(product % SPLIT)]
 
 
-_PERIOD = (trades.c.trader_id, trades.c.area, trades.c.delivery_start_s, trades.c.delivery_minutes)
+# The trader last: an index that begins with the trader would be followed, row by row across the book,
+# which takes half as long again as reading the book straight through.
+_PERIOD = (trades.c.area, trades.c.delivery_start_s, trades.c.delivery_minutes, trades.c.trader_id)
 _POSITIONS = (
     sa.select(
         *_PERIOD,
@@ -98,7 +100,7 @@ _POSITIONS = (
 
 
 def _position(row: Any) -> Position:
-    trader_id, area, start_s, minutes, count, last_us, *sums = row
+    area, start_s, minutes, trader_id, count, last_us, *sums = row
     buy_kw, buy_high, buy_low, sell_kw, sell_high, sell_low = map(int, sums)
     return Position(
         trader_id=trader_id,

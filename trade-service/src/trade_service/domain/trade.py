@@ -139,18 +139,8 @@ def trade_of(
     Raises:
         InvalidTrade: it cannot be booked.
     """
-    if not _is_plain(trade_id, TRADE_ID_LIMIT):
-        raise InvalidTrade(_what_is_wrong("id", trade_id, TRADE_ID_LIMIT))
-    if not _is_plain(trader_id, TRADER_ID_LIMIT):
-        raise InvalidTrade(_what_is_wrong("trader_id", trader_id, TRADER_ID_LIMIT))
-    if not -(2**31) <= price_ct_per_mwh < 2**31:
-        raise InvalidTrade("price must be within {}…{} eurocent/MWh".format(*PRICE_LIMITS_CT_PER_MWH))
-    if not 0 < quantity_kw <= QUANTITY_LIMIT_KW:
-        raise InvalidTrade(f"quantity must be above 0 and at most {QUANTITY_LIMIT_KW // 1000} MW")
-    if direction not in (1, 2):
-        raise InvalidTrade("direction must be buy or sell")
-    if not EXECUTED_FROM_US <= execution_time_us < EXECUTED_BEFORE_US:
-        raise InvalidTrade("execution_time must be within 1990…2199")
+    _check_names(trade_id, trader_id)
+    _check_figures(price_ct_per_mwh, quantity_kw, direction, execution_time_us)
     delivery = delivery_of(area, delivery_day, delivery_hour, delivery_start_s)
     return Trade(
         trade_id,
@@ -196,6 +186,24 @@ _STATED_FIELDS = {
 def flag_names(flags: int) -> tuple[str, ...]:
     """The names of the flags set, in a fixed order."""
     return _NAMES_OF_FLAGS[flags]
+
+
+def _check_names(trade_id: str, trader_id: str) -> None:
+    if not _is_plain(trade_id, TRADE_ID_LIMIT):
+        raise InvalidTrade(_what_is_wrong("id", trade_id, TRADE_ID_LIMIT))
+    if not _is_plain(trader_id, TRADER_ID_LIMIT):
+        raise InvalidTrade(_what_is_wrong("trader_id", trader_id, TRADER_ID_LIMIT))
+
+
+def _check_figures(price_ct_per_mwh: int, quantity_kw: int, direction: int, execution_time_us: int) -> None:
+    if not -(2**31) <= price_ct_per_mwh < 2**31:
+        raise InvalidTrade("price must be within {}…{} eurocent/MWh".format(*PRICE_LIMITS_CT_PER_MWH))
+    if not 0 < quantity_kw <= QUANTITY_LIMIT_KW:
+        raise InvalidTrade(f"quantity must be above 0 and at most {QUANTITY_LIMIT_KW // 1000} MW")
+    if direction not in (1, 2):
+        raise InvalidTrade("direction must be buy or sell")
+    if not EXECUTED_FROM_US <= execution_time_us < EXECUTED_BEFORE_US:
+        raise InvalidTrade("execution_time must be within 1990…2199")
 
 
 def _names(flags: int) -> Iterable[str]:

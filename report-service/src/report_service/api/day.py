@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import accumulate
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from wattbook.clock import iso_z
 from wattbook.periods import DEFAULT_AREA, DeliveryPeriod
 
@@ -17,6 +17,8 @@ from report_service.api.site import day_address
 from report_service.domain.pnl import Figures, Report
 
 _DAY = timedelta(days=1)
+_SHORTEST_COLUMN = 5  # its heading is as wide
+_PHONE_CHARACTERS = 39  # of table figures in 360 px
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def day_view(report: Report, *, locale: str, nearest: Sequence[tuple[date, str]]
         "is_empty": report.is_empty,
         "nearest": _nearest(report, nearest),
         "rows": rows,
+        "is_roomy": _is_roomy([*rows, total_row]),
         "locale": locale.replace("_", "-"),
         "total": total_row,
         "charts": _charts(report, total_row, writer),
@@ -130,6 +133,13 @@ def _row(figures: Figures, writer: Writer, mw_decimals: int, period: DeliveryPer
         sell_value=str(figures.sell_mwh),
         pnl_value=str(pnl),
     )
+
+
+def _is_roomy(rows: Sequence[Row]) -> bool:
+    """Whether the figures are too long for a phone, so that the table must scroll inside itself there."""
+    columns = zip(*((each.label, each.trades, each.buy, each.sell, each.pnl) for each in rows), strict=True)
+    widest = (max(len(escape(cell).striptags()) for cell in column) for column in columns)
+    return sum(max(chars, _SHORTEST_COLUMN) for chars in widest) > _PHONE_CHARACTERS
 
 
 def _charts(report: Report, total: Row, writer: Writer) -> list[Drawing]:

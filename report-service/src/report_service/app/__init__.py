@@ -7,6 +7,7 @@ starts it.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ def main() -> None:
     """Run until SIGTERM or SIGINT; exit status 0, or 78 for bad settings, or 1 for a port in use."""
     settings = load_settings_or_exit(Settings, os.environ)
     configure_logging(SERVICE, level=settings.log_level, json_lines=settings.log_json)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each call
     try:
         pages = listen(settings.http_listen)
         listen(settings.listen).close()  # the worker will; said here in one line where it cannot

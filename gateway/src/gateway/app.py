@@ -23,7 +23,7 @@ from wattbook.process import (
     stop_on_signals,
     stop_with_parent,
 )
-from wattbook.settings import setting
+from wattbook.settings import LogLevel, setting
 
 from gateway import api
 from gateway.api import batch, oauth, reports, server, trades, users
@@ -78,7 +78,7 @@ class Settings:
     )
     book_timeout_s: float = setting("WATTBOOK_BOOK_TIMEOUT_S", "deadline of single bookings", default=10.0)
     report_timeout_s: float = setting("WATTBOOK_REPORT_TIMEOUT_S", "deadline of reports", default=5.0)
-    log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
+    log_level: LogLevel = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
     log_json: bool | None = setting(
         "WATTBOOK_LOG_JSON", "JSON logs; unset: unless on a terminal", default=None
     )

@@ -16,7 +16,7 @@ from wattbook import process, rpc, telemetry
 from wattbook.clock import SystemClock
 from wattbook.db import Store, migrate, open_store
 from wattbook.errors import Unavailable
-from wattbook.settings import SettingsError, setting
+from wattbook.settings import LogLevel, SettingsError, setting
 
 from ingest_service.api import InboxWatch
 from ingest_service.clients import DropFolder, Gateway
@@ -46,7 +46,7 @@ class Settings:
     rescan_s: float = setting(
         "WATTBOOK_INGEST_RESCAN_S", "look at the folder this often even without events, s", default=5.0
     )
-    log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
+    log_level: LogLevel = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
     log_json: bool | None = setting("WATTBOOK_LOG_JSON", "true or false; unset: off a terminal", default=None)
     stop_with_parent: bool = setting(
         "WATTBOOK_STOP_WITH_PARENT", "stop when the starting process is gone", default=False

@@ -315,3 +315,37 @@ def _from_row(row: dict[str, str]) -> tuple[Any, ...]:
     executed = datetime.fromisoformat(row["execution_time"])
     others = (row["direction"], row["delivery_day"], int(row["delivery_hour"]), row["trader_id"])
     return (row["id"], Decimal(int(row["price"])), Decimal(row["quantity"]), *others, executed)
+
+
+def test_a_restarted_exchange_still_files_what_it_sent_before(tmp_path: Path) -> None:
+    files, journal = tmp_path / "files", tmp_path / "journal"
+
+    async def day_part(start: datetime, count: int) -> list[str]:
+        async with exchange_world(files, start=start, journal=journal) as world:
+            await world.control.post("/control/emit", count=count, file="missing")
+            sent = await world.control.post("/control/emit", count=count)
+            assert (await world.control.post("/control/nightly-file"))["day"] == "2023-02-06"
+            return list(sent["ids"])
+
+    first = run(day_part(datetime(2023, 2, 6, 9, tzinfo=UTC), 3))
+    with (journal / "2023-02-06.rows").open("a") as torn:
+        torn.write("t_torn-1,100,12,buy,2023-02-06,12,trader_1,2023-02-06T09:")  # killed while writing
+    second = run(day_part(datetime(2023, 2, 6, 12, tzinfo=UTC), 4))
+
+    assert [row["id"] for row in _rows(files / "epex_trades_20230206.csv")] == first + second
+    assert not set(first) & set(second)
+
+
+def test_the_journal_keeps_a_week(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+
+    async def scenario() -> None:
+        async with exchange_world(tmp_path / "files", journal=journal, trades_per_min=0.05) as world:
+            world.exchange.run(now=world.clock.now())
+            for _ in range(11 * 24):
+                world.step(3600)
+
+    run(scenario())
+
+    days = sorted(path.stem for path in journal.iterdir())
+    assert days == [f"2023-02-{day:02d}" for day in range(10, 18)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from sandbox.exchange import app as exchange_app
 from sandbox.exchange.domain.faults import Faults
 from sandbox.hosting import address_of, is_loopback
 from sandbox.market_data import app as market_data_app
+from sandbox.market_data.domain.faults import Faults as ProviderFaults
 from wattbook.errors import InvalidInput
 from wattbook.settings import SettingsError, load
 
@@ -137,3 +141,14 @@ def test_a_wrong_setting_stops_the_start_and_is_named(kind: type[Any], name: str
 
     assert name.removeprefix("WATTBOOK_CLOCK") in str(refused.value)
     assert len(refused.value.problems) == 1
+
+
+def test_the_readme_names_every_setting_and_every_fault() -> None:
+    text = (Path(__file__).parents[3] / "sandbox" / "README.md").read_text()
+    settings = [*fields(exchange_app.Settings), *fields(market_data_app.Settings)]
+
+    assert set(re.findall(r"^\| `(WATTBOOK_\w+)` \|", text, flags=re.MULTILINE)) == {
+        setting.metadata["env"] for setting in settings
+    }
+    for fault in (*fields(Faults), *fields(ProviderFaults)):
+        assert f"`{fault.name}`" in text

@@ -67,6 +67,11 @@ class Settings(WorldSettings):
     nightly_file: bool = setting(
         "WATTBOOK_SANDBOX_EXCHANGE_NIGHTLY_FILE", "write it at midnight", default=True
     )
+    journal: Path | None = setting(  # noqa: RUF009  # a field
+        "WATTBOOK_SANDBOX_EXCHANGE_JOURNAL",
+        "folder that remembers each day's rows over a restart",
+        default=None,
+    )
     final_newline: bool = setting(
         "WATTBOOK_SANDBOX_EXCHANGE_FILE_FINAL_NEWLINE", "end its last line", default=False
     )
@@ -110,7 +115,7 @@ def build(settings: Settings, *, clock: Clock) -> Exchange:
         seed=settings.seed, files=settings.files, traders=settings.traders, style=style,
         id_prefix=settings.id_prefix, trades_per_min=settings.trades_per_min,
         keep_trades=settings.keep_trades, file_final_newline=settings.final_newline,
-        nightly_file=settings.nightly_file,
+        nightly_file=settings.nightly_file, journal=settings.journal,
     )  # fmt: skip
     exchange = Exchange(options, now=clock.now())
     exchange.set_faults(changes_from_text(settings.faults), now=clock.now())

@@ -1,4 +1,4 @@
-"""What was sent, and to whom: in memory, bounded. And the nightly file."""
+"""What was sent, and to whom: in memory, bounded. And what outlives the process: rows, the nightly file."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from array import array
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
+from typing import TextIO
 
-from sandbox.exchange.domain.trades import Trade
+from sandbox.exchange.domain.trades import Trade, is_whole_row
 
 AS_SENT, MISSING, DIFFERENT = "as_sent", "missing", "different"
 FILE_MARKS = (AS_SENT, MISSING, DIFFERENT)
@@ -164,3 +165,52 @@ def write_whole(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+class Journal:
+    """Each day's rows of the nightly file as they come, so that a restarted exchange still knows them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep them in ``folder``."""
+        self._folder = folder
+        self._open: dict[date, TextIO] = {}
+
+    def add(self, day: date, row: str) -> None:
+        """Write a row down, for sure with the next :meth:`flush`."""
+        file = self._open.get(day)
+        if file is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = self._path(day)
+            file = self._open[day] = path.open("a", encoding="utf-8", newline="")
+            if path.stat().st_size:
+                file.write("\n")  # ends a row that a killed process left half-written
+        file.write(f"{row}\n")
+
+    def flush(self) -> None:
+        """Hand what was added to the operating system."""
+        for file in self._open.values():
+            file.flush()
+
+    def rows(self, day: date, *, but_of: str) -> list[str]:
+        """A day's rows except those whose id begins with ``but_of``."""
+        try:
+            text = self._path(day).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        return [row for row in text.splitlines() if is_whole_row(row) and not row.startswith(but_of)]
+
+    def forget(self, *, before: date) -> None:
+        """Drop the rows of days before ``before``."""
+        for day in [day for day in self._open if day < before]:
+            self._open.pop(day).close()
+        for path in self._folder.glob("????-??-??.rows"):
+            if path.stem < before.isoformat():
+                path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _path(self, day: date) -> Path:
+        return self._folder / f"{day}.rows"

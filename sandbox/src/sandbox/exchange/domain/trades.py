@@ -74,10 +74,16 @@ class FrameStyle:
             f"{day},{hour},{trade.trader_id},{executed}Z"
         )
 
-    def file(self, trades: Iterable[Trade], *, final_newline: bool) -> str:
-        """The whole nightly file."""
-        text = "\n".join((FILE_HEADER, *(self.file_row(trade) for trade in trades)))
-        return text + "\n" if final_newline else text
+
+def file_text(rows: Iterable[str], *, final_newline: bool) -> str:
+    """The whole nightly file of some rows."""
+    text = "\n".join((FILE_HEADER, *rows))
+    return text + "\n" if final_newline else text
+
+
+def is_whole_row(text: str) -> bool:
+    """Whether a line is a row, and not one that was cut off while it was written."""
+    return text.count(",") == FILE_HEADER.count(",") and text.endswith("Z")
 
 
 def file_name(day: date) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from sandbox.exchange.domain.faults import Faults
 from sandbox.exchange.domain.noise import Noise
 from sandbox.exchange.domain.trades import FrameStyle, Trade
-from sandbox.exchange.store import AS_SENT, SentLog
+from sandbox.exchange.store import AS_SENT, Journal, SentLog
 from sandbox.exchange.usecases.delivery import Delivery
 from sandbox.exchange.usecases.files import NightlyFiles, WrittenFile
 from sandbox.exchange.usecases.listeners import MOST_LISTENERS, DropSchedule, Listener, Listeners
@@ -40,6 +40,7 @@ class ExchangeOptions:
     keep_trades: int = 2_000_000
     file_final_newline: bool = False
     nightly_file: bool = True
+    journal: Path | None = None
 
 
 class Exchange:
@@ -50,13 +51,14 @@ class Exchange:
         self.counts: Counter[str] = Counter()
         self.sent = SentLog(keep=options.keep_trades)
         self.listeners = Listeners(sent=self.sent, counts=self.counts)
-        self.files = NightlyFiles(
-            folder=options.files, style=options.style, final_newline=options.file_final_newline
-        )
         self._options = options
         self._trading = Trading(
             flow=OrderFlow(market=Market(seed=options.seed), traders=options.traders),
             style=options.style, seed=options.seed, start=now, id_prefix=options.id_prefix,
+        )  # fmt: skip
+        self.files = NightlyFiles(
+            folder=options.files, style=options.style, final_newline=options.file_final_newline,
+            journal=Journal(options.journal) if options.journal else None, own_ids=self._trading.ids,
         )  # fmt: skip
         self._delivery = Delivery(
             listeners=self.listeners, sent=self.sent, style=options.style, seed=options.seed,
@@ -73,6 +75,7 @@ class Exchange:
         self._worst_lag_s = max(self._worst_lag_s, self.lag_s(now))
         for trade in self._trading.due(now, most=MOST_TRADES_PER_STEP):
             self._confirm(trade, now=now)
+        self.files.flush()
         self._delivery.release(now=now)
         self._drops.step(self.listeners, self._delivery.faults, now=now)
         self.listeners.thaw_due(now)
@@ -104,6 +107,7 @@ class Exchange:
         trades = self._trading.now(now, count=count)
         for trade in trades:
             self._confirm(trade, now=now, file=file, withhold=withhold)
+        self.files.flush()
         return trades
 
     def send(self, noise: Noise) -> int:
@@ -203,6 +207,7 @@ class Exchange:
 
     def _confirm(self, trade: Trade, *, now: datetime, file: str = AS_SENT, withhold: bool = False) -> None:
         self.sent.add(trade, file=file)
+        self.files.note(trade, mark=file)
         if withhold:
             self.counts["withheld"] += 1
         else:
@@ -215,6 +220,7 @@ class Exchange:
             if self._options.nightly_file:
                 self.write_file(self._day)
             self._day += timedelta(days=1)
+            self.files.forget(today=self._day)
 
 
 COUNTED = (

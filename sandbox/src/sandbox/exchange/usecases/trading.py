@@ -25,7 +25,7 @@ class Trading:
         self._flow = flow
         self._style = style
         self._random = Random(seed ^ 0x7A7E)  # noqa: S311  # a simulation must be repeatable
-        self._ids = f"{id_prefix}{_base36(to_epoch_us(start) // 1000)}-"
+        self.ids = f"{id_prefix}{_base36(to_epoch_us(start) // 1000)}-"
         self._seq = 0
         self._next_us: int | None = None
         self.trades_per_min = 0.0
@@ -65,7 +65,7 @@ class Trading:
             trades.append(
                 Trade(
                     seq=self._seq,
-                    id=f"{self._ids}{self._seq}",
+                    id=f"{self.ids}{self._seq}",
                     price_ct=made.price_ct,
                     quantity_kw=made.quantity_kw,
                     direction=made.direction,

@@ -78,7 +78,9 @@ class Settings:
     )
     book_timeout_s: float = setting("WATTBOOK_BOOK_TIMEOUT_S", "deadline of single bookings", default=10.0)
     report_timeout_s: float = setting("WATTBOOK_REPORT_TIMEOUT_S", "deadline of reports", default=5.0)
-    log_level: LogLevel = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
+    log_level: LogLevel = setting(  # noqa: RUF009  # a field
+        "WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO"
+    )
     log_json: bool | None = setting(
         "WATTBOOK_LOG_JSON", "JSON logs; unset: unless on a terminal", default=None
     )

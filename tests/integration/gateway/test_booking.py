@@ -48,7 +48,7 @@ class TestBooking:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"", "malformed JSON"), (b"{", "malformed JSON"), (b"[]", "expected object"),
+            (b"", "the body is empty"), (b"{", "malformed JSON"), (b"[]", "expected object"),
             (b"\xff", "malformed"),
             (json.dumps(trade(price=1.5)), "price: "), (json.dumps(trade(quantity=0.15)), "quantity: "),
             (json.dumps(trade(delivery_day="2023-02-30")), "delivery_day: "),

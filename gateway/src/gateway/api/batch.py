@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import IO
 
 import msgspec
@@ -59,14 +59,14 @@ async def _gathered(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b"".join(pieces)
 
 
-async def _as_object(summary: Summary) -> AsyncIterator[bytes]:
+async def _as_object(summary: Summary) -> AsyncGenerator[bytes, None]:
     yield msgspec.json.encode(summary.counts)[:-1] + b',"rows":['
     async for piece in _spooled(summary.spool):
         yield piece
     yield b"]}\n"
 
 
-async def _as_lines(summary: Summary) -> AsyncIterator[bytes]:
+async def _as_lines(summary: Summary) -> AsyncGenerator[bytes, None]:
     async for piece in _spooled(summary.spool):
         yield piece
     yield msgspec.json.encode({"summary": summary.counts}) + b"\n"

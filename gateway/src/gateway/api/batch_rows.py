@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -58,12 +58,14 @@ class _LinesReader:
         self._lines = _Lines()
         self._begun = False
 
-    def __call__(self, data: bytes | None) -> list[Row]:
+    def __call__(self, data: bytes | None) -> Iterator[Row]:
         lines = self._lines.feed(data)
         if not self._begun and lines:
             self._begun = True
             lines[0] = lines[0].removeprefix(_BOM)
-        return [_json_row(line) for line in lines if line and not line.isspace()]
+        for line in lines:
+            if line and not line.isspace():
+                yield _json_row(line)
 
 
 class _ArrayReader:
@@ -72,12 +74,12 @@ class _ArrayReader:
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
 
-    def __call__(self, data: bytes | None) -> list[Row]:
+    def __call__(self, data: bytes | None) -> Iterator[Row]:
         if data is not None:
             self._pieces.append(data)
-            return []
-        elements = decode(_array.decode, b"".join(self._pieces))
-        return [_json_row(bytes(element)) for element in elements]
+            return
+        for element in decode(_array.decode, b"".join(self._pieces)):
+            yield _json_row(bytes(element))
 
 
 _array = msgspec.json.Decoder(list[msgspec.Raw])
@@ -91,15 +93,17 @@ class _CsvReader:
         self._pick: Callable[[Any], Any] | None = None
         self._columns = 0
 
-    def __call__(self, data: bytes | None) -> list[Row]:
+    def __call__(self, data: bytes | None) -> Iterator[Row]:
         lines = self._lines.feed(data)
         if self._pick is None:
             if data is None and not lines:
                 raise InvalidInput("the body has no CSV header")
             if not lines:
-                return []
+                return
             self._read_header(lines.pop(0))
-        return [self._row(line) for line in lines if line and not line.isspace()]
+        for line in lines:
+            if line and not line.isspace():
+                yield self._row(line)
 
     def _read_header(self, line: bytes) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -54,6 +55,10 @@ class Edge:
             await self._app(scope, receive, answer)
         except Disconnected:
             return
+        except asyncio.CancelledError:  # the orderly stop waited long enough
+            if not answer.started:
+                stopping = Unavailable("the gateway is stopping; try again")
+                await error_response(stopping, request_id=answer.request_id).send(answer)
         except Exception as error:
             if answer.started:  # too late for an error: uvicorn closes the connection, which says it
                 _log.warning("an answer broke off", extra={"path": scope["path"], "error": repr(error)})

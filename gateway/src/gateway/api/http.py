@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from wattbook.errors import InvalidInput, TooLarge, WattbookError, error_body
 from gateway.domain.access import Principal
 
 BODY_IDLE_S = 30.0
+WRITE_IDLE_S = 60.0
 JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
 CSV = b"text/csv; charset=utf-8"
@@ -104,7 +105,7 @@ class Response:
 
     def __init__(
         self, status: int, body: bytes = b"", *, content_type: bytes | None = JSON, headers: Headers = (),
-        pieces: AsyncIterator[bytes] | None = None,
+        pieces: AsyncGenerator[bytes, None] | None = None,
     ) -> None:  # fmt: skip
         """With ``pieces`` the body is streamed and ``body`` unused."""
         self.status = status
@@ -124,7 +125,15 @@ class Response:
             return
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         async for piece in self.pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            async with asyncio.timeout(WRITE_IDLE_S):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send_head(self, send: Any) -> None:
+        """Send only what HEAD asks for; a stream is not made."""
+        if self.pieces is not None:
+            await self.pieces.aclose()
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": b""})
 
 

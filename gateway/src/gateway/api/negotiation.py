@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from wattbook.errors import InvalidInput, NotAcceptable, UnsupportedMediaType
+from wattbook.errors import NotAcceptable, UnsupportedMediaType
 
+_LONGEST_ACCEPT = 1024
 _CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii"})
 
 
-@lru_cache(maxsize=1024)
 def chosen_type(accept: str | None, offered: tuple[str, ...]) -> str:
     """The media type of ``offered`` that an ``Accept`` header likes best; the first where it does not care.
 
@@ -19,6 +19,13 @@ def chosen_type(accept: str | None, offered: tuple[str, ...]) -> str:
     """
     if not accept or accept == "*/*":
         return offered[0]
+    if len(accept) > _LONGEST_ACCEPT:
+        raise NotAcceptable("Accept: too long")
+    return _best(accept, offered)
+
+
+@lru_cache(maxsize=1024)
+def _best(accept: str, offered: tuple[str, ...]) -> str:
     wishes = [_wish(part) for part in accept.split(",")]
     best, best_quality = "", 0.0
     for candidate in offered:
@@ -52,13 +59,14 @@ def _quality(candidate: str, wishes: Sequence[tuple[str, float]]) -> float:
     return 0.0
 
 
-@lru_cache(maxsize=1024)
 def body_type(content_type: str | None, content_encoding: str | None, taken: tuple[str, ...]) -> str:
     """The media type of a body.
 
     Raises:
         UnsupportedMediaType: none that is taken here, compressed, or not UTF-8.
     """
+    if content_type == taken[0] and content_encoding is None:
+        return taken[0]
     expected = f"expected {', '.join(taken)}"
     if content_type is None:
         raise UnsupportedMediaType(f"Content-Type: missing; {expected}")
@@ -72,16 +80,3 @@ def body_type(content_type: str | None, content_encoding: str | None, taken: tup
     if content_encoding not in (None, "", "identity"):
         raise UnsupportedMediaType("Content-Encoding: bodies are taken as they are, not compressed")
     return mime_type
-
-
-def content_length(text: bytes | None) -> int | None:
-    """The announced length of a body.
-
-    Raises:
-        InvalidInput: it is no number.
-    """
-    if text is None:
-        return None
-    if not text.isdigit():
-        raise InvalidInput("Content-Length: not a number")
-    return int(text)

@@ -16,6 +16,7 @@ Check = Callable[[str], Any]
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _REMEMBERED = 4_096
+_REMEMBERED_BYTES = 256
 
 
 class Parameters:
@@ -36,7 +37,8 @@ class Parameters:
         Raises:
             InvalidInput: one is unknown, missing, repeated, or not as declared.
         """
-        query = self._parsed_query(scope["query_string"])
+        raw = scope["query_string"]
+        query = self._parsed_query(raw) if len(raw) <= _REMEMBERED_BYTES else self._parse_query(raw)
         if not self._path:
             return query
         path = {name: check(scope["path_params"][name]) for name, check in self._path.items()}

@@ -128,7 +128,10 @@ class Operation:
             body_limit=self._body_limit,
         )
         response = await self._handler(request)
-        await response.send(send)
+        if scope["method"] == "HEAD":
+            await response.send_head(send)
+        else:
+            await response.send(send)
 
 
 def _offered(operation: AbstractOperation) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
 STOP_GRACE_S = 10
 BACKLOG = 1024
+MAX_CONNECTIONS = 4_000
 _TOO_LONG = "the request's headers are too long"
 
 
@@ -31,6 +32,9 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a head."""
         super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+            return
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:

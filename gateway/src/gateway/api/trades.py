@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
@@ -59,7 +59,7 @@ class TradesApi:
 
     async def _pieces(
         self, first: Sequence[Any], pages: AsyncIterator[Sequence[Any]]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         yield b"[" + await self._formatted(first)
         anything = bool(first)
         async for trades in pages:

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 from wattbook.clock import iso_z
-from wattbook.errors import InvalidInput
 
 from gateway.api.http import Request, Response, json_response
 from gateway.domain.trades import decode, refuse_repeated_keys
@@ -86,8 +85,6 @@ class UsersApi:
 
 async def _read(request: Request, kind: type[Any]) -> Any:
     body = await request.body()
-    if not body:
-        raise InvalidInput("the body is empty")
     found = decode(msgspec.json.Decoder(kind).decode, body)
     refuse_repeated_keys(body)
     return found

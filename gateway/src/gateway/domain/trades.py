@@ -203,6 +203,8 @@ def decode(decoder: Callable[[Any], Any], body: Any) -> Any:
     Raises:
         InvalidInput: in words for the sender, instead of msgspec's errors.
     """
+    if body == b"":
+        raise InvalidInput("the body is empty")
     try:
         return decoder(body)
     except msgspec.ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,8 @@ from gateway.store import UserStore
 from gateway.usecases.passwords import Passwords
 from gateway.usecases.signin import SignIn
 from gateway.usecases.threads import Pool
+
+_log = logging.getLogger(__name__)
 
 ADMIN = "admin"
 UNCHANGED = object()
@@ -71,6 +74,7 @@ class Accounts:
         hashed = await self._passwords.hash(password)
         user = User(name, hashed, granted, trader_id, disabled=False, created_at=now, changed_at=now)
         await self._database.run(self._users.add, user)
+        _log.info("user added", extra={"user": name, "roles": sorted(granted), "by": asker.name})
         return user
 
     async def change(self, asker: Principal, name: str, change: Change) -> User:
@@ -88,7 +92,9 @@ class Accounts:
         if change.password is not None:
             check_password(change.password)
             hashed = await self._passwords.hash(change.password)
-        return await self._apply(name, change, hashed)
+        changed = await self._apply(name, change, hashed)
+        _log.info("user changed", extra={"user": name, "by": asker.name})
+        return changed
 
     async def change_own_password(self, asker: Principal, *, old: str, new: str, address: str) -> None:
         """Change the asker's own password, which ends their other sessions.

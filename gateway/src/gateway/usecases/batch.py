@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import IO, Any
 
 import msgspec
@@ -32,8 +33,8 @@ THREADS = 2
 
 # What a reader makes of one row: its id where it can be told, and the trade or why it is none.
 Row = tuple[str | None, JsonTrade | CsvTrade | str]
-# Takes what arrived (None at the end), gives the rows that are complete.
-Reader = Callable[[bytes | None], list[Row]]
+# Takes what arrived (None at the end), gives the rows that are complete, one by one.
+Reader = Callable[[bytes | None], Iterator[Row]]
 
 
 class RowResult(msgspec.Struct, omit_defaults=True):
@@ -138,7 +139,8 @@ class _Run:
         return self.summary
 
     async def _take(self, reader: Reader, data: bytes | None) -> None:
-        for chunk in await self.pool.run(self._prepare, reader, data):
+        rows = reader(data)
+        while (chunk := await self.pool.run(self._next_chunk, rows, last=data is None)) is not None:
             while len(self.booking) >= CHUNKS_AHEAD:
                 await self._note_oldest()
             before = self.booking[-1][1] if self.booking else None
@@ -153,12 +155,13 @@ class _Run:
                 raise Unavailable("an earlier part was not booked; send all again")
         return await self.client.book_many(request) if request.trades else trades_pb2.BookReply()
 
-    def _prepare(self, reader: Reader, data: bytes | None) -> list[_Chunk]:
-        rows = self.waiting
-        rows += reader(data)
-        whole = len(rows) if data is None else len(rows) - len(rows) % CHUNK_ROWS
-        self.waiting = rows[whole:]
-        return [self._chunk(rows[start : start + CHUNK_ROWS]) for start in range(0, whole, CHUNK_ROWS)]
+    def _next_chunk(self, rows: Iterator[Row], *, last: bool) -> _Chunk | None:
+        """The next chunk out of ``rows`` and what waited; None once ``rows`` is used up."""
+        self.waiting.extend(islice(rows, CHUNK_ROWS - len(self.waiting)))
+        if len(self.waiting) < CHUNK_ROWS and not (last and self.waiting):
+            return None
+        complete, self.waiting = self.waiting, []
+        return self._chunk(complete)
 
     def _chunk(self, rows: Sequence[Row]) -> _Chunk:
         refused: dict[int, str] = {}

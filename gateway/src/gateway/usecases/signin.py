@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from wattbook.errors import Unauthenticated, WattbookError
 
@@ -14,6 +15,8 @@ from gateway.usecases.passwords import Passwords
 from gateway.usecases.threads import Pool
 from gateway.usecases.throttle import Throttle
 from gateway.usecases.tokens import AccessTokens, Grant
+
+_log = logging.getLogger(__name__)
 
 REFUSED = "unknown user or wrong password"
 
@@ -103,6 +106,7 @@ class SignIn:
                 note = self._throttle.failed if user is None else self._throttle.worked
                 note(name, address)
         if user is None:
+            _log.info("sign-in refused", extra={"user": name[:64], "address": address})
             raise Unauthenticated(REFUSED)
         self.memory.note_right(digest, name)
         return user

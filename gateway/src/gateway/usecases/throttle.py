@@ -20,6 +20,7 @@ FREE_FAILURES = 3
 LONGEST_WAIT_S = 60.0
 FORGIVEN_AFTER_S = 900.0
 MOST_TRACKED = 10_000
+LONGEST_NAME = 64
 
 
 @dataclass(slots=True)
@@ -46,7 +47,7 @@ class Throttle:
         Raises:
             TooManyRequests: after too many wrong ones, until the wait is over.
         """
-        record = self._record((name, address))
+        record = self._record(name, address)
         record.users += 1
         try:
             self._refuse_blocked(record)
@@ -58,7 +59,7 @@ class Throttle:
 
     def failed(self, name: str, address: str) -> None:
         """It was wrong."""
-        record = self._record((name, address))
+        record = self._record(name, address)
         record.failures += 1
         beyond = record.failures - FREE_FAILURES
         if beyond >= 0:
@@ -67,7 +68,7 @@ class Throttle:
 
     def worked(self, name: str, address: str) -> None:
         """It was right: begin again."""
-        record = self._record((name, address))
+        record = self._record(name, address)
         record.failures, record.blocked_until_s = 0, 0.0
 
     def _refuse_blocked(self, record: _Record) -> None:
@@ -77,7 +78,8 @@ class Throttle:
                 "too many wrong passwords; wait before trying again", retry_after_s=math.ceil(wait_s)
             )
 
-    def _record(self, key: tuple[str, str]) -> _Record:
+    def _record(self, name: str, address: str) -> _Record:
+        key = (name if len(name) <= LONGEST_NAME else "", address)  # nobody has a longer one
         now_s = self._clock.monotonic_s()
         record = self._records.get(key)
         if record is None:

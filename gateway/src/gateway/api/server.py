@@ -82,6 +82,9 @@ class Protocol(HttpToolsProtocol):
         self.transport.write(head.encode() + body)
         self.transport.close()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade that is not taken is answered as the plain request that it also is."""
+
     def _head_too_slow(self) -> None:
         self._head_timer = None
         if not self.transport.is_closing():

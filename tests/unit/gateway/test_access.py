@@ -1,0 +1,76 @@
+"""Who may do what."""
+
+import pytest
+from gateway.domain.access import Principal, Role
+from gateway.domain.users import check_name, check_password, checked_roles
+from wattbook.errors import Forbidden, InvalidInput
+
+TRADER = Principal("t", frozenset({Role.TRADER}), "trader_1")
+NOBODY = Principal("n", frozenset())
+
+
+@pytest.mark.parametrize("role", [Role.DESK, Role.ADMIN, Role.SERVICE])
+def test_desk_admin_and_service_use_every_trader(role: Role) -> None:
+    principal = Principal("p", frozenset({role}))
+
+    assert principal.refusal("anybody") is None
+    assert principal.visible_trader_id("") == ""
+    assert principal.visible_trader_id("x") == "x"
+
+
+def test_a_trader_uses_the_own_one_only() -> None:
+    assert TRADER.refusal("trader_1") is None
+    assert TRADER.refusal("trader_2") == "you may only use trades of trader_1"
+    assert TRADER.visible_trader_id("") == "trader_1"
+    with pytest.raises(Forbidden):
+        TRADER.visible_trader_id("trader_2")
+
+
+def test_a_trader_who_is_also_of_the_desk_uses_all() -> None:
+    both = Principal("b", frozenset({Role.TRADER, Role.DESK}), "trader_1")
+
+    assert both.refusal("trader_2") is None
+    assert both.visible_trader_id("") == ""
+
+
+@pytest.mark.parametrize("trader_id", ["", "trader_1"])
+def test_a_trader_id_without_the_role_opens_nothing(trader_id: str) -> None:
+    for principal in (NOBODY, Principal("n", frozenset(), trader_id)):
+        with pytest.raises(Forbidden):
+            principal.require_trader(trader_id)
+        with pytest.raises(Forbidden):
+            principal.visible_trader_id("")
+
+
+@pytest.mark.parametrize("role", [Role.DESK, Role.TRADER, Role.SERVICE])
+def test_users_are_the_admins_business(role: Role) -> None:
+    Principal("a", frozenset({Role.ADMIN})).require_admin()
+    with pytest.raises(Forbidden):
+        Principal("p", frozenset({role}), "trader_1").require_admin()
+
+
+@pytest.mark.parametrize("name", ["a", "Anna.B-c_d@desk", "9", "a" * 64])
+def test_names_that_can_be(name: str) -> None:
+    check_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a b", "a/b", "ä", "a\n", "a" * 65, "a:b"])
+def test_names_that_cannot_be(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^name: "):
+        check_name(name)
+
+
+def test_passwords_have_a_length() -> None:
+    check_password("12345678")
+    check_password("é" * 512)
+    for password in ("1234567", "é" * 513):
+        with pytest.raises(InvalidInput, match=r"^password: "):
+            check_password(password)
+
+
+def test_roles_are_known_and_a_trader_has_a_trader_id() -> None:
+    assert checked_roles(["desk", "admin", "desk"], None) == {Role.DESK, Role.ADMIN}
+    assert checked_roles(["trader"], "é 1") == {Role.TRADER}
+    for roles, trader_id in ((["king"], None), (["trader"], None), (["desk"], " "), (["desk"], "a\n")):
+        with pytest.raises(InvalidInput):
+            checked_roles(roles, trader_id)

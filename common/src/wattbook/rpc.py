@@ -7,6 +7,7 @@ metadata, and :func:`translate` turns those back into the same error at the call
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -131,6 +132,7 @@ class Server:
         Raises:
             OSError: the address is in use.
         """
+        _probe(self._address)
         try:
             port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
@@ -148,6 +150,18 @@ class Server:
         """Refuse new calls, let running ones finish for up to ``grace_s``."""
         self._health.enter_graceful_shutdown()
         self._server.stop(grace_s).wait()
+
+
+def _probe(address: str) -> None:
+    """Fail as Python does where the port is taken: grpc would print lines of its own first."""
+    host, _, port = address.rpartition(":")
+    try:
+        family, kind, proto, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, proto) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        raise OSError(f"cannot listen on {address}: {error.strerror}") from error
 
 
 def is_healthy(target: str, *, timeout_s: float = 1.0) -> bool:

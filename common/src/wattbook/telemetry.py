@@ -119,6 +119,7 @@ def configure_logging(service: str, *, level: str = "INFO", json_lines: bool | N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # else ten lines for each new store
 
 
 def _ids() -> dict[str, str]:

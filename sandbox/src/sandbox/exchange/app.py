@@ -154,6 +154,7 @@ async def running(settings: Settings) -> AsyncIterator[Served]:
 
     async with served(settings, clock=clock) as world:
         exchange = world.exchange
+        exchange.prepare(clock.now())
         if settings.trades_per_min:
             exchange.run(now=clock.now())
 

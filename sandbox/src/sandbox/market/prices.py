@@ -12,7 +12,7 @@ from wattbook.periods import DeliveryPeriod
 from wattbook.units import PRICE_MAX_CT_PER_MWH, PRICE_MIN_CT_PER_MWH
 
 from sandbox.chance import bell, between
-from sandbox.market.hours import opening
+from sandbox.market.hours import opening, tradable_hours
 
 # A working day without sun, hour by hour: cheap nights, a morning and an evening peak.
 _SHAPE_CT = (
@@ -102,6 +102,11 @@ class Market:
             self._hours[hour.start] = found
             self._forget()
         return found
+
+    def prepare(self, at: datetime) -> None:
+        """Compute all that is tradable at ``at``, so that nobody waits for it later."""
+        for hour in tradable_hours(at):
+            self.of(hour).mid_ct(at)
 
     def _forget(self, *, most: int = 200) -> None:
         """Keep the hours asked for last; a forgotten one is computed again, to the same figures."""

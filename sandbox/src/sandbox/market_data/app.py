@@ -137,7 +137,9 @@ async def served(settings: Settings, *, clock: Clock) -> AsyncIterator[Served]:
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Served]:
     """The provider on its sockets, by its own clock."""
-    async with served(settings, clock=settings.clock()) as world:
+    clock = settings.clock()
+    async with served(settings, clock=clock) as world:
+        world.provider.prepare(clock.now())
         _log.info("the provider is open", extra={"api": settings.listen, "control": settings.control})
         yield world
 

@@ -52,8 +52,9 @@ class Exchange:
         self.sent = SentLog(keep=options.keep_trades)
         self.listeners = Listeners(sent=self.sent, counts=self.counts)
         self._options = options
+        self._market = Market(seed=options.seed)
         self._trading = Trading(
-            flow=OrderFlow(market=Market(seed=options.seed), traders=options.traders),
+            flow=OrderFlow(market=self._market, traders=options.traders),
             style=options.style, seed=options.seed, start=now, id_prefix=options.id_prefix,
         )  # fmt: skip
         self.files = NightlyFiles(
@@ -91,6 +92,10 @@ class Exchange:
         """How many simulated seconds the exchange is behind its own schedule."""
         due = self._trading.next_due
         return max(0.0, (now - due).total_seconds()) if due else 0.0
+
+    def prepare(self, now: datetime) -> None:
+        """Do beforehand what would make the first trades late."""
+        self._market.prepare(now)
 
     def run(self, *, now: datetime, trades_per_min: float | None = None) -> None:
         """Trade on, at another rate if one is given."""

@@ -79,6 +79,10 @@ class Provider:
         )
         return answer
 
+    def prepare(self, now: datetime) -> None:
+        """Do beforehand what would make the first answers late."""
+        self._market.prepare(now)
+
     def set_faults(self, changes: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
         """Change some faults; all of them as they are then.
 

@@ -49,7 +49,7 @@ class Settings:
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept, sqlite:///…")
-    signing_key_file: Path = setting(  # noqa: RUF009  # a field
+    signing_key_file: Path = setting(  # a field
         "WATTBOOK_SIGNING_KEY_FILE", "PEM file of the EC P-256 key that signs tokens"
     )
     listen: str = setting("WATTBOOK_GATEWAY_LISTEN", "host:port of the REST API", default="127.0.0.1:8080")
@@ -78,7 +78,7 @@ class Settings:
     )
     book_timeout_s: float = setting("WATTBOOK_BOOK_TIMEOUT_S", "deadline of single bookings", default=10.0)
     report_timeout_s: float = setting("WATTBOOK_REPORT_TIMEOUT_S", "deadline of reports", default=5.0)
-    log_level: LogLevel = setting(  # noqa: RUF009  # a field
+    log_level: LogLevel = setting(  # a field
         "WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO"
     )
     log_json: bool | None = setting(

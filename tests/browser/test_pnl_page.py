@@ -243,6 +243,33 @@ def test_a_new_trade_appears_in_place_without_a_reload(ana: Reader, desk: Desk) 
     assert ana.page.evaluate("window.sameDocument") is True
 
 
+def test_a_broken_connection_is_said_with_its_time_and_so_is_its_end(
+    desk: Desk, users: dict[str, str], trader_id: str, page: Page
+) -> None:
+    reader = Reader(desk, page, users["desk"]).sign_in(f"/traders/{trader_id}/days/{DAY}")
+    page.route("**/traders/**", lambda route: route.abort())
+    page.wait_for_selector("#disconnected:not([hidden])", timeout=15_000)
+    assert "Disconnected since" in page.inner_text("#disconnected")
+    assert reader.row("Total")[1] == "40"
+
+    page.unroute("**/traders/**")
+
+    page.wait_for_selector("#disconnected[hidden]", state="attached", timeout=30_000)
+
+
+def test_a_session_that_ended_is_said_where_one_is(
+    desk: Desk, users: dict[str, str], trader_id: str, page: Page
+) -> None:
+    Reader(desk, page, users["desk"]).sign_in(f"/traders/{trader_id}/days/{DAY}")
+    page.context.clear_cookies()
+
+    page.wait_for_selector("#disconnected:not([hidden])", timeout=15_000)
+
+    assert "You have been signed out." in page.inner_text("#disconnected")
+    page.get_by_role("link", name="Sign in again").click()
+    page.wait_for_url("**/sign-in?next=**")
+
+
 def test_the_csv_is_downloaded_under_a_telling_name(ana: Reader, trader_id: str, tmp_path: Path) -> None:
     ana.day(trader_id, date(2023, 3, 10))
 

@@ -3,27 +3,34 @@ import { markNow } from "./rows";
 
 export const figuresChanged = "wattbook:figures";
 const LONGEST_WAIT_S = 30;
+const SIGNED_OUT_S = 300;
 
 let tag = "";
 let failures = 0;
 let lostSince: Date | null = null;
 let timer = 0;
+let every = 5;
+let isSignedOut = false;
 
 export function keepFresh(): void {
   const main = document.querySelector<HTMLElement>("main[data-etag]");
   if (!main) return;
   tag = `W/"${main.dataset["etag"] ?? ""}"`;
-  const every = Number(main.dataset["refreshS"] ?? 5);
+  every = Number(main.dataset["refreshS"] ?? 5);
   const again = (): void => {
     clearTimeout(timer);
     if (document.visibilityState === "hidden") return;
-    const wait = failures ? Math.min(every * 2 ** (failures - 1), LONGEST_WAIT_S) : every;
-    timer = window.setTimeout(() => void look().finally(again), wait * 1000);
+    timer = window.setTimeout(() => void look().finally(again), wait() * 1000);
   };
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") void look().finally(again);
   });
   again();
+}
+
+function wait(): number {
+  if (isSignedOut) return SIGNED_OUT_S;
+  return failures ? Math.min(every * 2 ** (failures - 1), LONGEST_WAIT_S) : every;
 }
 
 async function look(): Promise<void> {
@@ -41,19 +48,21 @@ async function look(): Promise<void> {
     failures += 1;
     lostSince ??= new Date();
     const time = lostSince.toLocaleTimeString("en-GB");
-    say(`Disconnected since ${time}. The figures are those known then. Trying again.`);
+    say(`Disconnected since ${time}. The figures are those known then. Trying again in ${wait()} s.`);
   }
 }
 
 function connected(): void {
   failures = 0;
   lostSince = null;
+  isSignedOut = false;
+  document.body.classList.remove("disconnected");
   const bar = document.getElementById("disconnected");
   if (bar) bar.hidden = true;
 }
 
 function signedOut(): void {
-  failures = 6;
+  isSignedOut = true;
   say("You have been signed out. ", { text: "Sign in again", href: location.href });
 }
 
@@ -63,6 +72,7 @@ function say(words: string, link?: { text: string; href: string }): void {
   bar.textContent = words;
   if (link) bar.append(Object.assign(document.createElement("a"), { textContent: link.text, href: link.href }));
   bar.hidden = false;
+  document.body.classList.add("disconnected");
 }
 
 function change(text: string, newTag: string): void {

@@ -13,6 +13,7 @@ from report_service.domain.book import Book, Booking, Cell, CellKey
 
 SNAPSHOT_TIMEOUT_S = 60.0
 SEARCH_TIMEOUT_S = 30.0
+LOOK_TIMEOUT_S = 3.0  # for a few trades: a service that hangs is soon noticed
 
 
 def booking_of(trade: trades_pb2.BookedTrade) -> Booking:
@@ -58,8 +59,9 @@ class TradeService:
         Raises:
             Unavailable: not now.
         """
+        timeout_s = LOOK_TIMEOUT_S if limit else SEARCH_TIMEOUT_S
         request = trades_pb2.SearchRequest(after_seq=seq, limit=limit)
-        for page in rpc.stream(self._stub.Search, request, timeout_s=SEARCH_TIMEOUT_S):
+        for page in rpc.stream(self._stub.Search, request, timeout_s=timeout_s):
             yield [booking_of(trade) for trade in page.trades]
 
 

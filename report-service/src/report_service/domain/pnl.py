@@ -135,7 +135,7 @@ def report(book: Book, key: ReportKey) -> Report:
 
 
 def _hour(book: Book, key: ReportKey, hour_start_s: int) -> Figures:
-    total = Figures()
+    total = _NOTHING
     for minutes, cell in book.cells_in(trader_id=key.trader_id, area=key.area, hour_start_s=hour_start_s):
         total += Figures(
             cell.trades,
@@ -148,6 +148,9 @@ def _hour(book: Book, key: ReportKey, hour_start_s: int) -> Figures:
             cell.last_execution_time_us,
         )
     return total
+
+
+_NOTHING = Figures()
 
 
 def _version(key: ReportKey, hours: tuple[tuple[DeliveryPeriod, Figures], ...]) -> str:

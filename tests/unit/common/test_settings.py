@@ -19,12 +19,12 @@ class Example:
     key: str = setting("X_KEY", "signs things", secret=True)
     pin: int = setting("X_PIN", "a secret number", secret=True, default=0)
     wait_s: float = setting("X_WAIT_S", "how long", default=1.5)
-    price: Decimal = setting("X_PRICE", "a price", default=Decimal("0.1"))  # noqa: RUF009
+    price: Decimal = setting("X_PRICE", "a price", default=Decimal("0.1"))
     strict: bool = setting("X_STRICT", "whether", default=False)
     color: bool | None = setting("X_COLOR", "unset = automatic", default=None)
-    folder: Path = setting("X_FOLDER", "a folder", default=Path("here"))  # noqa: RUF009
+    folder: Path = setting("X_FOLDER", "a folder", default=Path("here"))
     names: tuple[str, ...] = setting("X_NAMES", "some names", default=())
-    level: LogLevel = setting("X_LEVEL", "how much", default="INFO")  # noqa: RUF009
+    level: LogLevel = setting("X_LEVEL", "how much", default="INFO")
 
 
 COMPLETE = {"X_URL": "sqlite:///x", "X_KEY": " spaces matter "}

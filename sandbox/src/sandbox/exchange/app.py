@@ -43,7 +43,7 @@ _DESK = ("trader_1", "trader_2", "trader_3", "trader_4", "trader_5", "trader_6")
 class Settings(WorldSettings):
     """What the exchange needs to know to start."""
 
-    files: Path = setting("WATTBOOK_SANDBOX_EXCHANGE_FILES", "folder for nightly files")  # noqa: RUF009  # a field
+    files: Path = setting("WATTBOOK_SANDBOX_EXCHANGE_FILES", "folder for nightly files")  # a field
     listen: str = setting(
         "WATTBOOK_SANDBOX_EXCHANGE_LISTEN", "host:port of the websocket", default="127.0.0.1:8095"
     )
@@ -67,7 +67,7 @@ class Settings(WorldSettings):
     nightly_file: bool = setting(
         "WATTBOOK_SANDBOX_EXCHANGE_NIGHTLY_FILE", "write it at midnight", default=True
     )
-    journal: Path | None = setting(  # noqa: RUF009  # a field
+    journal: Path | None = setting(  # a field
         "WATTBOOK_SANDBOX_EXCHANGE_JOURNAL",
         "folder that remembers each day's rows over a restart",
         default=None,

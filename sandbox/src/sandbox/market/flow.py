@@ -43,7 +43,7 @@ class OrderFlow:
     def __init__(self, *, market: Market, traders: Sequence[str]) -> None:
         """Let ``traders`` of our desk trade on ``market``."""
         self._market = market
-        self._random = Random(market.seed)  # a simulation must be repeatable
+        self._random = Random(market.seed)  # noqa: S311  # a simulation must be repeatable
         self._traders = tuple(traders)
         # Each trader leans to one side: some have wind to sell, some load to cover.
         self._buy_share = {trader: self._random.uniform(0.25, 0.75) for trader in traders}

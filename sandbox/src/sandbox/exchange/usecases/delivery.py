@@ -35,7 +35,7 @@ class Delivery:
         self._sent = sent
         self._style = style
         # A chance of its own: faults do not change which trades there are.
-        self._random = Random(seed ^ 0x0FA17)  # a simulation must be repeatable
+        self._random = Random(seed ^ 0x0FA17)  # noqa: S311  # a simulation must be repeatable
         self._counts = counts
         self._held: deque[_Held] = deque()
         self._turn = 0

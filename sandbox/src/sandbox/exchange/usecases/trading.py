@@ -24,7 +24,7 @@ class Trading:
         """Begin at ``start``, paused. Ids are ``<prefix><start>-<number>``: no two runs share one."""
         self._flow = flow
         self._style = style
-        self._random = Random(seed ^ 0x7A7E)  # a simulation must be repeatable
+        self._random = Random(seed ^ 0x7A7E)  # noqa: S311  # a simulation must be repeatable
         self.ids = f"{id_prefix}{_base36(to_epoch_us(start) // 1000)}-"
         self._seq = 0
         self._next_us: int | None = None

@@ -57,7 +57,7 @@ class Provider:
         self._options = options
         self._style = options.style
         self._market = Market(seed=options.seed, first_trade_within_min=options.first_trade_within_min)
-        self._random = Random(options.seed ^ 0xDA7A)  # a simulation must be repeatable
+        self._random = Random(options.seed ^ 0xDA7A)  # noqa: S311  # a simulation must be repeatable
         self._began = now
         self._stale_cycle: int | None = None
         self.publications = Publications(options.schedule, now=now)
@@ -181,7 +181,7 @@ def _asked_for(query: Mapping[str, str]) -> tuple[date, str, tuple[DeliveryPerio
         raise ValueError(f"missing parameter {', '.join(missing)}")
     text, label = query["delivery_day"], query["delivery_hour"]
     try:
-        day = datetime.strptime(text, "%Y-%m-%d").date()  # a day has no zone
+        day = datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007  # a day has no zone
     except ValueError:
         day = None
     if day is None or str(day) != text:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 from report_service.domain.book import Book, Booking, Cell, CellKey
 from report_service.domain.people import Person, Tokens
+from report_service.domain.prices import DayPrices, ReferencePrice
 from wattbook.bus import Delivery, Message
 from wattbook.clock import FakeClock, to_epoch_us
 from wattbook.errors import Unauthenticated, Unavailable, WattbookError
@@ -52,6 +54,20 @@ def booking(
         executed_us,
         id or f"t_{seq}",
     )
+
+
+def price(
+    hour: int, value: str, *, at_s: int = 1_677_580_000, seq: int = 1, day: date = DAY
+) -> ReferencePrice:
+    """A reference price of a local hour, fetched a second after its update at ``at_s``."""
+    return ReferencePrice(
+        "DE", start_s(day, hour), 60, Decimal(value), at_s * 1_000_000, (at_s + 1) * 1_000_000, seq
+    )
+
+
+def day_prices(*prices: ReferencePrice) -> DayPrices:
+    """A day with these prices."""
+    return DayPrices({each.delivery_start_s: each for each in prices})
 
 
 def recomputed(bookings: Sequence[Booking]) -> Book:

@@ -7,21 +7,27 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from wattbook import process, rpc, telemetry
+from wattbook.bus.consumer import Consumer
 from wattbook.clock import SystemClock
 from wattbook.db import Store, migrate, open_store
 from wattbook.errors import Unavailable
+from wattbook.outbox import Relay
+from wattbook.process import EXIT_BAD_SETTINGS
 from wattbook.settings import LogLevel, SettingsError, setting
+from wattbook_proto import feed_pb2_grpc
 
-from ingest_service.api import InboxWatch
-from ingest_service.clients import DropFolder, Gateway
-from ingest_service.store import Ledger
-from ingest_service.usecases import Parts, Rounds
+from ingest_service import usecases
+from ingest_service.api import FeedServicer, InboxWatch, Refusals, confirmed_events
+from ingest_service.clients import DropFolder, Gateway, TradesBus, refused_ids
+from ingest_service.clients.bus import REFUSED
+from ingest_service.store import FeedDays, Ledger, QuarantineStore, Spool
+from ingest_service.usecases import Listener, Parts, Rounds, TieOut
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +37,7 @@ class Settings:
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_INGEST_STORE_URL", "where the ledger of files is, sqlite:///…")
-    inbox: Path = setting("WATTBOOK_INBOX", "the drop folder")  # noqa: RUF009  # a frozen field
+    inbox: Path = setting("WATTBOOK_INBOX", "the drop folder")  # a frozen field
     client_secret: str = setting(
         "WATTBOOK_INGEST_CLIENT_SECRET", "the secret of our OAuth client at the gateway", secret=True
     )
@@ -45,6 +51,28 @@ class Settings:
     settle_s: float = setting("WATTBOOK_INGEST_SETTLE_S", "how long a file must stand still, s", default=2.0)
     rescan_s: float = setting(
         "WATTBOOK_INGEST_RESCAN_S", "look at the folder this often even without events, s", default=5.0
+    )
+    exchange_urls: tuple[str, ...] = setting(
+        "WATTBOOK_EXCHANGE_URLS", "ws:// or wss:// addresses, comma-separated; unset: no feed", default=()
+    )
+    bus_url: str = setting("WATTBOOK_BUS_URL", "the bus, needed for the feed, sqlite:///…", default="")
+    silence_s: float = setting(
+        "WATTBOOK_FEED_SILENCE_S", "reconnect after so long without a frame, s", default=60.0
+    )
+    ping_s: float = setting("WATTBOOK_FEED_PING_S", "ping so often, and wait so long, s", default=5.0)
+    most_frame_bytes: int = setting("WATTBOOK_FEED_MAX_FRAME_BYTES", "the largest frame", default=1 << 20)
+    queue_frames: int = setting(
+        "WATTBOOK_FEED_QUEUE_FRAMES", "frames in memory while the disk takes none", default=100_000
+    )
+    queue_bytes: int = setting("WATTBOOK_FEED_QUEUE_BYTES", "the same in bytes", default=64 << 20)
+    spool_keep_s: float = setting(
+        "WATTBOOK_FEED_SPOOL_KEEP_S", "how long frames that are done stay, s", default=86_400.0
+    )
+    spool_keep_frames: int = setting(
+        "WATTBOOK_FEED_SPOOL_KEEP_FRAMES", "how many of them at most", default=2_000_000
+    )
+    trades_keep_days: int = setting(
+        "WATTBOOK_FEED_TRADES_KEEP_DAYS", "days of trades to compare files with", default=40
     )
     log_level: LogLevel = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
     log_json: bool | None = setting("WATTBOOK_LOG_JSON", "true or false; unset: off a terminal", default=None)
@@ -65,12 +93,101 @@ class Settings:
             problems.append(f"WATTBOOK_INGEST_SETTLE_S: {self.settle_s} is not between 0 and 3600")
         if not 0 < self.rescan_s <= 3600:
             problems.append(f"WATTBOOK_INGEST_RESCAN_S: {self.rescan_s} is not above 0 and at most 3600")
+        problems += [*self._feed_problems()]
         if problems:
             raise SettingsError(problems)
 
+    def _feed_problems(self) -> Iterator[str]:
+        for url in self.exchange_urls:
+            if not url.startswith(("ws://", "wss://")):
+                yield f"WATTBOOK_EXCHANGE_URLS: {url!r} is no websocket address"
+        if self.exchange_urls and not self.bus_url:
+            yield "WATTBOOK_BUS_URL is not set (what the exchange confirms goes over the bus)"
+        for name, value in {
+            "SILENCE_S": self.silence_s, "PING_S": self.ping_s, "MAX_FRAME_BYTES": self.most_frame_bytes,
+            "QUEUE_FRAMES": self.queue_frames, "QUEUE_BYTES": self.queue_bytes,
+            "TRADES_KEEP_DAYS": self.trades_keep_days,
+        }.items():  # fmt: skip
+            if value <= 0:
+                yield f"WATTBOOK_FEED_{name}: {value} is not above 0"
+        for name, kept in {"KEEP_S": self.spool_keep_s, "KEEP_FRAMES": self.spool_keep_frames}.items():
+            if kept < 0:
+                yield f"WATTBOOK_FEED_SPOOL_{name}: {kept} is below 0"
 
-def build(settings: Settings, store: Store, *, on_ready: Callable[[bool], None]) -> tuple[InboxWatch, Parts]:
-    """The service, wired; call it where the event loop runs. Nothing is read or sent yet."""
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The exchange's feed, wired; without a bus it only answers what it knows."""
+
+    intake: usecases.Intake
+    spooler: usecases.Spooler
+    listeners: Sequence[Listener]
+    tie_out: TieOut
+    servicer: FeedServicer
+    relay: Relay | None
+    refusals: Consumer | None
+    bus: TradesBus | None
+
+    def start(self) -> None:
+        """Write, publish and hear refusals; listening is the event loop's."""
+        self.spooler.start()
+        for part in (self.relay, self.refusals):
+            if part is not None:
+                part.start()
+
+    def stop(self) -> None:
+        """Finish what was heard, publish it if that works, let go."""
+        parts = [part.stop for part in (self.refusals, self.relay) if part is not None]
+        closing = [self.bus.close] if self.bus is not None else []
+        process.shut_down(self.spooler.stop, *parts, *closing)
+
+
+def build_feed(settings: Settings, store: Store) -> Feed:
+    """The feed's parts over a migrated store; nothing runs yet.
+
+    Raises:
+        ValueError: no engine knows the bus's address.
+    """
+    clock = SystemClock()
+    spool = Spool(store)
+    name = spool.state().spool
+    bus = TradesBus(settings.bus_url, refused_group=f"ingest-service.{name}") if settings.bus_url else None
+    relay = Relay(store, bus) if bus is not None else None
+    committed = relay.notify if relay is not None else lambda: None
+    quarantine = usecases.Quarantine(
+        QuarantineStore(store), clock=clock, spool=name, announce=confirmed_events, committed=committed
+    )
+    refusals = None
+    if bus is not None:
+        refusals = Consumer(
+            partial(bus.subscribe, [REFUSED], group=f"ingest-service.{name}"),
+            Refusals(quarantine, spool=name),
+            name="refusals",
+        )
+    intake = usecases.Intake(most_frames=settings.queue_frames, most_bytes=settings.queue_bytes)
+    terms = usecases.Terms(settings.ping_s, settings.silence_s, settings.most_frame_bytes)
+    listeners = [Listener(url, intake=intake, clock=clock, terms=terms) for url in settings.exchange_urls]
+    spooler = usecases.Spooler(
+        intake=intake, spool=spool, clock=clock, announce=confirmed_events, committed=committed,
+        housekeeping=usecases.Housekeeping(
+            spool, clock=clock, keep_s=settings.spool_keep_s, most_frames=settings.spool_keep_frames,
+            keep_days=settings.trades_keep_days,
+        ),
+    )  # fmt: skip
+    rejected = DropFolder(settings.inbox.absolute()).rejected
+    tie_out = TieOut(
+        days=FeedDays(store), spool=spool, clock=clock, refused_ids=partial(refused_ids, rejected)
+    )
+    states = [listener.state for listener in listeners]
+    status = usecases.FeedStatus(listeners=states, spool=spool, quarantine=quarantine, intake=intake)
+    servicer = FeedServicer(status=status, quarantine=quarantine, tie_out=tie_out)
+    return Feed(intake, spooler, listeners, tie_out, servicer, relay, refusals, bus)
+
+
+def build(
+    settings: Settings, store: Store, *, on_ready: Callable[[bool], None], tie_out: TieOut | None = None
+) -> tuple[InboxWatch, Parts]:
+    """The drop folder, wired; call it where the event loop runs. Nothing is read or sent yet."""
     clock = SystemClock()
     parts = Parts(
         folder=DropFolder(settings.inbox.absolute()),
@@ -82,6 +199,7 @@ def build(settings: Settings, store: Store, *, on_ready: Callable[[bool], None])
             clock=clock,
         ),
         clock=clock,
+        tie_out=tie_out,
     )
     rounds = Rounds(parts, settle_s=settings.settle_s)
     watch = InboxWatch(rounds, inbox=parts.folder.inbox, rescan_s=settings.rescan_s, on_ready=on_ready)
@@ -91,10 +209,14 @@ def build(settings: Settings, store: Store, *, on_ready: Callable[[bool], None])
 class Ingest(threading.Thread):
     """The event loop in a thread of its own, so that the main thread hears signals at once."""
 
-    def __init__(self, settings: Settings, store: Store, *, on_ready: Callable[[bool], None]) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, feed: Feed, *, on_ready: Callable[[bool], None]
+    ) -> None:
         """Prepare; ``on_ready`` is told whether the inbox can be used."""
         super().__init__(name="ingest", daemon=True)
-        self._build = partial(build, settings, store, on_ready=on_ready)
+        tie_out = feed.tie_out if feed.listeners else None
+        self._build = partial(build, settings, store, on_ready=on_ready, tie_out=tie_out)
+        self._listeners = feed.listeners
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self.failed = False
@@ -105,7 +227,7 @@ class Ingest(threading.Thread):
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._run())
         except Exception:
-            _log.exception("the drop folder's loop failed")
+            _log.exception("the event loop failed")
             self.failed = True
 
     def stop(self, *, timeout_s: float = 3.0) -> None:
@@ -116,15 +238,18 @@ class Ingest(threading.Thread):
 
     async def _run(self) -> None:
         watch, parts = self._build()
-        running = asyncio.create_task(watch.run())
+        running = [
+            asyncio.create_task(each) for each in (watch.run(), *(each.run() for each in self._listeners))
+        ]
         stopped = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                running.result()
+            done, _ = await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            running.cancel()
-            await asyncio.wait([running])
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
             await parts.gateway.close()
 
 
@@ -132,30 +257,46 @@ def main() -> None:
     """Run until SIGTERM or SIGINT; exit 1 where the start or the loop failed."""
     settings = process.load_settings_or_exit(Settings, os.environ)
     telemetry.configure_logging("ingest-service", level=settings.log_level, json_lines=settings.log_json)
-    for chatty in ("httpx", "httpcore", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it calls its own orderly stop an error
+    _quieten_libraries()
     stopping = process.stop_on_signals()
     if settings.stop_with_parent:
         process.stop_with_parent(stopping)
     try:
         store = open_store(settings.store_url, name="ingest")
         migrate(store, "ingest_service")
-        server = rpc.Server(settings.listen, workers=4)
+        feed = build_feed(settings, store)
+        server = rpc.Server(settings.listen, workers=8)
+        server.register(feed_pb2_grpc.add_FeedServicer_to_server, feed.servicer)
         server.start()
-    except (OSError, ValueError, Unavailable) as error:
+    except ValueError as error:  # an address that nothing here knows
+        print(f"setting: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_SETTINGS)
+    except (OSError, Unavailable) as error:
         sys.exit(f"ingest-service cannot start: {error}")
-    ingest = Ingest(settings, store, on_ready=server.set_ready)
+    feed.start()
+    ingest = Ingest(settings, store, feed, on_ready=server.set_ready)
     ingest.start()
-    _log.info("watching the drop folder", extra={"inbox": str(settings.inbox)})
-    while ingest.is_alive() and not stopping.wait(0.5):
+    _log.info(
+        "watching the drop folder and listening to the exchange",
+        extra={"inbox": str(settings.inbox), "listeners": len(feed.listeners)},
+    )
+    while ingest.is_alive() and feed.spooler.is_alive and not stopping.wait(0.5):
         pass
-    process.shut_down(ingest.stop, lambda: server.stop(0.5), store.close)
+    failed = not feed.spooler.is_alive
+    process.shut_down(ingest.stop, feed.stop, lambda: server.stop(0.5), store.close)
     _log.info("stopped")
+    failed = failed or ingest.failed
     if ingest.is_alive():  # waiting for a lock or a disk; breaking off loses nothing, as kill -9 does not
         logging.shutdown()
-        os._exit(0)
-    sys.exit(1 if ingest.failed else 0)
+        os._exit(1 if failed else 0)
+    sys.exit(1 if failed else 0)
+
+
+def _quieten_libraries() -> None:
+    for chatty in ("httpx", "httpcore", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it calls its own orderly stop an error
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # what it raises is told by who catches it
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ def test_both_sides_count_rows_alike(lines: list[bytes], ending: bytes, closed: 
     content = ending.join([HEADER.encode(), *marked, *lines]) + (ending if closed else b"")
 
     read = reader_of("text/csv")
-    counted = sum(len(read(content[at : at + pieces])) for at in range(0, len(content), pieces))
-    counted += len(read(None))
+    counted = sum(len(list(read(content[at : at + pieces]))) for at in range(0, len(content), pieces))
+    counted += len(list(read(None)))
 
     with tempfile.TemporaryFile() as source:
         source.write(content)

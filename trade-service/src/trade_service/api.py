@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import grpc
 from wattbook.bus import Message
-from wattbook.clock import from_epoch_us
+from wattbook.clock import Clock, from_epoch_us
 from wattbook.errors import InvalidInput, Unavailable
 from wattbook.periods import NoSuchPeriod, area_of
 from wattbook_proto import events_pb2, trades_pb2, trades_pb2_grpc
@@ -22,6 +23,7 @@ from trade_service.domain import (
     InvalidTrade,
     Position,
     Result,
+    Source,
     Trade,
     day_number,
     flag_names,
@@ -30,6 +32,8 @@ from trade_service.domain import (
 from trade_service.store import TradeStore
 
 EVENT_TYPE = "trade.booked"
+CONFIRMED_TYPE, REFUSED_TYPE = "trade.confirmed", "trade.refused"
+CONFIRMED_TRADES = 2_000  # in one request to book
 EVENT_VERSION = 1
 EVENT_TRADES = 1_000
 BOOK_TIMEOUT_S = 30.0
@@ -50,7 +54,7 @@ class TradesServicer(trades_pb2_grpc.TradesServicer):
 
     def Book(self, request: trades_pb2.BookRequest, context: grpc.ServicerContext) -> trades_pb2.BookReply:  # noqa: N802
         """Book one or many; one result a trade, in order."""
-        trades, invalid = _stated(request)
+        trades, invalid = _stated(request.trades)
         outcome = self._booker.book(trades, source=_source(request), timeout_s=_timeout_s(context))
         return _reply(outcome, invalid)
 
@@ -89,6 +93,39 @@ class TradesServicer(trades_pb2_grpc.TradesServicer):
             self._streams.release()
 
 
+class Confirmations:
+    """Hears ``trade.confirmed``: books what the exchange confirmed, and says what cannot be booked.
+
+    Everything may come again: the same trade is a duplicate then, and the same refusal is said again.
+    """
+
+    def __init__(self, *, booker: usecases.GroupCommit, store: TradeStore, clock: Clock) -> None:
+        """Book through ``booker``; refusals leave through the outbox of ``store``."""
+        self._booker = booker
+        self._store = store
+        self._clock = clock
+
+    def __call__(self, messages: Sequence[Message]) -> None:
+        """Book, and once that is durable, refuse.
+
+        Raises:
+            Unavailable: not now; the same messages may come again.
+        """
+        heard = [
+            trade for each in messages for trade in events_pb2.TradesConfirmed.FromString(each.body).trades
+        ]
+        for start in range(0, len(heard), CONFIRMED_TRADES):
+            self._book(heard[start : start + CONFIRMED_TRADES])
+
+    def _book(self, heard: Sequence[events_pb2.ConfirmedTrade]) -> None:
+        trades, invalid = _stated(each.trade for each in heard)
+        outcome = self._booker.book(trades, source=int(Source.FEED), timeout_s=BOOK_TIMEOUT_S)
+        reply = _reply(outcome, invalid)
+        if reply.reasons:
+            event = _refused_event(heard, reply, occurred_at=self._clock.now())
+            usecases.announce(self._store, [event], committed=self._booker.committed)
+
+
 def booked_events(rows: Sequence[BookedRow], traceparent: str) -> list[Message]:
     """``trade.booked`` events that tell of one commit's trades, at most 1,000 in each."""
     events = []
@@ -107,11 +144,28 @@ def booked_events(rows: Sequence[BookedRow], traceparent: str) -> list[Message]:
     return events
 
 
-def _stated(request: trades_pb2.BookRequest) -> tuple[list[Trade], dict[int, str]]:
+def _refused_event(
+    heard: Sequence[events_pb2.ConfirmedTrade], reply: trades_pb2.BookReply, *, occurred_at: datetime
+) -> Message:
+    body = events_pb2.TradesRefused()
+    for index, reason in sorted(reply.reasons.items()):
+        body.trades.add(
+            id=heard[index].trade.id,
+            frame_id=heard[index].frame_id,
+            spool=heard[index].spool,
+            result=reply.results[index],
+            reason=reason,
+        )
+    return Message(
+        type=REFUSED_TYPE, version=EVENT_VERSION, body=body.SerializeToString(), occurred_at=occurred_at
+    )
+
+
+def _stated(rows: Iterable[trades_pb2.TradeToBook]) -> tuple[list[Trade], dict[int, str]]:
     """The trades that can be booked, and by index why the others cannot."""
     trades: list[Trade] = []
     invalid: dict[int, str] = {}
-    for index, row in enumerate(request.trades):
+    for index, row in enumerate(rows):
         try:
             trade = trade_of(
                 trade_id=row.id,

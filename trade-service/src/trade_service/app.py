@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from wattbook import db, rpc
 from wattbook.bus import Bus, open_bus
+from wattbook.bus.consumer import Consumer
 from wattbook.clock import Clock, SystemClock
 from wattbook.errors import WattbookError
 from wattbook.outbox import Relay
@@ -24,13 +25,14 @@ from wattbook.settings import setting
 from wattbook.telemetry import configure_logging
 from wattbook_proto import trades_pb2_grpc
 
-from trade_service.api import HANDLERS, TradesServicer, booked_events
+from trade_service.api import CONFIRMED_TYPE, HANDLERS, Confirmations, TradesServicer, booked_events
 from trade_service.store import TradeStore
 from trade_service.usecases import GroupCommit
 
 _log = logging.getLogger(__name__)
 
-NAME = "trade-service"
+NAME = "trade-service"  # of its group on the bus too, which the feed makes known
+CONFIRMED_MESSAGES = 500  # at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class App:
     bus: Bus
     relay: Relay
     booker: GroupCommit
+    confirmations: Consumer
     server: rpc.Server
 
     def start(self) -> int:
@@ -64,12 +67,14 @@ class App:
         port = self.server.start()
         self.relay.start()
         self.booker.start()
+        self.confirmations.start()
         self.server.set_ready()
         return port
 
     def stop(self) -> None:
         """Take nothing more, finish what was taken, publish what was booked, let go."""
-        shut_down(self.server.stop, self.booker.stop, self.relay.stop, self.bus.close, self.store.close)
+        shut_down(self.server.stop, self.confirmations.stop, self.booker.stop)
+        shut_down(self.relay.stop, self.bus.close, self.store.close)
 
 
 def build(settings: Settings, *, clock: Clock | None = None) -> App:
@@ -83,10 +88,17 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     bus = open_bus(settings.bus_url)
     relay = Relay(store, bus)
     book = TradeStore(store)
-    booker = GroupCommit(book, clock=clock or SystemClock(), announce=booked_events, committed=relay.notify)
+    clock = clock or SystemClock()
+    booker = GroupCommit(book, clock=clock, announce=booked_events, committed=relay.notify)
+    confirmations = Consumer(
+        lambda: bus.subscribe([CONFIRMED_TYPE], group=NAME),
+        Confirmations(booker=booker, store=book, clock=clock),
+        name="confirmations",
+        most=CONFIRMED_MESSAGES,
+    )
     server = rpc.Server(settings.listen, workers=HANDLERS)
     server.register(trades_pb2_grpc.add_TradesServicer_to_server, TradesServicer(store=book, booker=booker))
-    return App(store, bus, relay, booker, server)
+    return App(store, bus, relay, booker, confirmations, server)
 
 
 def _calm_garbage_collector() -> None:

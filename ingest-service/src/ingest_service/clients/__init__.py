@@ -1,8 +1,19 @@
-"""Whom we call: the drop folder's file system and the gateway."""
+"""Whom we call: the drop folder's file system, the gateway, the exchange, and the bus."""
 
+from ingest_service.clients.bus import TradesBus
+from ingest_service.clients.exchange import ExchangeConnection, public_url
 from ingest_service.clients.folder import DropFolder
 from ingest_service.clients.gateway import Gateway
-from ingest_service.clients.rejected import RejectedFile
+from ingest_service.clients.rejected import RejectedFile, refused_ids
 from ingest_service.clients.source import SourceFile
 
-__all__ = ["DropFolder", "Gateway", "RejectedFile", "SourceFile"]
+__all__ = [
+    "DropFolder",
+    "ExchangeConnection",
+    "Gateway",
+    "RejectedFile",
+    "SourceFile",
+    "TradesBus",
+    "public_url",
+    "refused_ids",
+]

@@ -95,6 +95,17 @@ class RejectedFile:
         return FolderTrouble(f"cannot write refused rows to {self._folder}: {error.strerror}")
 
 
+def refused_ids(folder: Path, kept_name: str) -> Iterator[str]:
+    """The ids in a file of refused rows, as far as they are legible; nothing where there is no such file."""
+    try:
+        with open(folder / kept_name, encoding="utf-8-sig", errors="replace", newline="") as lines:
+            for row in csv.DictReader(lines):
+                if trade_id := row.get("id"):
+                    yield trade_id
+    except (OSError, csv.Error):
+        return
+
+
 def _open_own(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 

@@ -1,7 +1,31 @@
-"""What we do with the drop folder: look at it, take a file in, finish what a stopped process began."""
+"""What we do with the drop folder: look at it, take a file in, finish what a stopped process began.
 
+With the exchange's feed: listen, write every frame down, tell the owner of the trades, keep what cannot be
+booked, and compare with the nightly file.
+"""
+
+from ingest_service.usecases.housekeeping import Housekeeping
+from ingest_service.usecases.intake import Intake
+from ingest_service.usecases.listening import Listener, Terms
 from ingest_service.usecases.look import Rounds
 from ingest_service.usecases.parts import Parts
+from ingest_service.usecases.quarantine import Quarantine
+from ingest_service.usecases.spooling import Spooler
+from ingest_service.usecases.status import FeedStatus
 from ingest_service.usecases.take_in import finish_interrupted, take_in
+from ingest_service.usecases.tie_out import TieOut
 
-__all__ = ["Parts", "Rounds", "finish_interrupted", "take_in"]
+__all__ = [
+    "FeedStatus",
+    "Housekeeping",
+    "Intake",
+    "Listener",
+    "Parts",
+    "Quarantine",
+    "Rounds",
+    "Spooler",
+    "Terms",
+    "TieOut",
+    "finish_interrupted",
+    "take_in",
+]

@@ -12,18 +12,20 @@ from wattbook.clock import Clock
 
 from ingest_service.clients import DropFolder, Gateway
 from ingest_service.store import Ledger
+from ingest_service.usecases.tie_out import TieOut
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The drop folder, the ledger, the gateway and the time."""
+    """The drop folder, the ledger, the gateway, the time, and what files are compared with."""
 
     folder: DropFolder
     ledger: Ledger
     gateway: Gateway
     clock: Clock
+    tie_out: TieOut | None = None  # where the exchange's feed is listened to
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def keep_going(self) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 
 from wattbook import telemetry
+from wattbook.errors import WattbookError
 
 from ingest_service.clients import RejectedFile, SourceFile
 from ingest_service.domain import (
@@ -67,6 +68,7 @@ async def _take_in(parts: Parts, source: SourceFile, digest: Digest, as_read: Fi
         if odd_dates:
             _log.warning("the dates of %s are odd; it is booked all the same: %s", name, odd_dates)
         await _upload(parts, source, sha256, as_read)
+    await _tie_out(parts, source, sha256)
     kept_name = await _reserve(parts, source.name, sha256)
     try:
         await parts.in_thread(partial(parts.folder.archive, source, kept_name, as_read=as_read))
@@ -75,6 +77,19 @@ async def _take_in(parts: Parts, source: SourceFile, digest: Digest, as_read: Fi
         raise
     await parts.in_thread(partial(parts.ledger.done, sha256))
     return await parts.in_thread(partial(parts.ledger.get, sha256))
+
+
+async def _tie_out(parts: Parts, source: SourceFile, sha256: str) -> None:
+    """Compare with the feed while the file is still in the inbox, so that a killed process does it again."""
+    if parts.tie_out is None:
+        return
+    record = await parts.in_thread(partial(parts.ledger.get, sha256))
+    try:
+        await parts.in_thread(partial(parts.tie_out.compare, source, record, keep_going=parts.keep_going))
+    except (NotYet, WattbookError, OSError):
+        raise
+    except Exception:  # the rows are booked; a fault of ours must not keep the file out of the archive
+        _log.exception("%s could not be compared with the feed", shown(source.name))
 
 
 async def _upload(parts: Parts, source: SourceFile, sha256: str, as_read: Fingerprint) -> None:
@@ -141,6 +156,8 @@ async def _reserve(parts: Parts, name: str, sha256: str) -> str:
 async def _archive_duplicate(
     parts: Parts, source: SourceFile, record: FileRecord, as_read: Fingerprint
 ) -> FileRecord:
+    await _tie_out(parts, source, record.sha256)
+
     def archive() -> str:
         kept_name = parts.folder.free_name(source.name, is_reserved=parts.ledger.is_promised)
         parts.folder.archive(source, kept_name, as_read=as_read)

@@ -30,6 +30,11 @@ class TradeStore:
         with self._store.write() as connection:
             yield Booking(connection, self._insert)
 
+    def announce(self, events: Sequence[Message]) -> None:
+        """Put events that tell of no booking into the outbox, durably."""
+        with self._store.write() as connection:
+            outbox.enqueue(connection, events)
+
     def last_seq(self) -> int:
         """The newest booking's place; 0 in an empty book."""
         with self._store.read() as connection:

@@ -60,7 +60,7 @@ class GroupCommit:
         self._store = store
         self._clock = clock
         self._announce = announce
-        self._committed = committed
+        self.committed = committed
         self._waiting: deque[_Ticket] = deque()
         self._waiting_trades = 0
         self._changed = threading.Condition()
@@ -160,7 +160,7 @@ class GroupCommit:
             if added:
                 booking.add(added, self._announce(added, group[0].traceparent))
         if added:
-            self._committed()
+            self.committed()
         return outcomes
 
 

@@ -48,6 +48,15 @@ def shown(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def named_day(name: str) -> datetime.date | None:
+    """The day in a file's name; None where there is none."""
+    found = _FILE_DATE.match(name)
+    try:
+        return datetime.date(*map(int, found.groups())) if found else None
+    except ValueError:
+        return None
+
+
 def date_warning(name: str, days: Iterable[datetime.date]) -> str | None:
     """What to say where rows are for other delivery days than the file's name lets one expect.
 
@@ -55,12 +64,10 @@ def date_warning(name: str, days: Iterable[datetime.date]) -> str | None:
     a day off either way is odd. It is never a reason to refuse (source: the exchange's own published
     example, named 20230220, holds trades of 2023-02-28).
     """
-    found = _FILE_DATE.match(name)
-    if found is None:
+    if _FILE_DATE.match(name) is None:
         return "its name has no date"
-    try:
-        named = datetime.date(*map(int, found.groups()))
-    except ValueError:
+    named = named_day(name)
+    if named is None:
         return "the date in its name is none"
     odd = sorted(day for day in days if abs((day - named).days) > 1)
     if not odd:

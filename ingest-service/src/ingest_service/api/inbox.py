@@ -1,4 +1,4 @@
-"""Who calls us: the file system, by events, and the clock. Health is answered by :mod:`wattbook.rpc`."""
+"""The file system's door: events of the drop folder, and the clock."""
 
 from __future__ import annotations
 

@@ -5,56 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Connection,
-    ForeignKey,
-    MetaData,
-    Row,
-    String,
-    Table,
-    Text,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Row, insert, select, update
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.db import Store
 
 from ingest_service.domain import Counts, FileRecord, FileState
-
-METADATA = MetaData()
-
-FILES = Table(
-    "files",
-    METADATA,
-    Column("sha256", String(64), primary_key=True),
-    Column("first_name", Text, nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("state", String(16), nullable=False),
-    # The name in archive/ and, where rows were refused, in rejected/.
-    Column("kept_name", Text, unique=True),
-    Column("refusal", Text),
-    Column("added", BigInteger, nullable=False, default=0),
-    Column("duplicate", BigInteger, nullable=False, default=0),
-    Column("conflict", BigInteger, nullable=False, default=0),
-    Column("invalid", BigInteger, nullable=False, default=0),
-    Column("found_at_us", BigInteger, nullable=False),
-    Column("uploaded_at_us", BigInteger),
-    Column("done_at_us", BigInteger),
-    CheckConstraint("state IN ('found', 'uploaded', 'done')", name="files_state"),
-)
-
-NAMES = Table(
-    "names",
-    METADATA,
-    Column("name", Text, primary_key=True),
-    Column("sha256", String(64), ForeignKey("files.sha256"), primary_key=True),
-    Column("first_seen_at_us", BigInteger, nullable=False),
-    Column("last_seen_at_us", BigInteger, nullable=False),
-)
+from ingest_service.store.tables import FILES, NAMES
 
 
 class Ledger:

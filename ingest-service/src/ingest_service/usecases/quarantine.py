@@ -1,0 +1,120 @@
+"""Look at what was set aside, send it to the owner of the trades again, or let it go for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from wattbook.bus import Message
+from wattbook.clock import Clock, to_epoch_us
+from wattbook.errors import Conflict, InvalidInput, NotFound
+
+from ingest_service.domain import ConfirmedTrade, Quarantined, QuarantineState, Unreadable, read_frame
+from ingest_service.store import QuarantineStore, Spooled
+from ingest_service.store.quarantine import Refusal
+
+MOST_LISTED = 1_000
+MOST_NAME = 200
+
+Announce = Callable[[Sequence[tuple[ConfirmedTrade, Spooled]], str], list[Message]]
+
+
+class Quarantine:
+    """Every method raises Unavailable where the store cannot be used now."""
+
+    def __init__(
+        self,
+        store: QuarantineStore,
+        *,
+        clock: Clock,
+        spool: str,
+        announce: Announce,
+        committed: Callable[[], None],
+    ) -> None:
+        """Decide over what ``store`` keeps; ``committed`` is called after an event went into the outbox."""
+        self._store = store
+        self._clock = clock
+        self._spool = spool
+        self._announce = announce
+        self._committed = committed
+
+    def page(
+        self, *, state: QuarantineState | None, before_id: int, limit: int
+    ) -> tuple[list[Quarantined], int]:
+        """Newest first without frames, and where the next page begins; 0 where nothing more is there."""
+        limit = min(limit or 100, MOST_LISTED)
+        found = self._store.page(state=state, before_id=before_id, limit=limit + 1)
+        return found[:limit], found[limit - 1].id if len(found) > limit else 0
+
+    def count_open(self) -> int:
+        """How many wait for a decision."""
+        return self._store.count_open()
+
+    def show(self, number: int) -> Quarantined:
+        """One with its frame.
+
+        Raises:
+            NotFound: there is none of that number.
+        """
+        return _there(self._store.get(number), number)
+
+    def replay(self, number: int, *, by: str) -> Quarantined:
+        """Read it again, and where that works now, hand it to the owner again.
+
+        Where the owner refuses it again, it opens again a moment later, with the new reason.
+
+        Raises:
+            NotFound: there is none of that number.
+            Conflict: it was dropped, or its frame is gone.
+        """
+        by, item = _name(by), self.show(number)
+        if item.state is QuarantineState.DROPPED:
+            raise Conflict(f"{number} was dropped by {item.decided_by}")
+        if not item.frame and item.trade_id:
+            raise Conflict(f"the frame of {number} is no longer there; the nightly file has the trade")
+        try:
+            trade = read_frame(item.frame)
+        except Unreadable as error:
+            still = self._store.decide(
+                number, state=QuarantineState.OPEN, by=by, at_us=self._now_us(), reason=str(error)
+            )
+            return _there(still, number)
+        frame = Spooled(item.frame_id, item.received_us, item.origin, item.frame)
+        (message,) = self._announce([(trade, frame)], self._spool)
+        replayed = self._store.replay(item, trade, message, by=by, at_us=self._now_us())
+        self._committed()
+        return _there(replayed, number)
+
+    def drop(self, number: int, *, by: str, reason: str) -> Quarantined:
+        """Let it go for good; it is kept, and says who did it and why.
+
+        Raises:
+            NotFound: there is none of that number.
+        """
+        by, item = _name(by), self.show(number)
+        if item.state is QuarantineState.DROPPED:
+            return item
+        why = f"{item.reason} (dropped: {reason[:MOST_NAME]})" if reason else item.reason
+        dropped = self._store.decide(
+            number, state=QuarantineState.DROPPED, by=by, at_us=self._now_us(), reason=why
+        )
+        return _there(dropped, number)
+
+    def refused(self, refusals: Sequence[tuple[int, str, str]]) -> None:
+        """Set aside what the owner refused: the frame's number, the trade's id, and why."""
+        if refusals:
+            self._store.refused([Refusal(*each) for each in refusals], at_us=self._now_us())
+
+    def _now_us(self) -> int:
+        return to_epoch_us(self._clock.now())
+
+
+def _there(item: Quarantined | None, number: int) -> Quarantined:
+    if item is None:
+        raise NotFound(f"nothing is quarantined under the number {number}")
+    return item
+
+
+def _name(by: str) -> str:
+    if not by.strip() or len(by) > MOST_NAME:
+        raise InvalidInput(f"by: who decides, 1 to {MOST_NAME} characters")
+    return by

@@ -1,0 +1,213 @@
+"""Frames to disk before anybody looks at them, then to the owner of the trades: one thread, in groups.
+
+A commit costs a wait for the disk, whatever its size: frames that come while one is under way share the
+next, and a lone frame has its own at once. Reading and announcing is a second transaction that need not
+wait for the disk, since after a crash the same frames are only read again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from wattbook.bus import Message
+from wattbook.clock import Clock
+from wattbook.errors import Unavailable
+from wattbook.retry import Backoff, Retrying
+
+from ingest_service.domain import (
+    ConfirmedTrade,
+    Coverage,
+    Gap,
+    Heard,
+    HeardKind,
+    Unreadable,
+    kept_content,
+    read_frame,
+)
+from ingest_service.store import Settled, Spool, Spooled
+from ingest_service.usecases.housekeeping import Housekeeping
+from ingest_service.usecases.intake import Intake
+
+_log = logging.getLogger(__name__)
+
+LOOK_S = 0.25
+PAGE_FRAMES = 1_000
+COVER_EVERY_S = 1.0
+GIVE_UP_S = 5.0
+_US_PER_S = 1_000_000
+
+Announce = Callable[[Sequence[tuple[ConfirmedTrade, Spooled]], str], list[Message]]
+"""Makes the events that tell the owner of trades; the text names the spool."""
+
+
+class Spooler:
+    """The thread that writes."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        spool: Spool,
+        housekeeping: Housekeeping,
+        clock: Clock,
+        announce: Announce,
+        committed: Callable[[], None],
+    ) -> None:
+        """Take from ``intake``; ``committed`` is called after events were put into the outbox."""
+        self._intake = intake
+        self._spool = spool
+        self._housekeeping = housekeeping
+        self._clock = clock
+        self._announce = announce
+        self._committed = committed
+        state = spool.state()
+        self._name = state.spool
+        self._parsed_to = state.parsed_to
+        self._coverage = Coverage(state.covered_to_us)
+        self._first_us = state.first_us
+        self._gaps: list[Gap] = []  # certain and not written down yet
+        self._covered_at_s = 0.0
+        self._retrying = Retrying(Backoff(first_s=0.1, most_s=2.0))
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="spooler", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what an earlier process left unread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write down what was heard, unless the store does not let us for seconds, and end."""
+        self._stopping.set()
+        self._intake.close()
+        if self._thread.is_alive():
+            self._thread.join(GIVE_UP_S * 2)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it works; where it does not, nothing is written any more."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                heard = self._intake.take(timeout_s=LOOK_S)
+                if not heard and self._stopping.is_set():
+                    break
+                self._work(heard)
+        except Exception:
+            _log.exception("frames can no longer be written down")
+
+    def _work(self, heard: list[Heard]) -> None:
+        frames = [each for each in heard if each.kind is HeardKind.FRAME]
+        kept = self._keep(frames) if frames else []
+        self._gaps += self._coverage.add(heard)
+        try:
+            self._settle_all(kept)
+            if self._clock.monotonic_s() - self._covered_at_s >= COVER_EVERY_S or self._gaps:
+                self._cover()
+                self._housekeeping.tidy()
+        except Unavailable as error:
+            _log.warning("frames are on disk and cannot be read now", extra={"reason": str(error)})
+            self._stopping.wait(self._retrying.failed())
+
+    def _keep(self, frames: list[Heard]) -> list[Spooled]:
+        """On disk, however long that takes: nothing is looked at or thrown away before."""
+        give_up_at_s = 0.0
+        while True:
+            try:
+                kept = self._spool.keep(frames)
+            except Unavailable as error:
+                delay_s = max(self._retrying.failed(), 0.02)
+                _log.error(
+                    "frames of the exchange cannot be written down; they wait in memory",
+                    extra={"reason": str(error), "frames": len(frames) + self._intake.depth()},
+                )
+                if self._stopping.wait(delay_s):
+                    now_s = self._clock.monotonic_s()
+                    give_up_at_s = give_up_at_s or now_s + GIVE_UP_S
+                    if now_s >= give_up_at_s:
+                        raise
+                    time.sleep(delay_s)
+            else:
+                self._retrying.worked()
+                return kept
+
+    def _settle_all(self, kept: list[Spooled]) -> None:
+        """What was just kept, or whatever is on disk and unread where that does not follow on."""
+        if kept and kept[0].frame_id == self._parsed_to + 1:
+            self._settle(kept)
+        while self._parsed_to < self._spool.last_frame_id:
+            page = self._spool.after(self._parsed_to, most=PAGE_FRAMES)
+            if not page:  # an operator took them out by hand
+                self._parsed_to = self._spool.last_frame_id
+                break
+            self._settle(page)
+
+    def _settle(self, frames: list[Spooled]) -> None:
+        """Settle frames together; a fault of ours with one of them must not hold up the others."""
+        settled = Settled(parsed_to=frames[-1].frame_id)
+        try:
+            self._commit(settled, _read(frames, settled))
+        except Unavailable:
+            raise
+        except Exception as error:
+            _log.exception("a fault of ours with %s frames", len(frames))
+            if len(frames) > 1:
+                for frame in frames:
+                    self._settle([frame])
+                return
+            settled = Settled(settled.parsed_to, unreadable=[(frames[0], f"a fault of ours: {error!r}", "")])
+            self._commit(settled, [])
+        for frame, reason, _ in settled.unreadable[:10]:
+            _log.warning("a frame is quarantined: %s", reason, extra={"frame_id": frame.frame_id})
+
+    def _commit(self, settled: Settled, trades: list[tuple[ConfirmedTrade, Spooled]]) -> None:
+        with self._spool.settling() as settling:
+            known = settling.known([trade.trade_id for trade, _ in trades]) if trades else {}
+            news = [each for each in trades if _is_news(each, known, settled)]
+            settled.messages = self._announce(news, self._name)
+            if trades:
+                newest, frame = trades[-1]
+                settled.last_trade_us, settled.last_executed_us = frame.received_us, newest.execution_time_us
+            settling.settle(settled)
+        self._parsed_to = settled.parsed_to
+        if settled.messages:
+            self._committed()
+
+    def _cover(self) -> None:
+        self._covered_at_s = self._clock.monotonic_s()
+        if not self._coverage.covered_to_us:
+            return
+        self._first_us = self._first_us or self._coverage.covered_to_us
+        self._spool.cover(
+            first_us=self._first_us, covered_to_us=self._coverage.covered_to_us, gaps=self._gaps
+        )
+        for gap in self._gaps:
+            _log.warning(
+                "nobody listened to the exchange for %.3f s; the nightly file closes the gap",
+                (gap.ended_us - gap.began_us) / _US_PER_S,
+            )
+        self._gaps = []
+
+
+def _read(frames: Sequence[Spooled], settled: Settled) -> list[tuple[ConfirmedTrade, Spooled]]:
+    trades = []
+    for frame in frames:
+        try:
+            trades.append((read_frame(frame.frame), frame))
+        except Unreadable as error:
+            settled.unreadable.append((frame, str(error), error.trade_id))
+    return trades
+
+
+def _is_news(heard: tuple[ConfirmedTrade, Spooled], known: dict[str, str], settled: Settled) -> bool:
+    """Whether the owner must hear of it: not of what another listener delivered alike."""
+    content = kept_content(heard[0])
+    there = known.get(heard[0].trade_id)
+    if there is None:
+        known[heard[0].trade_id] = content
+        settled.trades.append(heard)
+    return there != content

@@ -1,0 +1,59 @@
+"""How the feed is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ingest_service.store import Spool
+from ingest_service.usecases.intake import Intake
+from ingest_service.usecases.listening import ListenerState
+from ingest_service.usecases.quarantine import Quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The feed at one moment; times are microseconds since 1970, 0 where there was nothing yet."""
+
+    listeners: Sequence[ListenerState]
+    frames: int
+    spool_depth: int
+    outbox_depth: int
+    quarantined: int
+    last_trade_us: int
+    lag_us: int
+
+
+class FeedStatus:
+    """Asks everything that knows."""
+
+    def __init__(
+        self,
+        *,
+        listeners: Sequence[ListenerState],
+        spool: Spool,
+        quarantine: Quarantine,
+        intake: Intake,
+    ) -> None:
+        """``listeners`` are the live states."""
+        self._listeners = listeners
+        self._spool = spool
+        self._quarantine = quarantine
+        self._intake = intake
+
+    def now(self) -> Now:
+        """How it is.
+
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        state = self._spool.state()
+        return Now(
+            listeners=self._listeners,
+            frames=state.frames,
+            spool_depth=state.frames - state.parsed_to + self._intake.depth(),
+            outbox_depth=self._spool.outbox_depth(),
+            quarantined=self._quarantine.count_open(),
+            last_trade_us=state.last_trade_us,
+            lag_us=state.last_trade_us - state.last_executed_us,
+        )

@@ -1,0 +1,1 @@
+"""Owns the reference prices and the provider's request budget."""

@@ -1,0 +1,212 @@
+"""How pricing-service is put together, started and stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from uuid import uuid4
+
+import grpc
+from wattbook import db, rpc
+from wattbook.bus import Bus, open_bus
+from wattbook.bus.consumer import Consumer
+from wattbook.clock import Clock
+from wattbook.errors import WattbookError
+from wattbook.outbox import Relay
+from wattbook.process import (
+    EXIT_BAD_SETTINGS,
+    load_settings_or_exit,
+    shut_down,
+    stop_on_signals,
+    stop_with_parent,
+)
+from wattbook.settings import SettingsError, setting
+from wattbook.telemetry import configure_logging
+from wattbook_proto import prices_pb2_grpc
+
+from pricing_service.api import TRADES_EVENT, PricesServicer, TradedHours, price_events
+from pricing_service.app.clock import clock_of
+from pricing_service.clients import MarketData, traded_periods
+from pricing_service.domain import Limits
+from pricing_service.store import PriceStore, Wishes
+from pricing_service.usecases import Pace, Poller, Running, UntilItWorks
+
+_log = logging.getLogger(__name__)
+
+NAME = "pricing-service"
+HANDLERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The environment of pricing-service."""
+
+    store_url: str = setting("WATTBOOK_PRICING_STORE_URL", "the store of prices, sqlite:///…")
+    bus_url: str = setting("WATTBOOK_BUS_URL", "the bus, sqlite:///…")
+    market_data_url: str = setting(
+        "WATTBOOK_MARKET_DATA_URL", "the provider's base address, with or without /v1 as it has it"
+    )
+    listen: str = setting("WATTBOOK_PRICING_LISTEN", "host:port of gRPC", default="127.0.0.1:8093")
+    trade_target: str = setting(
+        "WATTBOOK_TRADE_TARGET", "trade-service, asked at the start for what is traded", default=""
+    )
+    minute_limit: int = setting(
+        "WATTBOOK_MARKET_DATA_MINUTE_LIMIT", "requests that the provider allows in any minute", default=50
+    )
+    hour_limit: int = setting(
+        "WATTBOOK_MARKET_DATA_HOUR_LIMIT", "requests that the provider allows in any hour", default=1000
+    )
+    watch_s: float = setting(
+        "WATTBOOK_PRICING_WATCH_S", "how long an hour counts as looked at, s", default=900.0
+    )
+    clock_start: str = setting("WATTBOOK_CLOCK_START", "simulated instant to begin at", default="")
+    clock_speed: float = setting("WATTBOOK_CLOCK_SPEED", "simulated seconds a real second", default=1.0)
+    clock_anchor: str = setting(
+        "WATTBOOK_CLOCK_ANCHOR", "real instant at which the simulated start was", default=""
+    )
+    log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
+    log_json: bool | None = setting("WATTBOOK_LOG_JSON", "JSON logs; unset: unless a terminal", default=None)
+    stop_with_parent: bool = setting("WATTBOOK_STOP_WITH_PARENT", "end with the starter", default=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what would only fail later.
+
+        Raises:
+            SettingsError: names each variable.
+        """
+        problems = []
+        if not self.market_data_url.startswith(("http://", "https://")):
+            problems.append(f"WATTBOOK_MARKET_DATA_URL: {self.market_data_url!r} is no http address")
+        for name, limit in (("MINUTE", self.minute_limit), ("HOUR", self.hour_limit)):
+            if not 1 <= limit <= 1_000_000:
+                problems.append(f"WATTBOOK_MARKET_DATA_{name}_LIMIT: {limit} is not in 1…1000000")
+        if not 0 < self.watch_s <= 86_400:
+            problems.append(f"WATTBOOK_PRICING_WATCH_S: {self.watch_s:g} is not above 0 and at most 86400")
+        try:
+            self.clock()
+        except (ValueError, OverflowError) as error:
+            problems.append(f"WATTBOOK_CLOCK_START, _SPEED, _ANCHOR: {error}")
+        if problems:
+            raise SettingsError(problems)
+
+    def clock(self) -> Clock:
+        """The clock that these settings describe."""
+        return clock_of(start=self.clock_start, speed=self.clock_speed, anchor=self.clock_anchor)
+
+    @property
+    def limits(self) -> Limits:
+        """The provider's limits, and what is kept of them in reserve."""
+        return Limits.of(per_minute=self.minute_limit, per_hour=self.hour_limit)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The parts of a pricing-service, wired; :meth:`start` and :meth:`stop` them together."""
+
+    store: db.Store
+    bus: Bus
+    relay: Relay
+    provider: MarketData
+    poller: Poller
+    running: Running
+    consumer: Consumer
+    learning: UntilItWorks | None
+    trades: grpc.Channel | None
+    server: rpc.Server
+
+    def start(self) -> int:
+        """Serve and poll; the port.
+
+        Raises:
+            OSError: the address is in use.
+        """
+        port = self.server.start()
+        self.relay.start()
+        self.consumer.start()
+        if self.learning:
+            self.learning.start()
+        self.running.start()
+        self.server.set_ready()
+        return port
+
+    def stop(self) -> None:
+        """Ask nothing more, write down what came back, publish it, let go."""
+        steps: list[Callable[[], None]] = [self.learning.stop] if self.learning else []
+        steps += [self.running.stop, self.provider.close, partial(self.server.stop, 2.0), self.consumer.stop]
+        if self.trades:
+            steps.append(self.trades.close)
+        shut_down(*steps, self.relay.stop, self.bus.close, self.store.close)
+
+
+def build(settings: Settings) -> App:
+    """Everything wired, its store at the newest schema, nothing running.
+
+    Raises:
+        Unavailable: the store or the bus cannot be opened.
+    """
+    clock, speed = settings.clock(), settings.clock_speed
+    store = db.open_store(settings.store_url, name="pricing")
+    db.migrate(store, "pricing_service")
+    bus = open_bus(settings.bus_url)
+    relay = Relay(store, bus)
+    prices, wishes = PriceStore(store, announce=price_events), Wishes(store)
+    real, pace = Pace(), Pace.at(speed)
+    provider = MarketData(
+        url=settings.market_data_url,
+        clock=clock,
+        send_within_s=real.send_within_s,
+        answer_within_s=real.answer_within_s,
+    )
+    poller = Poller(
+        store=prices,
+        wishes=wishes,
+        provider=provider,
+        clock=clock,
+        limits=settings.limits,
+        holder=uuid4().hex,
+        committed=relay.notify,
+        pace=pace,
+    )
+    traded = TradedHours(wishes=wishes, clock=clock)
+    consumer = Consumer(lambda: bus.subscribe([TRADES_EVENT], group=NAME), traded.handle, name="traded-hours")
+    trades = rpc.channel(settings.trade_target) if settings.trade_target else None
+    learning = UntilItWorks("traded-hours", lambda: traded.learn(traded_periods(trades))) if trades else None
+    servicer = PricesServicer(
+        store=prices,
+        wishes=wishes,
+        clock=clock,
+        limits=settings.limits,
+        leads=lambda: poller.leads,
+        watch_s=settings.watch_s,
+    )
+    server = rpc.Server(settings.listen, workers=HANDLERS)
+    server.register(prices_pb2_grpc.add_PricesServicer_to_server, servicer)
+    running = Running(poller, speed=speed)
+    return App(store, bus, relay, provider, poller, running, consumer, learning, trades, server)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = load_settings_or_exit(Settings, os.environ)
+    stopping = stop_on_signals()
+    try:
+        configure_logging(NAME, level=settings.log_level, json_lines=settings.log_json)
+        for chatty in ("httpx", "httpcore", "alembic"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        if settings.stop_with_parent:
+            stop_with_parent(stopping)
+        app = build(settings)
+        port = app.start()
+    except ValueError as error:  # an address or a level that nothing here knows
+        print(f"setting: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_SETTINGS)
+    except (OSError, WattbookError) as error:
+        sys.exit(f"{NAME}: {error}")
+    _log.info("listening", extra={"port": port})
+    stopping.wait()
+    _log.info("stopping")
+    app.stop()

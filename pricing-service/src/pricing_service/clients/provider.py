@@ -1,0 +1,111 @@
+"""The market data provider over HTTP: one request, one answer, within a deadline, never sent twice."""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+from wattbook.clock import Clock, to_epoch_us
+
+from pricing_service.domain import Outcome, Slot, Trouble, read_answer
+
+_log = logging.getLogger(__name__)
+
+PATH = "/reference-price"
+AT_ONCE = 24
+MOST_BYTES = 64 * 1024
+# Shorter than servers usually keep a quiet connection, so that none is used just as its other end goes.
+KEEP_ALIVE_S = 4.0
+MOST_HOLD_S = 86_400.0
+
+
+class MarketData:
+    """``GET {base}/reference-price``; threads send, so that many hours can be asked for at once."""
+
+    def __init__(self, *, url: str, clock: Clock, send_within_s: float, answer_within_s: float) -> None:
+        """Ask under ``url``, with or without ``/v1`` just as it is given; real seconds."""
+        self._url = url.rstrip("/") + PATH
+        self._clock = clock
+        self._send_within_s = send_within_s
+        self._answer_within_s = answer_within_s
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="provider")
+        self._http = httpx.Client(
+            timeout=answer_within_s,
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "wattbook-pricing",
+            },
+            limits=httpx.Limits(
+                max_connections=AT_ONCE,
+                max_keepalive_connections=AT_ONCE,
+                keepalive_expiry=KEEP_ALIVE_S,
+            ),
+        )
+
+    def ask(self, slot: Slot, done: Callable[[Outcome], None]) -> None:
+        """Ask for ``slot``; ``done`` is told the outcome, in another thread."""
+        asked_s = time.monotonic()
+        self._threads.submit(self._work, slot, asked_s, done)
+
+    def close(self) -> None:
+        """Send nothing more, end what is on its way."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._http.close()
+
+    def _work(self, slot: Slot, asked_s: float, done: Callable[[Outcome], None]) -> None:
+        try:
+            outcome = self._ask(slot, asked_s)
+        except Exception as error:
+            _log.exception("asking the provider failed", extra={"delivery_day": slot.day, "hour": slot.label})
+            outcome = Trouble(f"asking the provider failed: {type(error).__name__}", open_end=True)
+        done(outcome)
+
+    def _ask(self, slot: Slot, asked_s: float) -> Outcome:
+        # The budget counts it from when it was written down: what was held up must not be sent after that.
+        if time.monotonic() - asked_s > self._send_within_s:
+            return Trouble("too late to be sent", unsent=True)
+        try:
+            status, headers, body = self._get(slot, deadline_s=time.monotonic() + self._answer_within_s)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            return Trouble(f"the provider cannot be reached ({type(error).__name__})")
+        except httpx.TimeoutException:
+            return Trouble(f"the provider did not answer within {self._answer_within_s:g} s", open_end=True)
+        except httpx.HTTPError as error:
+            return Trouble(f"the provider's answer broke off ({type(error).__name__})")
+        now = self._clock.now()
+        return read_answer(
+            slot,
+            status=status,
+            body=body,
+            now_s=to_epoch_us(now) / 1e6,
+            retry_after_s=_retry_after_s(headers.get("retry-after", ""), headers.get("date", "")),
+        )
+
+    def _get(self, slot: Slot, *, deadline_s: float) -> tuple[int, httpx.Headers, bytes]:
+        query = {"delivery_day": slot.day, "delivery_hour": slot.label}
+        body = b""
+        with self._http.stream("GET", self._url, params=query) as answer:
+            for piece in answer.iter_raw():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise httpx.DecodingError(f"over {MOST_BYTES} bytes")
+                if time.monotonic() > deadline_s:
+                    raise httpx.ReadTimeout("the answer trickles")
+        return answer.status_code, answer.headers, body
+
+
+def _retry_after_s(text: str, date: str) -> float | None:
+    """Seconds, or a date, which is taken against the answer's own, whatever the clocks say."""
+    text = text.strip()
+    if text.isascii() and text.isdecimal() and len(text) < 10:
+        return min(float(text), MOST_HOLD_S)
+    try:
+        until, since = email.utils.parsedate_to_datetime(text), email.utils.parsedate_to_datetime(date)
+        return min(max((until - since).total_seconds(), 0.0), MOST_HOLD_S)
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,17 @@
+"""What pricing-service does: poll the provider within its limits, answer from what is kept."""
+
+from pricing_service.usecases.poller import Pace, Poller
+from pricing_service.usecases.questions import day, history, learn_traded, status, watch
+from pricing_service.usecases.running import Running, UntilItWorks
+
+__all__ = [
+    "Pace",
+    "Poller",
+    "Running",
+    "UntilItWorks",
+    "day",
+    "history",
+    "learn_traded",
+    "status",
+    "watch",
+]

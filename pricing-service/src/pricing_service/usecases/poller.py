@@ -1,0 +1,327 @@
+"""The poller: leads or waits, spends before it sends, and writes down what came back.
+
+:meth:`Poller.turn` does what is to be done now and says how long nothing will be; it never waits itself, so
+that a simulation can run a day of it in seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from random import Random
+from typing import Protocol
+
+from wattbook.clock import EPOCH, Clock
+from wattbook.errors import Unavailable
+from wattbook.retry import Backoff, Retrying
+
+from pricing_service.domain import (
+    Ask,
+    Deposed,
+    Health,
+    Limits,
+    NewPrice,
+    Outcome,
+    Price,
+    Schedule,
+    Slot,
+    Spent,
+    Trouble,
+    periods_told,
+    slots_about,
+)
+from pricing_service.store import Note, PriceStore, Wishes
+
+_log = logging.getLogger(__name__)
+
+STAMPS_SINCE_S = 2 * 86_400.0
+CLOCK_JUMP_S = 0.1
+SHORTEST_S = 0.001
+_US = 1_000_000
+
+
+class Provider(Protocol):
+    """Where prices come from."""
+
+    def ask(self, slot: Slot, done: Callable[[Outcome], None]) -> None:
+        """Send one request soon or not at all; ``done`` is called once, from any thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long things take, in seconds of the clock; a clock that runs faster makes them longer."""
+
+    lease_s: float = 6.0
+    renew_s: float = 2.0
+    refresh_s: float = 1.0
+    retry_s: float = 1.0
+    send_within_s: float = 2.0
+    answer_within_s: float = 6.0
+
+    @classmethod
+    def at(cls, speed: float) -> Pace:
+        """For a clock that runs ``speed`` times as fast as real time."""
+        usual = cls()
+        return cls(*(getattr(usual, name) * speed for name in cls.__slots__))
+
+    @property
+    def counts_within_s(self) -> float:
+        """When a request without an answer has reached the provider, or never will."""
+        return self.send_within_s + 1.5 * self.answer_within_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    number: int
+    slot: Slot
+    sent_s: float
+    outcome: Outcome
+    at_s: float
+
+
+@dataclass(slots=True)
+class _Unwritten:
+    """What came back and is not in the store yet."""
+
+    prices: list[NewPrice] = field(default_factory=list)
+    settled: dict[int, float] = field(default_factory=dict)
+    latest_sighting_s: float = 0.0
+
+
+class Poller:
+    """One replica's poller; one thread turns it."""
+
+    def __init__(
+        self,
+        *,
+        store: PriceStore,
+        wishes: Wishes,
+        provider: Provider,
+        clock: Clock,
+        limits: Limits,
+        holder: str,
+        committed: Callable[[], None],
+        pace: Pace | None = None,
+        rng: Random | None = None,
+    ) -> None:
+        """Poll as ``holder`` while no other does; ``committed`` is called after prices were written."""
+        self._store = store
+        self._wishes = wishes
+        self._provider = provider
+        self._clock = clock
+        self._limits = limits
+        self._holder = holder
+        self._committed = committed
+        self._pace = pace or Pace()
+        self._rng = rng or Random()  # noqa: S311  # spreads load, hides nothing
+        self._retrying = Retrying(Backoff(first_s=self._pace.retry_s, most_s=10 * self._pace.retry_s))
+        self._answers: SimpleQueue[_Answer] = SimpleQueue()
+        self._schedule: Schedule | None = None
+        self._unwritten = _Unwritten()
+        self._health = Health()
+        self._written_health = Health()
+        self._renew_at_s = self._refresh_at_s = 0.0
+        self._clocks: tuple[float, float] | None = None
+        self.in_flight = 0
+        self.answered: Callable[[], None] = lambda: None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this replica polls."""
+        return self._schedule is not None
+
+    def turn(self) -> float:
+        """Do what is to be done now; seconds of the clock until there is more, unless answers come sooner."""
+        try:
+            wait_s = self._turn()
+        except Unavailable as error:
+            delay_s = self._retrying.failed()
+            _log.warning("polling waits for the store", extra={"reason": str(error), "again_in_s": delay_s})
+            self._renew_at_s = 0.0
+            return delay_s
+        except Deposed:
+            _log.warning("another replica polls now")
+            self._schedule = None
+            return self._pace.renew_s
+        self._retrying.worked()
+        return wait_s
+
+    def take_answers(self) -> None:
+        """Learn what came back, and send nothing."""
+        while True:
+            try:
+                answer = self._answers.get_nowait()
+            except Empty:
+                return
+            self.in_flight -= 1
+            self._take(answer)
+
+    def resign(self) -> None:
+        """Write down what came back, and let another poll at once."""
+        self.take_answers()
+        self._write_down()
+        if self._schedule is not None:
+            self._schedule = None
+            self._store.resign(self._holder)
+
+    def _turn(self) -> float:
+        self._watch_clock()
+        self.take_answers()
+        if not self._lead():
+            self._write_down()
+            return self._pace.renew_s
+        self._refresh()
+        until_s = self._act()
+        self._write_down()
+        return min(until_s, self._renew_at_s, self._refresh_at_s) - self._now()
+
+    def _lead(self) -> bool:
+        now = self._now()
+        if self._schedule is not None and now < self._renew_at_s:
+            return True
+        if not self._store.lead(self._holder, now_s=now, until_s=now + self._pace.lease_s):
+            if self._schedule is not None:
+                raise Deposed
+            return False
+        self._renew_at_s = now + self._pace.renew_s
+        if self._schedule is None:
+            self._begin(now)
+        return True
+
+    def _begin(self, now: float) -> None:
+        """Take over: everything that counts is in the store."""
+        known = self._store.known(now_s=now, since_s=now - STAMPS_SINCE_S)
+        slots = slots_about(now)
+        stamps: dict[Slot, int] = {}
+        for start, stamp_us in known.stamps_us.items():
+            if slot := slots.get(start):
+                stamps[slot] = max(stamp_us, stamps.get(slot, 0))
+        self._schedule = Schedule(
+            spent=Spent(self._limits, known.spent), stamps=stamps, sightings=known.sightings, rng=self._rng
+        )
+        self._unwritten.latest_sighting_s = known.sightings[-1].stamp_s if known.sightings else 0.0
+        self._health = self._written_health = known.health
+        self._refresh_at_s = 0.0
+        _log.info("this replica polls", extra={"known_prices": len(stamps), "spent": len(known.spent)})
+
+    def _refresh(self) -> None:
+        """Learn what is wanted now."""
+        now = self._now()
+        if self._schedule is None or now < self._refresh_at_s:
+            return
+        self._refresh_at_s = now + self._pace.refresh_s
+        slots = slots_about(now)
+        starts = self._wishes.wanted(now_s=now)
+        self._schedule.want(tuple(dict.fromkeys(slots[start] for start in starts if start in slots)))
+
+    def _act(self) -> float:
+        """Send what the schedule says; until when there is nothing more."""
+        assert self._schedule is not None
+        while True:
+            now = self._now()
+            step = self._schedule.next(now)
+            if isinstance(step, Ask):
+                if not self._send(step, now):
+                    return now + self._pace.retry_s
+            else:
+                return max(step.until_s, now + SHORTEST_S)
+
+    def _send(self, ask: Ask, now: float) -> bool:
+        """Spend, then send; False where the store says that less is left than thought."""
+        assert self._schedule is not None
+        counts_s = now + self._pace.counts_within_s
+        numbers = self._store.spend(
+            self._holder,
+            limits=self._limits,
+            now_s=now,
+            count=len(ask.slots),
+            keep=ask.keep,
+            counts_s=counts_s,
+            until_s=now + self._pace.lease_s,
+        )
+        self._renew_at_s = now + self._pace.renew_s
+        slots = ask.slots[: len(numbers)]
+        for number, slot in zip(numbers, slots, strict=True):
+            self._schedule.spent.add(number, counts_s)
+            self.in_flight += 1
+            self._provider.ask(slot, self._receiver(number, slot, now))
+        self._schedule.sent(slots, now)
+        if len(slots) < len(ask.slots):
+            self._schedule.spent = Spent(self._limits, self._store.known(now_s=now, since_s=now).spent)
+            return False
+        return True
+
+    def _receiver(self, number: int, slot: Slot, sent_s: float) -> Callable[[Outcome], None]:
+        def receive(outcome: Outcome) -> None:
+            self._answers.put(_Answer(number, slot, sent_s, outcome, self._now()))
+            self.answered()
+
+        return receive
+
+    def _take(self, answer: _Answer) -> None:
+        outcome, at_s = answer.outcome, answer.at_s
+        if not (isinstance(outcome, Trouble) and outcome.open_end):
+            self._unwritten.settled[answer.number] = at_s
+            if self._schedule is not None:
+                self._schedule.spent.settle(answer.number, at_s)
+        if isinstance(outcome, Price):
+            self._unwritten.prices += [
+                NewPrice(start, outcome.value_eur_per_mwh, outcome.last_update_us, round(at_s * _US))
+                for start in periods_told(answer.slot, outcome.last_update_us)
+            ]
+        if self._schedule is not None:
+            self._schedule.answered(answer.slot, outcome, sent_s=answer.sent_s, now=at_s)
+        self._judge(outcome, at_s)
+
+    def _judge(self, outcome: Outcome, at_s: float) -> None:
+        """Keep how the provider is doing; log when that changes."""
+        if isinstance(outcome, Trouble):
+            if outcome.unsent:
+                return
+            if not self._health.trouble:
+                _log.warning("the provider is in trouble", extra={"reason": outcome.reason})
+            since_us = self._health.trouble_since_us or round(at_s * _US)
+            self._health = Health(self._health.last_success_us, outcome.reason[:500], since_us)
+        else:
+            if self._health.trouble:
+                _log.info("the provider answers again", extra={"trouble_was": self._health.trouble})
+            self._health = Health(round(at_s * _US))
+
+    def _write_down(self) -> None:
+        """One transaction for everything that came back; kept for the next turn where it fails."""
+        unwritten = self._unwritten
+        sightings = self._schedule.sightings[-1:] if self._schedule is not None else []
+        latest = sightings[0].stamp_s if sightings else 0.0
+        new_sighting = latest > unwritten.latest_sighting_s
+        health = self._health if self._health != self._written_health else None
+        if not (unwritten.prices or unwritten.settled or new_sighting or health):
+            return
+        added = self._store.note(
+            Note(unwritten.prices, unwritten.settled, sightings if new_sighting else (), health)
+        )
+        self._unwritten = _Unwritten(latest_sighting_s=max(latest, unwritten.latest_sighting_s))
+        self._written_health = self._health
+        if added:
+            self._committed()
+            _log.info("prices", extra={"new": len(added), "price_seq": added[-1].price_seq})
+
+    def _watch_clock(self) -> None:
+        """If the machine's clock was set, what was spent must not look older, nor younger, than it is."""
+        wall_s, steady_s = self._now(), self._clock.monotonic_s()
+        before, self._clocks = self._clocks, (wall_s, steady_s)
+        if before is None:
+            return
+        jump_s = (wall_s - before[0]) - (steady_s - before[1])
+        if abs(jump_s) > CLOCK_JUMP_S and self._schedule is not None:
+            _log.warning("the clock was set", extra={"by_s": round(jump_s, 3)})
+            self._clocks = before  # until the store knows it too
+            self._store.shift(self._holder, jump_s)
+            self._clocks = (wall_s, steady_s)
+            self._schedule.shift(jump_s)
+            self._renew_at_s = self._refresh_at_s = 0.0
+
+    def _now(self) -> float:
+        return (self._clock.now() - EPOCH).total_seconds()

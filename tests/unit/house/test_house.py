@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-SERVICES = ("gateway", "trade-service", "ingest-service", "report-service")
+SERVICES = ("gateway", "trade-service", "ingest-service", "pricing-service", "report-service")
 ROOMS = {"app", "api", "usecases", "domain", "store", "clients"}
 # What is no code: documents, pages, and the scripts that change a schema.
 BESIDE_ROOMS = {"__init__.py", "py.typed", "migrations", "openapi", "templates", "static", "__pycache__"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -224,6 +225,9 @@ def main() -> int:
     except (OSError, ValueError, Unavailable) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
+    # What was made so far stays: collecting garbage never looks at it again, which shortens its pauses.
+    gc.collect()
+    gc.freeze()
     # While a batch is parsed in a thread, requests get their turn after 1 ms instead of 5.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     _log.info("serving", extra={"address": settings.listen})

@@ -9,12 +9,12 @@ from decimal import Decimal
 
 from report_service.domain.book import Book, Booking, Cell, CellKey
 from report_service.domain.people import Person, Tokens
-from report_service.domain.prices import DayPrices, ReferencePrice
+from report_service.domain.prices import DayKey, DayPrices, PollerState, ReferencePrice
 from wattbook.bus import Delivery, Message
 from wattbook.clock import FakeClock, to_epoch_us
-from wattbook.errors import Unauthenticated, Unavailable, WattbookError
+from wattbook.errors import InvalidInput, Unauthenticated, Unavailable, WattbookError
 from wattbook.periods import hour_of
-from wattbook_proto import events_pb2, trades_pb2
+from wattbook_proto import events_pb2, prices_pb2, prices_pb2_grpc, trades_pb2
 
 DAY = date(2023, 2, 28)
 NOW = datetime(2023, 2, 28, 13, 3, 7, tzinfo=UTC)
@@ -199,3 +199,90 @@ class FakeGateway:
     def _maybe_refuse(self) -> None:
         if self.refusal is not None:
             raise self.refusal
+
+
+class FakePriceOwner:
+    """Prices in memory, with pricing-service's promises: gapless numbers, a Day includes all it announced."""
+
+    def __init__(self) -> None:
+        self.prices: list[ReferencePrice] = []
+        self.is_away = False
+        self.calls: list[str] = []
+        self.watched: list[int] = []
+        self.poller = PollerState(minute_budget_left=50, hour_budget_left=1000)
+        self.during_day = lambda: None
+
+    def publish(self, hour: int, value: str, *, at_s: int, day: date = DAY) -> ReferencePrice:
+        made = price(hour, value, at_s=at_s, seq=len(self.prices) + 1, day=day)
+        self.prices.append(made)
+        return made
+
+    def day(self, key: DayKey) -> tuple[list[ReferencePrice], int]:
+        self._called(f"day {key.day}")
+        starts = {start_s(key.day, hour) for hour in range(24)}
+        newest: dict[int, ReferencePrice] = {}
+        for each in self.prices:
+            if each.delivery_start_s in starts:
+                newest[each.delivery_start_s] = each
+        answer = list(newest.values()), len(self.prices)
+        self.during_day()
+        return answer
+
+    def watch(self, area: str, starts_s: Sequence[int]) -> None:
+        self._called(f"watch {area}")
+        self.watched = list(starts_s)
+
+    def state(self) -> PollerState:
+        self._called("state")
+        return self.poller
+
+    def _called(self, what: str) -> None:
+        if self.is_away:
+            raise Unavailable("a service is not reachable; try again")
+        self.calls.append(what)
+
+
+class FakePrices(prices_pb2_grpc.PricesServicer):
+    """The same behind pricing-service's contract, to be called over gRPC."""
+
+    def __init__(self, owner: FakePriceOwner) -> None:
+        self._owner = owner
+
+    def Day(self, request: prices_pb2.DayRequest, context: object) -> prices_pb2.DayReply:  # noqa: N802
+        try:
+            day = date.fromisoformat(request.delivery_day)
+        except ValueError as error:
+            raise InvalidInput(str(error)) from error
+        prices, as_of_seq = self._owner.day(DayKey(request.area or "DE", day))
+        return prices_pb2.DayReply(prices=[contract_price(each) for each in prices], as_of_seq=as_of_seq)
+
+    def Watch(self, request: prices_pb2.WatchRequest, context: object) -> prices_pb2.WatchReply:  # noqa: N802
+        self._owner.watch(request.area, request.delivery_start_s)
+        return prices_pb2.WatchReply()
+
+    def Status(self, request: prices_pb2.StatusRequest, context: object) -> prices_pb2.StatusReply:  # noqa: N802
+        found = self._owner.state()
+        return prices_pb2.StatusReply(
+            minute_budget_left=found.minute_budget_left,
+            hour_budget_left=found.hour_budget_left,
+            trouble=found.trouble,
+        )
+
+
+def contract_price(each: ReferencePrice) -> prices_pb2.ReferencePrice:
+    """A price as pricing-service states it."""
+    return prices_pb2.ReferencePrice(
+        area=each.area,
+        delivery_start_s=each.delivery_start_s,
+        delivery_minutes=each.delivery_minutes,
+        value_eur_per_mwh=str(each.value_eur_per_mwh),
+        last_update_us=each.last_update_us,
+        fetched_time_us=each.fetched_us,
+        price_seq=each.seq,
+    )
+
+
+def updated(*prices: ReferencePrice, version: int = 1) -> Message:
+    """The event of one fetch."""
+    body = events_pb2.PricesUpdated(prices=[contract_price(each) for each in prices])
+    return Message("price.updated", body.SerializeToString(), NOW, version=version)

@@ -37,6 +37,9 @@ class Settings:
     listen: str = setting("WATTBOOK_REPORT_LISTEN", "gRPC, host:port", default="127.0.0.1:8091")
     http_listen: str = setting("WATTBOOK_REPORT_HTTP_LISTEN", "pages, host:port", default="127.0.0.1:8081")
     trade_target: str = setting("WATTBOOK_TRADE_TARGET", "trade-service", default="127.0.0.1:8090")
+    pricing_target: str = setting(
+        "WATTBOOK_PRICING_TARGET", "pricing-service; unset: no reference prices", default=""
+    )
     gateway_url: str = setting(
         "WATTBOOK_GATEWAY_URL", "where people sign in", default="http://127.0.0.1:8080"
     )

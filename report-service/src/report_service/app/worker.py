@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -14,6 +15,8 @@ from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
 
 from report_service.api.assets import Assets
 from report_service.api.feed import TOPIC, Feed
+from report_service.api.prices import TOPIC as PRICE_TOPIC
+from report_service.api.prices import PriceFeed
 from report_service.api.recent import Recent
 from report_service.api.rpc import Reports
 from report_service.api.sessions import EncryptedSessions
@@ -22,10 +25,22 @@ from report_service.api.web import build_web
 from report_service.app import Settings
 from report_service.app.master import address_of
 from report_service.clients.gateway import Gateway
+from report_service.clients.prices import PricingService
 from report_service.clients.trades import TradeService
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
 from report_service.usecases.people import People
+from report_service.usecases.performance import Performances
+from report_service.usecases.prices import PriceBoard
+from report_service.usecases.watch import PriceKeeper
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The way to pricing-service."""
+
+    feed: PriceFeed
+    channel: grpc.Channel
 
 
 class Worker:
@@ -38,6 +53,7 @@ class Worker:
         channel: grpc.Channel,
         gateway: Gateway,
         feed: Feed,
+        prices: Prices | None,
         server: rpc.Server,
         wsgi: Callable[..., Any],
     ) -> None:
@@ -46,6 +62,7 @@ class Worker:
         self._channel = channel
         self._gateway = gateway
         self._feed = feed
+        self._prices = prices
         self._server = server
         self.wsgi = wsgi
 
@@ -53,12 +70,15 @@ class Worker:
         """Open the gRPC door and follow the book."""
         self._server.start()
         self._feed.start()
+        if self._prices is not None:
+            self._prices.feed.start()
 
     def stop(self) -> None:
         """Stop taking, finish what was taken, let go."""
-        shut_down(
-            self._server.stop, self._feed.stop, self._channel.close, self._gateway.close, self._bus.close
-        )
+        steps = [self._server.stop, self._feed.stop, self._channel.close, self._gateway.close]
+        if self._prices is not None:
+            steps += [self._prices.feed.stop, self._prices.channel.close]
+        shut_down(*steps, self._bus.close)
 
 
 def build(settings: Settings) -> Worker:
@@ -72,14 +92,24 @@ def build(settings: Settings) -> Worker:
     channel = rpc.channel(settings.trade_target)
     model = ReadModel(clock)
     server = rpc.Server(settings.listen, workers=8)
-    server.register(add_ReportsServicer_to_server, Reports(model))
+    board = PriceBoard(clock, is_used=bool(settings.pricing_target))
+    server.register(add_ReportsServicer_to_server, Reports(model, Performances(model, board)))
     model.on_ready(server.set_ready)
     follower = Follower(model, TradeService(channel), clock)
     feed = Feed(lambda: bus.subscribe((TOPIC,), group=None), follower, model)
 
     gateway = Gateway(settings.gateway_url, clock)
     wsgi = _pages(settings, model, gateway)
-    return Worker(bus=bus, channel=channel, gateway=gateway, feed=feed, server=server, wsgi=wsgi)
+    prices = _prices(settings.pricing_target, bus, board) if settings.pricing_target else None
+    return Worker(
+        bus=bus, channel=channel, gateway=gateway, feed=feed, prices=prices, server=server, wsgi=wsgi
+    )
+
+
+def _prices(target: str, bus: Bus, board: PriceBoard) -> Prices:
+    channel = rpc.channel(target)
+    keeper = PriceKeeper(board, PricingService(channel), SystemClock())
+    return Prices(PriceFeed(lambda: bus.subscribe((PRICE_TOPIC,), group=None), keeper, board), channel)
 
 
 def _pages(settings: Settings, model: ReadModel, gateway: Gateway) -> Callable[..., Any]:

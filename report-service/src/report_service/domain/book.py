@@ -146,6 +146,10 @@ class Book:
         """Everybody with a trade, by name."""
         return sorted(self._days)
 
+    def traders_on(self, area: str, day: date) -> list[str]:
+        """Everybody with a trade for a delivery day, by name."""
+        return sorted(name for name, days in self._days.items() if (day, area) in days)
+
     def days_of(self, trader_id: str) -> list[tuple[date, str]]:
         """The days, with their area, on which a trader has trades, in order."""
         return sorted(self._days.get(trader_id, ()))

@@ -54,3 +54,14 @@ class DayPrices:
 
 
 NO_PRICES = DayPrices()
+
+
+@dataclass(frozen=True, slots=True)
+class PollerState:
+    """How the owner of the prices is doing: requests left, the newest cycle seen, and what is wrong."""
+
+    minute_budget_left: int = 0
+    hour_budget_left: int = 0
+    cycle_start_s: int = 0
+    trouble: str = ""
+    trouble_since_us: int = 0

@@ -13,6 +13,7 @@ from wattbook.errors import Unavailable
 
 from report_service.domain.book import Book, Booking, ReportKey, TraderSummary
 from report_service.domain.pnl import Report, report
+from report_service.domain.prices import DayKey
 
 MOST_REPORTS_KEPT = 2048
 
@@ -39,10 +40,17 @@ class ReadModel:
         self._traders: tuple[int, list[TraderSummary]] | None = None
         self._names: list[str] = []
         self._on_ready: list[Callable[[], None]] = []
+        self._on_change: list[Callable[[set[ReportKey] | None], None]] = []
+        self._snapshots = 0
+        self._changes: dict[DayKey, int] = {}
 
     def on_ready(self, call: Callable[[], None]) -> None:
         """Call ``call`` once the first snapshot is in."""
         self._on_ready.append(call)
+
+    def on_change(self, call: Callable[[set[ReportKey] | None], None]) -> None:
+        """Call ``call`` with the reports that changed, None where any may have; it must be quick."""
+        self._on_change.append(call)
 
     @property
     def state(self) -> FeedState:
@@ -66,15 +74,22 @@ class ReadModel:
             self._reports.clear()
             self._traders = None
             self._names = []
+            self._snapshots += 1
+            self._changes.clear()
         self.found()
         while self._on_ready:
             self._on_ready.pop()()
+        self._tell(None)
 
     def apply(self, bookings: Sequence[Booking]) -> None:
         """Count bookings that continue the sequence, in order."""
         with self._lock:
-            for key in self._book.apply(bookings):
+            changed = self._book.apply(bookings)
+            for key in changed:
                 self._reports.pop(key, None)
+            for day in {DayKey(key.area, key.day) for key in changed}:
+                self._changes[day] = self._changes.get(day, 0) + 1
+        self._tell(changed)
 
     def learn_last_id(self, trade_id: str) -> None:
         """Remember the id of the last booking counted, which a snapshot does not tell."""
@@ -120,10 +135,23 @@ class ReadModel:
                 self._names = self._book.trader_names()
             return self._names
 
+    def day_mark(self, key: DayKey) -> tuple[int, int]:
+        """Equal only while no trade of a delivery day was counted."""
+        return self._snapshots, self._changes.get(key, 0)
+
+    def traders_on(self, key: DayKey) -> list[str]:
+        """Everybody with a trade for a delivery day, by name."""
+        with self._lock:
+            return self._book.traders_on(key.area, key.day)
+
     def days_of(self, trader_id: str) -> list[tuple[date, str]]:
         """Days (with area) on which a trader has trades, in order."""
         with self._lock:
             return self._book.days_of(trader_id)
+
+    def _tell(self, changed: set[ReportKey] | None) -> None:
+        for call in self._on_change:
+            call(changed)
 
     def _report(self, key: ReportKey) -> Report:
         found = self._reports.get(key)

@@ -1,0 +1,106 @@
+"""The bus door for prices: ``price.updated`` into the board on one thread, reads of the owner on another."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from wattbook.bus import Delivery, Subscription
+from wattbook.errors import WattbookError
+from wattbook.retry import Backoff, Retrying
+from wattbook_proto import events_pb2
+
+from report_service.clients.prices import prices_of
+from report_service.domain.prices import ReferencePrice
+from report_service.usecases.prices import PriceBoard
+from report_service.usecases.watch import PriceKeeper
+
+_log = logging.getLogger(__name__)
+
+TOPIC = "price.updated"
+VERSION = 1
+RECEIVE_TIMEOUT_S = 0.5
+TEND_EVERY_S = 1.0
+FIRST_RETRY_S = 0.2
+LAST_RETRY_S = 5.0
+
+
+def updates_of(deliveries: Sequence[Delivery]) -> list[ReferencePrice]:
+    """The prices in some deliveries. An event of a version to come is left to the next look at the owner."""
+    prices: list[ReferencePrice] = []
+    for delivery in deliveries:
+        if delivery.message.version == VERSION:
+            prices.extend(prices_of(events_pb2.PricesUpdated.FromString(delivery.message.body).prices))
+    return prices
+
+
+class PriceFeed:
+    """Listens first, then reads; whatever fails is tried again, with back-off."""
+
+    def __init__(self, subscribe: Callable[[], Subscription], keeper: PriceKeeper, board: PriceBoard) -> None:
+        """Follow through ``subscribe``, which opens a subscription without a group."""
+        self._subscribe = subscribe
+        self._keeper = keeper
+        self._board = board
+        self._stopping = threading.Event()
+        self._listening = threading.Event()
+        self._wanted = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._trying, args=(what,), name=name, daemon=True)
+            for name, what in (("prices", self._listen), ("price-reads", self._read))
+        ]
+        board.on_look(self._wanted.set)
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stop; what is known stays."""
+        self._stopping.set()
+        self._wanted.set()
+        self._listening.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout_s)
+
+    def _trying(self, follow: Callable[[Retrying], None]) -> None:
+        retrying = Retrying(Backoff(FIRST_RETRY_S, LAST_RETRY_S))
+        while not self._stopping.is_set():
+            try:
+                follow(retrying)
+            except WattbookError as error:
+                level = logging.WARNING if retrying.failures == 0 else logging.DEBUG
+                _log.log(level, "prices are cut off, retrying", extra={"reason": error.message})
+            except Exception:
+                _log.exception("the price feed failed")
+            if not self._stopping.is_set():
+                self._board.lost()
+                self._stopping.wait(retrying.failed())
+
+    def _listen(self, retrying: Retrying) -> None:
+        subscription = self._subscribe()
+        try:
+            self._board.doubt()  # what was announced while nobody listened
+            self._listening.set()
+            self._wanted.set()
+            retrying.worked()
+            while not self._stopping.is_set():
+                deliveries = subscription.receive(timeout_s=RECEIVE_TIMEOUT_S)
+                if deliveries:
+                    self._board.offer(updates_of(deliveries))
+                    subscription.ack(deliveries)
+                    if self._board.behind():
+                        self._wanted.set()
+        finally:
+            subscription.close()
+
+    def _read(self, retrying: Retrying) -> None:
+        self._listening.wait()
+        while not self._stopping.is_set():
+            self._wanted.clear()
+            self._keeper.tend()
+            retrying.worked()
+            self._wanted.wait(TEND_EVERY_S)

@@ -163,9 +163,9 @@ class FeedWorld:
         self.listeners = listeners
         self.caller = Caller(self.trade.target)
 
-    def start(self) -> FeedWorld:
-        self.trade.start()
-        self.ingest.start()
+    def start(self, names: tuple[str, ...] = ("trade", "ingest")) -> FeedWorld:
+        for name in names:
+            getattr(self, name).start()
         self.exchange.wait_listeners(self.listeners)
         return self
 
@@ -206,12 +206,17 @@ class FeedWorld:
 
 @contextlib.contextmanager
 def feed_world(
-    folder: Path, *, listeners: int = 2, exchange: dict[str, str] | None = None, **ingest: str
+    folder: Path,
+    *,
+    listeners: int = 2,
+    exchange: dict[str, str] | None = None,
+    start: tuple[str, ...] = ("trade", "ingest"),
+    **ingest: str,
 ) -> Iterator[FeedWorld]:
     """Started and connected, the exchange paused; all ended afterwards."""
     world = FeedWorld(folder, listeners=listeners, exchange=Exchange(folder, **exchange or {}), **ingest)
     try:
-        yield world.start()
+        yield world.start(start)
     finally:
         world.close()
 

@@ -19,8 +19,10 @@ from wattbook.rpc import Server
 from wattbook_cli.clients.probes import is_healthy
 from wattbook_cli.clients.processes import refuse_busy_ports
 from wattbook_cli.domain.days import day_named
-from wattbook_cli.domain.desk import Addresses, Layout, Probe, ProbeKind, Secrets, Service, services
+from wattbook_cli.domain.desk import Addresses, Layout, Probe, ProbeKind, Secrets, Service
+from wattbook_cli.domain.outside import Outside, outside, simulated_clock
 from wattbook_cli.domain.restarts import RestartPolicy, ending
+from wattbook_cli.domain.services import services
 from wattbook_cli.domain.stops import Stop
 from wattbook_cli.store.folder import load_secrets, make_folder, settle_admin_password
 from wattbook_cli.store.logs import Notice, ServiceLog
@@ -153,13 +155,15 @@ def test_a_busy_port_is_named_with_what_it_is_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-        with pytest.raises(Stop, match=rf"port {port} \(for report pages\) is in use"):
-            refuse_busy_ports({"report pages": ("127.0.0.1", port)}, base=port - 1)
+        words = rf"{port} \(for report pages\) is in use.*this desk uses {port}, {port + 2} to {port + 3}\)"
+        others = {"a": ("127.0.0.1", port + 2), "b": ("127.0.0.1", port + 3)}
+        with pytest.raises(Stop, match=words):
+            refuse_busy_ports({"report pages": ("127.0.0.1", port), **others})
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(Stop, match="this machine has no such address"):
-        refuse_busy_ports({"gateway": ("192.0.2.1", 8080)}, base=8080)
+        refuse_busy_ports({"gateway": ("192.0.2.1", 8080)})
 
 
 def test_two_supervisors_never_hold_the_same_folder(tmp_path: Path) -> None:
@@ -177,10 +181,14 @@ def test_two_supervisors_never_hold_the_same_folder(tmp_path: Path) -> None:
     assert not state.is_held()
 
 
-def of_desk(tmp_path: Path, host: str = "127.0.0.1", **environment: str) -> dict[str, Service]:
+def of_desk(
+    tmp_path: Path, host: str = "127.0.0.1", *, world: Outside | None = None, **environment: str
+) -> dict[str, Service]:
     known = Secrets(tmp_path / "key.pem", "session", "ingest", admin_if_new="made")
+    world = world or Outside()
+    addresses = Addresses(9000, host, has_pricing=bool(world.market_data_url), has_sandbox=world.has_sandbox)
     made = services(
-        layout=Layout(tmp_path), addresses=Addresses(9000, host), secrets=known, environment=environment
+        layout=Layout(tmp_path), addresses=addresses, secrets=known, environment=environment, outside=world
     )
     return {service.name: service for service in made}
 
@@ -219,6 +227,85 @@ def test_ports_follow_from_the_base_and_internal_ones_stay_on_this_machine(tmp_p
     assert found["trade-service"].environment["WATTBOOK_TRADE_LISTEN"] == "127.0.0.1:9010"
     assert found["report-service"].ports == (9011, 9001)
     assert found["ingest-service"].ports == (9012,)
+
+
+def test_without_an_outside_world_there_is_no_feed_and_no_pricing(tmp_path: Path) -> None:
+    world = outside(base=9000, has_sandbox=False, clock={}, environment={"WATTBOOK_EXCHANGE_URLS": " "})
+    found = of_desk(tmp_path, world=world)
+
+    assert list(found) == ["trade-service", "report-service", "gateway", "ingest-service"]
+    told = {name for service in found.values() for name in service.environment}
+    assert not told & {"WATTBOOK_EXCHANGE_URLS", "WATTBOOK_MARKET_DATA_URL", "WATTBOOK_PRICING_TARGET"}
+    assert found["gateway"].environment["WATTBOOK_INGEST_TARGET"] == "127.0.0.1:9012"
+
+
+def test_a_real_outside_world_is_told_to_those_only_who_call_it(tmp_path: Path) -> None:
+    known = {
+        "WATTBOOK_EXCHANGE_URLS": "wss://me:secret@a.example/feed?key=secret,ws://b.example",
+        "WATTBOOK_MARKET_DATA_URL": "https://p.example/v1",
+    }
+    world = outside(base=9000, has_sandbox=False, clock={}, environment=known)
+    found = of_desk(tmp_path, world=world, **known)
+
+    names = ["trade-service", "pricing-service", "report-service", "gateway", "ingest-service"]
+    assert list(found) == names
+    for name, service in found.items():
+        told = {key: service.environment[key] for key in known if key in service.environment}
+        owner = {"ingest-service": "WATTBOOK_EXCHANGE_URLS", "pricing-service": "WATTBOOK_MARKET_DATA_URL"}
+        assert told == ({owner[name]: known[owner[name]]} if name in owner else {})
+    assert found["report-service"].environment["WATTBOOK_PRICING_TARGET"] == "127.0.0.1:9013"
+    assert found["gateway"].environment["WATTBOOK_PRICING_TARGET"] == "127.0.0.1:9013"
+    assert world.shown(Addresses(9000)) == [
+        "  Exchange     wss://a.example/feed",
+        "  Exchange     ws://b.example",
+        "  Market data  https://p.example/v1",
+    ]
+    assert "secret" not in repr(world)
+
+
+def test_the_sandbox_is_what_the_desk_listens_to_and_stops_first(tmp_path: Path) -> None:
+    real = {"WATTBOOK_EXCHANGE_URLS": "ws://real", "WATTBOOK_SANDBOX_SEED": "7"}
+    clock = simulated_clock(start="2023-02-28T08:00Z", speed=60, environment={}, now=NIGHT)
+    world = outside(base=9000, has_sandbox=True, clock=clock, environment=real)
+    found = of_desk(tmp_path, world=world, **real)
+
+    assert list(found)[-2:] == ["sandbox-market-data", "sandbox-exchange"]
+    exchange = found["sandbox-exchange"]
+    assert found["ingest-service"].environment["WATTBOOK_EXCHANGE_URLS"] == "ws://127.0.0.1:9015"
+    assert found["pricing-service"].environment["WATTBOOK_MARKET_DATA_URL"] == "http://127.0.0.1:9017"
+    assert exchange.environment["WATTBOOK_SANDBOX_EXCHANGE_LISTEN"] == "127.0.0.1:9015"
+    assert exchange.environment["WATTBOOK_SANDBOX_EXCHANGE_FILES"] == str(tmp_path / "inbox")
+    assert exchange.environment["WATTBOOK_SANDBOX_SEED"] == "7"
+    assert exchange.command[1:] == ("-m", "sandbox.exchange")
+    assert (exchange.ports, found["sandbox-market-data"].ports) == ((9015, 9016), (9017, 9018))
+    for service in found.values():
+        assert service.environment["WATTBOOK_CLOCK_START"] == "2023-02-28T08:00:00+00:00"
+        assert service.environment["WATTBOOK_CLOCK_SPEED"] == "60"
+        assert service.environment["WATTBOOK_CLOCK_ANCHOR"] == NIGHT.isoformat()
+
+
+def test_the_ports_that_are_checked_are_exactly_those_used(tmp_path: Path) -> None:
+    for world in (Outside(), Outside("ws://x"), Outside("", "http://x"), Outside("ws://x", "http://x", True)):
+        used = {port for service in of_desk(tmp_path, world=world).values() for port in service.ports}
+        addresses = Addresses(9000, has_pricing=bool(world.market_data_url), has_sandbox=world.has_sandbox)
+
+        assert {port for _, port in addresses.ports.values()} == used
+
+
+def test_a_clock_is_told_as_said_else_as_the_environment_says() -> None:
+    known = {"WATTBOOK_CLOCK_START": "2023-02-28T08:00+01:00", "WATTBOOK_CLOCK_SPEED": "2"}
+
+    assert simulated_clock(start=None, speed=None, environment={}, now=NIGHT) == {}
+    assert simulated_clock(start=None, speed=None, environment=known, now=NIGHT) == {
+        "WATTBOOK_CLOCK_START": "2023-02-28T08:00:00+01:00",
+        "WATTBOOK_CLOCK_SPEED": "2",
+        "WATTBOOK_CLOCK_ANCHOR": NIGHT.isoformat(),
+    }
+    said = simulated_clock(start="2023-03-01T00:00Z", speed=0.5, environment=known, now=NIGHT)
+    assert (said["WATTBOOK_CLOCK_START"], said["WATTBOOK_CLOCK_SPEED"]) == (
+        "2023-03-01T00:00:00+00:00",
+        "0.5",
+    )
 
 
 def test_restarts_wait_longer_each_time_up_to_a_bound() -> None:
@@ -301,6 +388,10 @@ def test_a_notice_that_comes_again_and_again_is_shown_with_its_number() -> None:
         (lambda base: ("--data", "file/data"), "cannot write to the data folder"),
         (lambda base: ("--host", "no.such.host.invalid"), "cannot listen on no.such.host.invalid"),
         (lambda base: ("--data", "what?"), "cannot hold a question mark"),
+        (lambda base: ("--clock-speed", "60"), "a simulated clock is for the sandbox only"),
+        (lambda base: ("--sandbox", "--clock-start", "2023-02-28T08:00"), "does not say its offset"),
+        (lambda base: ("--sandbox", "--clock-start", "noon"), "'noon' is no instant"),
+        (lambda base: ("--sandbox", "--clock-speed", "0"), "not in the range"),
     ],
 )
 def test_up_refuses_in_one_line_what_cannot_work(

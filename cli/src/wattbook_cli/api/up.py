@@ -9,9 +9,11 @@ import click
 from wattbook.clock import SystemClock
 
 from wattbook_cli.api.terminal import say
+from wattbook_cli.domain.desk import LAST_OFFSET
 from wattbook_cli.usecases.up import UpRequest, bring_up
 
-_LAST_BASE = 65535 - 12
+_LAST_BASE = 65535 - LAST_OFFSET
+_FASTEST = 10_000.0
 
 
 @click.command()
@@ -32,10 +34,36 @@ _LAST_BASE = 65535 - 12
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="The address on which API and pages listen."
 )
+@click.option(
+    "--sandbox/--no-sandbox",
+    default=False,
+    show_default=True,
+    help="With a simulated exchange and provider, or with those that the environment names.",
+)
+@click.option("--clock-start", metavar="INSTANT", help="The sandbox's time at the start, with its offset.")
+@click.option(
+    "--clock-speed",
+    type=click.FloatRange(0, _FASTEST, min_open=True),
+    help="Simulated seconds a real second, in the sandbox.",
+)
 @click.pass_obj
-def up(environment: Mapping[str, str], data: Path, port_base: int, host: str) -> None:
+def up(
+    environment: Mapping[str, str],
+    data: Path,
+    port_base: int,
+    host: str,
+    *,
+    sandbox: bool,
+    clock_start: str | None,
+    clock_speed: float | None,
+) -> None:
     """Start Wattbook on this machine and keep it running until Ctrl-C.
 
-    WATTBOOK_ADMIN_PASSWORD sets the first user's password; without it one is made and shown once.
+    WATTBOOK_ADMIN_PASSWORD sets the first user's password; without it one is made and shown once. Without
+    the sandbox, WATTBOOK_EXCHANGE_URLS (ws:// or wss://, comma-separated) says which exchange is listened
+    to, and WATTBOOK_MARKET_DATA_URL whom to ask for reference prices; what is not named is left out.
     """
-    bring_up(UpRequest(data, port_base, host, environment), clock=SystemClock(), say=say)
+    request = UpRequest(
+        data, port_base, host, environment, sandbox=sandbox, clock_start=clock_start, clock_speed=clock_speed
+    )
+    bring_up(request, clock=SystemClock(), say=say)

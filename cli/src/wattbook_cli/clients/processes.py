@@ -93,7 +93,7 @@ def _end_with_parent() -> Callable[[], None] | None:
     return prepare
 
 
-def refuse_busy_ports(ports: Mapping[str, tuple[str, int]], *, base: int) -> None:
+def refuse_busy_ports(ports: Mapping[str, tuple[str, int]]) -> None:
     """See to it that every port can be listened on.
 
     Raises:
@@ -106,13 +106,22 @@ def refuse_busy_ports(ports: Mapping[str, tuple[str, int]], *, base: int) -> Non
             try:
                 probe.bind((host, port))
             except OSError as error:
-                raise Stop(_port_refusal(f"{host} port {port} (for {what})", base, error)) from None
+                used = _ranges([number for _, number in ports.values()])
+                raise Stop(_port_refusal(f"{host} port {port} (for {what})", used, error)) from None
 
 
-def _port_refusal(what: str, base: int, error: OSError) -> str:
+def _ranges(numbers: Sequence[int]) -> str:
+    """``8080 to 8081, 8090 to 8092``."""
+    ordered = sorted(set(numbers))
+    firsts = [number for number in ordered if number - 1 not in ordered]
+    lasts = [number for number in ordered if number + 1 not in ordered]
+    pairs = zip(firsts, lasts, strict=True)
+    return ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in pairs)
+
+
+def _port_refusal(what: str, used: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        used = f"a desk uses {base}, {base + 1} and {base + 10} to {base + 12}"
-        return f"{what} is in use; free it, or give another --port-base ({used})"
+        return f"{what} is in use; free it, or give another --port-base (this desk uses {used})"
     if isinstance(error, PermissionError):
         return f"{what} needs more rights; give another --port-base"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:

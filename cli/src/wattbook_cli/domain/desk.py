@@ -1,9 +1,8 @@
-"""A desk on one machine: its folder, its ports, its services and what each is told at start."""
+"""A desk on one machine: its folder, its ports, its processes and its secrets."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -11,6 +10,17 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = frozenset({"0.0.0.0", "::"})
 ADMIN = "admin"
+PRICING = "pricing-service"
+EXCHANGE, EXCHANGE_CONTROL = "sandbox exchange", "sandbox exchange's control"
+MARKET_DATA, MARKET_DATA_CONTROL = "sandbox market data", "sandbox market data's control"
+LAST_OFFSET = 18
+_INTERNAL: Mapping[str, int] = {"trade-service": 10, "report-service": 11, "ingest-service": 12}
+_SANDBOX: Mapping[str, int] = {
+    EXCHANGE: 15,
+    EXCHANGE_CONTROL: 16,
+    MARKET_DATA: 17,
+    MARKET_DATA_CONTROL: LAST_OFFSET,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,11 @@ class Layout:
         return (self.inbox, self.inbox / "archive", self.inbox / "rejected")
 
     @property
+    def journal(self) -> Path:
+        """What the sandbox's exchange remembers over a restart."""
+        return self.data / "sandbox"
+
+    @property
     def bus_url(self) -> str:
         """The embedded bus."""
         return f"sqlite:///{self.data / 'bus' / 'bus.db'}"
@@ -68,17 +83,19 @@ class Addresses:
 
     base: int
     host: str = LOOPBACK
+    has_pricing: bool = False
+    has_sandbox: bool = False
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:
-        """Every port by what listens there, with the host to bind."""
-        return {
-            "gateway": (self.host, self.base),
-            "report pages": (self.host, self.base + 1),
-            "trade-service": (LOOPBACK, self.base + 10),
-            "report-service": (LOOPBACK, self.base + 11),
-            "ingest-service": (LOOPBACK, self.base + 12),
-        }
+        """Every port that is used, by what listens there, with the host to bind."""
+        offsets = _INTERNAL
+        if self.has_pricing:
+            offsets = {**offsets, PRICING: 13}
+        if self.has_sandbox:
+            offsets = {**offsets, **_SANDBOX}
+        public = {"gateway": (self.host, self.base), "report pages": (self.host, self.base + 1)}
+        return {**public, **{what: (LOOPBACK, self.base + offset) for what, offset in offsets.items()}}
 
     @property
     def gateway_url(self) -> str:
@@ -128,17 +145,21 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A process of the desk: how to start it; it is healthy when every probe says so."""
+    """A process of the desk: how to start it; it is healthy when every probe says so.
+
+    ``unprobed_ports`` are those that it also listens on.
+    """
 
     name: str
     command: tuple[str, ...]
     probes: tuple[Probe, ...]
     environment: Mapping[str, str] = field(repr=False, default_factory=dict)
+    unprobed_ports: tuple[int, ...] = ()
 
     @property
     def ports(self) -> tuple[int, ...]:
         """The ports it listens on."""
-        return tuple(probe.port for probe in self.probes)
+        return (*self.unprobed_ports, *(probe.port for probe in self.probes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,108 +171,3 @@ class Secrets:
     ingest_client_secret: str = field(repr=False)
     admin_password: str = field(repr=False, default="")
     admin_if_new: str = field(repr=False, default="")
-
-
-def services(
-    *, layout: Layout, addresses: Addresses, secrets: Secrets, environment: Mapping[str, str]
-) -> tuple[Service, ...]:
-    """The desk's services in the order of their dependence: stopped last to first."""
-    passed_on = dict(_passed_on(environment))
-    return tuple(
-        Service(
-            name=name,
-            command=(sys.executable, "-m", f"{name.replace('-', '_')}.app"),
-            probes=_probes(name, addresses),
-            environment={**passed_on, **told},
-        )
-        for name, told in {
-            "trade-service": _trade(layout, addresses),
-            "report-service": _report(layout, addresses, secrets),
-            "gateway": _gateway(layout, addresses, secrets),
-            "ingest-service": _ingest(layout, addresses, secrets),
-        }.items()
-    )
-
-
-def _trade(layout: Layout, addresses: Addresses) -> dict[str, str]:
-    return {
-        "WATTBOOK_TRADE_LISTEN": addresses.listen("trade-service"),
-        "WATTBOOK_TRADE_STORE_URL": layout.store_url("trade"),
-        "WATTBOOK_BUS_URL": layout.bus_url,
-    }
-
-
-def _report(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
-    return {
-        "WATTBOOK_REPORT_LISTEN": addresses.listen("report-service"),
-        "WATTBOOK_REPORT_HTTP_LISTEN": addresses.listen("report pages"),
-        "WATTBOOK_TRADE_TARGET": addresses.listen("trade-service"),
-        "WATTBOOK_BUS_URL": layout.bus_url,
-        "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
-        "WATTBOOK_SESSION_KEY": secrets.session_key,
-    }
-
-
-def _gateway(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
-    told = {
-        "WATTBOOK_GATEWAY_LISTEN": addresses.listen("gateway"),
-        "WATTBOOK_GATEWAY_STORE_URL": layout.store_url("gateway"),
-        "WATTBOOK_TRADE_TARGET": addresses.listen("trade-service"),
-        "WATTBOOK_REPORT_TARGET": addresses.listen("report-service"),
-        "WATTBOOK_SIGNING_KEY_FILE": str(secrets.signing_key_file),
-        "WATTBOOK_INGEST_CLIENT_SECRET": secrets.ingest_client_secret,
-    }
-    if secrets.admin_password:
-        told["WATTBOOK_ADMIN_PASSWORD"] = secrets.admin_password
-    if secrets.admin_if_new:
-        told["WATTBOOK_ADMIN_PASSWORD_IF_NEW"] = secrets.admin_if_new
-    return told
-
-
-def _ingest(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
-    return {
-        "WATTBOOK_INGEST_LISTEN": addresses.listen("ingest-service"),
-        "WATTBOOK_INGEST_STORE_URL": layout.store_url("ingest"),
-        "WATTBOOK_INBOX": str(layout.inbox),
-        "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
-        "WATTBOOK_INGEST_CLIENT_SECRET": secrets.ingest_client_secret,
-    }
-
-
-def _probes(name: str, addresses: Addresses) -> tuple[Probe, ...]:
-    host, port = addresses.ports[name]
-    host = addresses.reachable_host(host)
-    if name == "gateway":
-        return (Probe(ProbeKind.HTTP, host, port, "/readyz"),)
-    own = Probe(ProbeKind.GRPC, host, port)
-    if name == "report-service":
-        page_host, page_port = addresses.ports["report pages"]
-        return own, Probe(ProbeKind.TCP, addresses.reachable_host(page_host), page_port)
-    return (own,)
-
-
-# Proxies are left out on purpose: services talk to each other on this machine only.
-_INHERITED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"})
-_INHERITED_PREFIXES = ("LC_", "PYTHON", "MALLOC_", "COVERAGE_", "SSL_CERT_")
-# For the command itself, or for one service only.
-_NOT_PASSED_ON = frozenset(
-    {
-        "WATTBOOK_URL",
-        "WATTBOOK_USER",
-        "WATTBOOK_PASSWORD",
-        "WATTBOOK_ADMIN_PASSWORD",
-        "WATTBOOK_ADMIN_PASSWORD_IF_NEW",
-        "WATTBOOK_SESSION_KEY",
-        "WATTBOOK_INGEST_CLIENT_SECRET",
-    }
-)
-
-
-def _passed_on(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name, value in environment.items():
-        ours = name.startswith("WATTBOOK_") and name not in _NOT_PASSED_ON
-        if ours or name in _INHERITED or name.startswith(_INHERITED_PREFIXES):
-            yield name, value
-    yield "WATTBOOK_LOG_JSON", "true"  # the supervisor reads the logs
-    yield "WATTBOOK_STOP_WITH_PARENT", "true"
-    yield "PYTHONSAFEPATH", "1"  # a folder named like a package must not shadow it

@@ -12,7 +12,9 @@ from wattbook.clock import Clock, iso_z
 
 from wattbook_cli.clients.processes import refuse_busy_ports
 from wattbook_cli.clients.sign_in import can_sign_in
-from wattbook_cli.domain.desk import ADMIN, Addresses, Layout, Secrets, services
+from wattbook_cli.domain.desk import ADMIN, Addresses, Layout, Secrets
+from wattbook_cli.domain.outside import Outside, outside, simulated_clock
+from wattbook_cli.domain.services import services
 from wattbook_cli.domain.stops import Stop
 from wattbook_cli.store.folder import load_secrets, make_folder, settle_admin_password
 from wattbook_cli.store.run_state import RunState, own_mark, start_mark
@@ -33,6 +35,27 @@ class UpRequest:
     port_base: int
     host: str
     environment: Mapping[str, str] = field(repr=False)
+    sandbox: bool = False
+    clock_start: str | None = None
+    clock_speed: float | None = None
+
+    def outside(self, *, clock: Clock) -> Outside:
+        """The outside world that was asked for.
+
+        Raises:
+            Stop: it contradicts itself.
+        """
+        return outside(
+            base=self.port_base,
+            has_sandbox=self.sandbox,
+            clock=simulated_clock(
+                start=self.clock_start,
+                speed=self.clock_speed,
+                environment=self.environment,
+                now=clock.now(),
+            ),
+            environment=self.environment,
+        )
 
 
 def bring_up(request: UpRequest, *, clock: Clock, say: Callable[[str], None]) -> None:
@@ -42,17 +65,23 @@ def bring_up(request: UpRequest, *, clock: Clock, say: Callable[[str], None]) ->
         Stop: it cannot run, and why.
     """
     layout = Layout(request.data.absolute())
-    addresses = Addresses(request.port_base, request.host)
+    world = request.outside(clock=clock)
+    addresses = Addresses(
+        request.port_base,
+        request.host,
+        has_pricing=bool(world.market_data_url),
+        has_sandbox=world.has_sandbox,
+    )
     with Wake(clock=clock) as wake:
         make_folder(layout)
         state = RunState(layout)
         with state.held():
             _await_leftovers(state, wake, clock=clock, say=say)
             if not wake.stop_requests:
-                refuse_busy_ports(addresses.ports, base=addresses.base)
+                refuse_busy_ports(addresses.ports)
                 known = request.environment.get("WATTBOOK_ADMIN_PASSWORD", "")
                 secrets = load_secrets(layout, admin_password=known)
-                desk = _Desk(layout=layout, addresses=addresses, secrets=secrets, state=state)
+                desk = _Desk(layout=layout, addresses=addresses, secrets=secrets, state=state, outside=world)
                 desk.run(wake, environment=request.environment, clock=clock, say=say)
     say("Stopped.")
 
@@ -65,6 +94,7 @@ class _Desk:
     addresses: Addresses
     secrets: Secrets
     state: RunState
+    outside: Outside
 
     def run(
         self, wake: Wake, *, environment: Mapping[str, str], clock: Clock, say: Callable[[str], None]
@@ -92,6 +122,7 @@ class _Desk:
                     addresses=self.addresses,
                     secrets=self.secrets,
                     environment=environment,
+                    outside=self.outside,
                 ),
                 logs=self.layout.logs,
                 clock=clock,
@@ -112,6 +143,7 @@ class _Desk:
             f"  API          {address.gateway_url}/v1",
             f"  API page     {address.gateway_url}/v1/ui/",
             f"  Drop folder  {self.layout.inbox}",
+            *self.outside.shown(address),
             f"  User         {ADMIN}",
             f"  Password     {password}",
             "",

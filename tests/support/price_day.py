@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 from pricing_service.domain import (
@@ -27,7 +28,6 @@ from pricing_service.domain import (
     Slot,
     Spent,
     Trouble,
-    slots_about,
     tradable,
 )
 from pricing_service.store import Known, Note
@@ -85,7 +85,15 @@ class MemoryPrices:
         return Known(spent, stamps, [self.sightings[key] for key in sorted(self.sightings)], self.health)
 
     def spend(
-        self, holder: str, *, limits: Limits, now_s: float, count: int, keep: bool, counts_s: float, until_s: float
+        self,
+        holder: str,
+        *,
+        limits: Limits,
+        now_s: float,
+        count: int,
+        keep: bool,
+        counts_s: float,
+        until_s: float,
     ) -> list[int]:
         self._check()
         if self.holder != holder or self.until_s <= now_s:
@@ -172,7 +180,10 @@ class ModelProvider:
     def answer(self, slot: Slot, at_s: float) -> Outcome:
         self.asked_s.append(at_s)
         over = False
-        for window, span_s, limit in ((self._minute, 60.0, self.per_minute), (self._hour, 3600.0, self.per_hour)):
+        for window, span_s, limit in (
+            (self._minute, 60.0, self.per_minute),
+            (self._hour, 3600.0, self.per_hour),
+        ):
             while window and window[0] <= at_s - span_s:
                 window.popleft()
             over |= len(window) >= limit
@@ -231,7 +242,7 @@ class World:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._had_s: dict[tuple[int, int], float] = {}
-        self._cycles: dict[int, tuple[tuple[Slot, ...], tuple[Slot, ...]]] = {}
+        self._cycles: dict[int, tuple[tuple[Slot, ...], tuple[Slot, ...], float]] = {}
         self.replicas: list[Replica] = [Replica(self, f"r{index}") for index in range(replicas)]
         self.began_s = self.now_s
 
@@ -257,13 +268,17 @@ class World:
         """What became of each cycle whose ten minutes are over."""
         found = []
         for number in sorted(self._cycles):
-            out_s = self.provider.published_s(number)
+            needed, every, out_s = self._cycles[number]
             if out_s <= self.began_s or out_s + CYCLE_S - 31 > self.now_s:
                 continue
-            needed, every = self._cycles[number]
             stamp_us = self.provider.stamp_us(number)
             found.append(
-                Cycle(out_s, len(needed), self._wait(needed, stamp_us, out_s), self._wait(every, stamp_us, out_s))
+                Cycle(
+                    out_s,
+                    len(needed),
+                    self._wait(needed, stamp_us, out_s),
+                    self._wait(every, stamp_us, out_s),
+                )
             )
         return found
 
@@ -285,7 +300,11 @@ class World:
         every = tradable(at_s)
         needed = every[: self._wanted] if self._wanted is not None else every
         priced = every[: len(every) - self.provider.never_traded]
-        self._cycles[number] = (tuple(slot for slot in needed if slot in priced), priced)
+        self._cycles[number] = (
+            tuple(slot for slot in needed if slot in priced),
+            priced,
+            self.provider.published_s(number),
+        )
         starts = [start for slot in needed for start in slot.starts_s]
         self.store.starts = starts if self._wanted is not None else []
         next_s = at_s - self.provider.ahead_s - 5.0
@@ -316,16 +335,13 @@ class Replica:
         store: Any = self.world.store
         world = self.world
 
-        class Line:
-            """Only what is not dead hears answers."""
-
-            def ask(line, slot: Slot, done: Callable[[Outcome], None]) -> None:
-                world.send(slot, lambda outcome: self._hear(generation, done, outcome))
+        def ask(slot: Slot, done: Callable[[Outcome], None]) -> None:
+            world.send(slot, lambda outcome: self._hear(generation, done, outcome))
 
         self.poller = Poller(
             store=store,
             wishes=store,
-            provider=Line(),
+            provider=SimpleNamespace(ask=ask),
             clock=self.clock,
             limits=world.limits,
             holder=f"{self.name}.{generation}",

@@ -77,7 +77,7 @@ class PricesServicer(prices_pb2_grpc.PricesServicer):
             raise InvalidInput(str(error)) from error
         return prices_pb2.WatchReply()
 
-    def Status(
+    def Status(  # noqa: N802
         self, request: prices_pb2.StatusRequest, context: grpc.ServicerContext
     ) -> prices_pb2.StatusReply:
         """How the poller is doing."""

@@ -1,6 +1,6 @@
 """What is true of reference prices: how the provider is asked and read, when, and how often at most.
 
-No I/O and no clock: instants come in as seconds since 1970-01-01 UTC, on our clock unless a name says otherwise.
+No I/O and no clock: instants come in as seconds since 1970-01-01 UTC, on our clock unless named otherwise.
 """
 
 from pricing_service.domain.answers import NoPrice, Outcome, Price, Trouble, read_answer

@@ -1,15 +1,16 @@
 """When a cycle's prices come out, on our clock: learned, since no clock can be trusted to the second.
 
-The provider updates every ten minutes and publishes 0-30 s late (source: its description). On our clock the
-publication of a cycle then lies in ``[start, start + 30]``, where ``start`` is the same in every cycle and not
-quite known. Each publication that we saw happen between two of our requests narrows it in two ways:
+The provider updates every ten minutes and publishes 0-30 s late (source: its description). On our
+clock the publication of a cycle then lies in ``[start, start + 30]``, where ``start`` is the same in
+every cycle and not quite known. A publication seen to happen between two requests narrows it in two ways:
 
 - by *stamp*: if ``last_update`` is the instant of publication, then stamp minus sighting is how far the
   provider's clock is ahead, and its cycles begin at full ten minutes of that clock (or, where its stamps say
   otherwise, at some other minute);
 - by *span*: whatever the stamps mean, no publication is before the start or 30 s after it. Slower to learn.
 
-If the newest sightings contradict the older ones, a clock was set: the older ones no longer count.
+If the newest sightings contradict the older ones, a clock was set: the older ones no longer count. If stamps
+mislead again and again they mean something else, and only spans count.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from typing import NamedTuple
 from pricing_service.domain.quotes import CYCLE_S
 
 LATEST_S = 30.0
-KEEP = 24
+KEEP = 48
 ASSUMED_S = 0.25  # before anything was seen, clocks are taken to agree within this
-STAMP_S = 1.0  # a stamp may have lost its fraction of a second
-SLACK_S = 0.05
-DRIFT_S_PER_CYCLE = 0.012  # 20 ppm
-ENOUGH_BY_STAMP = 4
+STAMP_S = 1.0  # a stamp without a fraction of a second may have lost it
+SLACK_S = 0.03
+DRIFT_S_PER_CYCLE = 0.002  # of clocks that are kept right
+JUDGED, MOST_SURPRISES = 12, 3  # of stamps, before they are taken to mean something else
+UNSEEN_S = 60.0
 WIDEST_S = 300.0
 _GRID_S = 0.1
 _EARLY_STAMP_S = 30.0
@@ -65,8 +67,10 @@ _ANY = Span(-math.inf, math.inf)
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """``start`` is where a cycle's window begins on our clock, in seconds after a full ten minutes of it;
-    ``phase`` where the provider's cycles begin on its own.
+    """What is believed of the provider's times.
+
+    ``start``: where a cycle's window begins on our clock, in seconds after a full ten minutes of it;
+    ``phase``: where the provider's cycles begin on its own clock.
     """
 
     start: Span
@@ -82,10 +86,11 @@ class Belief:
         by_span, spanned = _suffix(
             recent, lambda seen, age: _by_span(seen, age, _cycle_of(seen.stamp_s, phase))
         )
-        trust_stamps = stamped >= min(spanned, ENOUGH_BY_STAMP)
-        start, other = (by_stamp, by_span) if trust_stamps else (by_span, by_stamp)
-        if stamped == spanned and start.also(other).possible:
-            start = start.also(other)
+        start = by_span
+        if _surprises(recent[-JUDGED:], phase) <= MOST_SURPRISES:
+            start = (
+                by_stamp.also(by_span) if stamped == spanned and by_stamp.also(by_span).possible else by_stamp
+            )
         if not recent or not math.isfinite(start.high - start.low):
             return cls(Span(phase.low - ASSUMED_S, phase.high + ASSUMED_S), phase)
         if start.high - start.low > WIDEST_S:
@@ -161,9 +166,24 @@ def _suffix(recent: Sequence[Sighting], told: Callable[[Sighting, int], Span]) -
     return found, len(recent)
 
 
+def _surprises(recent: Sequence[Sighting], phase: Span) -> float:
+    """How often stamps misled: said that a clock was set, or that nothing could be out before it was."""
+    widths = sorted(seen.by_s - seen.after_s for seen in recent)
+    seen_coming = [width for width in widths if width <= UNSEEN_S]
+    usual_s = seen_coming[len(seen_coming) // 2] if seen_coming else 0.0
+    missed = len(widths) - len(seen_coming) - 2 * len(widths) * usual_s / LATEST_S  # some are to be expected
+    contradictions = -1
+    while recent:
+        _, agreeing = _suffix(recent, lambda seen, age: _by_stamp(seen, age, phase))
+        recent = recent[: len(recent) - agreeing]
+        contradictions += 1
+    return contradictions + max(0.0, missed)
+
+
 def _by_stamp(seen: Sighting, age: int, phase: Span) -> Span:
     slack_s = SLACK_S + age * DRIFT_S_PER_CYCLE
-    least_ahead_s, most_ahead_s = seen.stamp_s - seen.by_s, seen.stamp_s + STAMP_S - seen.after_s
+    lost_s = 0.0 if seen.stamp_s % 1.0 else STAMP_S
+    least_ahead_s, most_ahead_s = seen.stamp_s - seen.by_s, seen.stamp_s + lost_s - seen.after_s
     return Span(phase.low - most_ahead_s - slack_s, phase.high - least_ahead_s + slack_s)
 
 

@@ -1,4 +1,4 @@
-"""What is known of each hour in the cycle at hand: its price's stamp, whether it is wanted, asked for, tried."""
+"""What is known of each hour in this cycle: its price's stamp, whether it is wanted, asked for, tried."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pricing_service.domain.slots import Slot, closed_since, tradable
 
 FINAL_WITHIN_S = 3 * 3600.0
 FINAL_TRIES = 2
+PATIENT_TRIES = 3  # that others wait for
 _LAST_CYCLE_S = CYCLE_S + 100.0  # before gate closure, the last cycle's stamp at the earliest
 _US = 1_000_000
 
@@ -25,6 +26,8 @@ class Board:
         self.stamps = dict(stamps)
         self.newest_us: int | None = max(stamps.values(), default=None)
         self.tradable: tuple[Slot, ...] = ()
+        self.wanted: tuple[Slot, ...] = ()  # and tradable
+        self._ordered: tuple[Slot, ...] = ()
         self.in_flight: dict[Slot, int] = {}
         self._rng = rng
         self._wanted: tuple[Slot, ...] = ()
@@ -38,6 +41,7 @@ class Board:
         self._closed = closed_since(provider_s, within_s=FINAL_WITHIN_S)
         self._final_tries = {slot: self._final_tries.get(slot, 0) for slot in self._closed}
         self._tries.clear()
+        self._arrange()
 
     def try_again(self) -> None:
         """What was tried so far in this cycle no longer counts."""
@@ -46,26 +50,31 @@ class Board:
     def want(self, slots: Sequence[Slot]) -> None:
         """Hours that somebody looks at or trades, the most wanted first."""
         self._wanted = tuple(slots)
+        self._arrange()
 
     def needed(self) -> tuple[Slot, ...]:
         """What has to be there soon: what is wanted and tradable, or everything if nothing is wanted."""
-        return self.wanted() or self.tradable
+        return self.wanted or self.tradable
 
-    def wanted(self) -> tuple[Slot, ...]:
-        """What is wanted and tradable."""
+    def _arrange(self) -> None:
         open_now = set(self.tradable)
-        return tuple(slot for slot in self._wanted if slot in open_now)
+        self.wanted = tuple(slot for slot in self._wanted if slot in open_now)
+        self._ordered = tuple(dict.fromkeys((*self.wanted, *self.tradable)))
 
     def is_untried(self, slot: Slot) -> bool:
         """Whether asking for it in this cycle has not failed yet."""
         return slot not in self._tries
 
+    def is_missing(self, slot: Slot) -> bool:
+        """Whether it may still be had in this cycle, and is not."""
+        tries = self._tries.get(slot)
+        return not self.is_fresh(slot) and not (tries and (tries.over or tries.count >= PATIENT_TRIES))
+
     def due(self, now: float) -> tuple[list[Slot], float]:
         """What is to be fetched now, the most needed first, and when more will be."""
         due: list[Slot] = []
         later_s = math.inf
-        ordered = dict.fromkeys((*self.needed(), *self.tradable))
-        for slot in (*ordered, *self._unfinished()):
+        for slot in (*self._ordered, *self._unfinished()):
             tries = self._tries.get(slot)
             if slot in self.in_flight or self.is_fresh(slot) or (tries and tries.over):
                 continue
@@ -77,8 +86,6 @@ class Board:
 
     def telltale(self, *, base_us: int | None, next_cycle_s: float) -> Slot:
         """An hour whose answer tells whether the cycle is out: one that had a price and is open for long."""
-        needed = self.needed()
-        hours = (*needed, *(slot for slot in self.tradable if slot not in needed))
 
         def doubt(slot: Slot) -> int:
             told = self.stamps.get(slot)
@@ -90,7 +97,7 @@ class Board:
                 + (slot in self.in_flight)
             )
 
-        return min(hours, key=doubt)  # the first of the least doubtful ones; wanted hours come first
+        return min(self._ordered, key=doubt)  # the first of the least doubtful ones; wanted hours come first
 
     def is_fresh(self, slot: Slot) -> bool:
         """Whether its price is of the newest cycle known."""

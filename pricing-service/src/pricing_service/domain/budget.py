@@ -37,8 +37,8 @@ class Limits:
 
     @property
     def per_cycle(self) -> int:
-        """An even share of the hour for one cycle of ten minutes."""
-        return max((self.per_hour - self.hour_reserve) // 6, 1)
+        """An even share of the hour for one cycle: parts of seven may lie within one."""
+        return max((self.per_hour - self.hour_reserve) // 7, 1)
 
 
 class Deposed(Exception):

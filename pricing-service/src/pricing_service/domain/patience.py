@@ -10,6 +10,7 @@ from wattbook.retry import Backoff
 from pricing_service.domain.answers import Trouble
 
 TRIES_A_CYCLE = 6
+_REMEMBER = 50
 LONGEST_HOLD_S = 3600.0
 _AGAIN = Backoff(first_s=1.0, most_s=120.0)
 _DOWN = Backoff(first_s=1.0, most_s=30.0)
@@ -39,6 +40,7 @@ class Patience:
     failures: int = 0
     reason: str = ""
     since_s: float = 0.0
+    share_failed: float = 0.0
     _closed_until_s: float = field(default=0.0)
     _held_until_s: float = field(default=0.0)
     _failed_s: float = field(default=0.0)
@@ -47,6 +49,10 @@ class Patience:
     def open_at_s(self) -> float:
         """When it may be asked again."""
         return max(self._closed_until_s, self._held_until_s)
+
+    def count(self, *, failed: bool) -> None:
+        """Keep the share of requests that fail, of about the last fifty."""
+        self.share_failed += ((1.0 if failed else 0.0) - self.share_failed) / _REMEMBER
 
     def worked(self) -> None:
         """It answered. What it said itself about when to come again still holds."""

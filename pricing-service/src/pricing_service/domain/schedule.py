@@ -1,7 +1,8 @@
 """Which hours to ask for, and when: find a cycle's publication with few looks, then fetch what people need.
 
-With *m* hours needed and 50 requests a minute, ``51 - m`` looks spread over the 30 s in which a publication
-may come leave just enough to fetch the other ``m - 1`` at once. No schedule has all of them sooner on average.
+With *m* hours needed and 50 requests a minute, ``51 - m`` looks spread over the 30 s in which a
+publication may come leave just enough to fetch the other ``m - 1`` at once. No schedule has all of
+them sooner on average.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from pricing_service.domain.answers import Outcome, Price, Trouble
+from pricing_service.domain.answers import NoPrice, Outcome, Price, Trouble
 from pricing_service.domain.belief import KEEP, LATEST_S, Belief, Sighting
 from pricing_service.domain.board import Board
 from pricing_service.domain.budget import MINUTE_MARGIN_S, MINUTE_S, Spent
@@ -26,6 +27,7 @@ LATE_LOOKS_FIRST_S = 1.0
 LATE_LOOKS_MOST_S = 20.0
 LATE_LOOKS_GROW = 0.1
 AGAIN_S = 1.0
+WORTH_A_THOUGHT, MOST_FAIL = 0.01, 0.4  # shares of requests that fail
 _NOW_S = 1e-3
 _US = 1_000_000
 
@@ -96,6 +98,7 @@ class Schedule:
             self._failed(slot, outcome, sent_s=sent_s, now=now)
             return
         self.patience.worked()
+        self.patience.count(failed=isinstance(outcome, NoPrice) and slot in self.board.stamps)
         if isinstance(outcome, Price):
             self._priced(slot, outcome.last_update_us, sent_s=sent_s, now=now)
         else:
@@ -124,8 +127,8 @@ class Schedule:
         self._looks, self._looked_s = 0, -math.inf
         self._cycle_spent = 0
         self.spent.forget(now)
-        hour_left = self.spent.hour_left(now, keep=True)
-        self._allowance = min(hour_left, max(self.spent.limits.per_cycle, hour_left // 2))
+        share, hour_left = self.spent.limits.per_cycle, self.spent.hour_left(now, keep=True)
+        self._allowance = min(hour_left, max(share, hour_left - 5 * share))
         self.board.begin_cycle(self._belief.provider_s(cycle))
         self._promised = set(self.board.needed())
 
@@ -135,21 +138,34 @@ class Schedule:
         return newest_us is not None and self._belief.cycle_of(newest_us / _US) >= self._current
 
     def _left(self, now: float, *, keep: bool) -> int:
-        """How many requests this cycle may send now; the hour's reserve is not for it."""
+        """How many requests this cycle may send now; the hour's reserve is not for it.
+
+        What can wait gets no more than an even share of the hour, so that later cycles have theirs.
+        """
         left = min(self.spent.minute_left(now, keep=keep), self.spent.hour_left(now, keep=True))
-        return min(left, self._allowance - self._cycle_spent)
+        share = min(self._allowance, self.spent.limits.per_cycle) if keep else self._allowance
+        return min(left, share - self._cycle_spent)
 
     def _look(self, now: float) -> Ask | Wait:
         """Look whether the cycle is out, with what fetching all that is needed leaves of the budget."""
         if self.patience.failures:
             return self._trial(now)
-        most = min(self.spent.limits.per_minute, self._allowance)
-        burst = max(0, min(len(self.board.needed()) - 1, most - LEAST_LOOKS))
+        burst = self._burst()
         looks = self._left(now, keep=False) - burst
         if looks < 1:
             return Wait(max(self.spent.free_at(now, burst + 1, keep_hour=True), now + AGAIN_S))
         due = self._look_due(now, looks)
         return Wait(due) if now < due - _NOW_S else Ask((self._telltale(),))
+
+    def _burst(self) -> int:
+        """What fetching will take once it is out; more where some of it is likely to fail."""
+        needed = len(self.board.needed())
+        again = 0
+        if self.patience.share_failed > WORTH_A_THOUGHT:
+            share = min(self.patience.share_failed, MOST_FAIL)
+            again = math.ceil(needed * share * 2) + self.spent.limits.minute_reserve
+        most = min(self.spent.limits.per_minute, self._allowance) - LEAST_LOOKS
+        return max(0, min(needed - 1 + again, most))
 
     def _look_due(self, now: float, looks: int) -> float:
         """When to look next, with as many looks left."""
@@ -181,7 +197,7 @@ class Schedule:
             if self._surveying and math.isinf(later_s) and not self.board.in_flight:
                 return self._surveyed(now)
             return Wait(later_s)
-        wanted = set(self.board.wanted())
+        wanted = set(self.board.wanted)
         first = [slot for slot in due if slot in wanted and self.board.is_untried(slot)]
         if first and not self.patience.failures:
             # The reserves, of the minute and of the hour, are for what somebody begins to look at.
@@ -192,10 +208,17 @@ class Schedule:
         if now >= next_begin - QUIET_S and not self._surveying:
             return Wait(max(self.spent.free_at(now, 1), now + AGAIN_S) if first else math.inf)
         count = self._left(now, keep=True)
+        if self.patience.failures:
+            count = min(count, 1)
+        else:  # first it must be known what becomes of what is wanted, and whether it takes more requests
+            missing = sum(self.board.is_missing(slot) for slot in wanted)
+            due = due if not missing else [slot for slot in due if slot in wanted]
+        if not due:
+            return Wait(later_s)
         if count < 1:
             free_s = self.spent.free_at(now, 1, keep_minute=not first, keep_hour=True)
             return Wait(min(later_s, max(free_s, now + AGAIN_S)))
-        return Ask(tuple(due[: 1 if self.patience.failures else count]), keep=True)
+        return Ask(tuple(due[:count]), keep=True)
 
     def _surveyed(self, now: float) -> Ask | Wait:
         """Everything was asked for once: now it is known whether this cycle is out."""
@@ -246,4 +269,5 @@ class Schedule:
             self.board.give_up(slot)
             return
         self.board.not_yet(slot, now)
+        self.patience.count(failed=True)
         self.patience.failed(trouble, sent_s=sent_s, now=now)

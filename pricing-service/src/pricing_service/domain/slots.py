@@ -21,6 +21,10 @@ class Slot:
     day: str
     label: str
 
+    def __hash__(self) -> int:
+        """By its start alone, which is quick."""
+        return hash(self.starts_s[0])
+
     @property
     def closes_s(self) -> int:
         """Gate closure: an hour is traded until it starts, a doubled one until its second does."""

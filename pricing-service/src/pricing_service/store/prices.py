@@ -26,7 +26,7 @@ from pricing_service.domain import (
 from pricing_service.store.tables import health, polling, price_counter, prices, sightings, spent
 
 HOUR_MINUTES = 60
-KEEP_SIGHTINGS = 48
+KEEP_SIGHTINGS = 96
 _US = 1_000_000
 
 Announce = Callable[[Sequence[KnownPrice]], list[Message]]

@@ -306,7 +306,7 @@ class Poller:
         self._written_health = self._health
         if added:
             self._committed()
-            _log.info("prices", extra={"new": len(added), "price_seq": added[-1].price_seq})
+            _log.debug("prices", extra={"new": len(added), "price_seq": added[-1].price_seq})
 
     def _watch_clock(self) -> None:
         """If the machine's clock was set, what was spent must not look older, nor younger, than it is."""

@@ -21,9 +21,11 @@ _US_PER_HOUR = 3_600 * _US_PER_S
 _US_DIGITS = 6
 _MOST_NAME = 1_000  # characters; the owner's own limits are narrower
 _LIMIT = 2**63
+_MOST_DIGITS = 20
 _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,30}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _HOUR = re.compile(r"(\d\d)-(\d\d)", re.ASCII)
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
 _FIELDS = ("price", "quantity", "direction", "delivery_day", "delivery_hour", "execution_time", "trader_id")
@@ -201,7 +203,7 @@ def _exact(value: Decimal, name: str, factor: int, too_fine: str) -> int:
     try:
         units = exact_int(_EXACT.multiply(value, factor))
     except (ValueError, DecimalException):
-        if abs(value) >= _LIMIT:
+        if value.adjusted() >= _MOST_DIGITS:  # comparing would overflow where its exponent is enormous
             raise ValueError(f"{name} is out of all range") from None
         raise ValueError(f"{name} {str(value)[:40]} {too_fine}") from None
     if not -_LIMIT <= units < _LIMIT:
@@ -219,7 +221,7 @@ def _direction(fields: Mapping[str, Any]) -> int:
 @lru_cache(maxsize=1024)
 def _day(text: str) -> str:
     try:
-        day = date.fromisoformat(text) if len(text) == 10 else None
+        day = date.fromisoformat(text) if _DAY.fullmatch(text) else None
     except ValueError:
         day = None
     if day is None or not FIRST_DAY <= day <= LAST_DAY:

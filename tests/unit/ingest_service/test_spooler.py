@@ -1,0 +1,236 @@
+"""The thread that writes frames down, over a real store: what a killed process left, faults, trimming."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ingest_service.api import confirmed_events
+from ingest_service.domain import Heard, HeardKind, QuarantineState
+from ingest_service.store import QuarantineStore, Spool
+from ingest_service.store.tables import OUTBOX
+from ingest_service.usecases import Housekeeping, Intake, Quarantine, Spooler, spooling
+from sqlalchemy import select
+from wattbook.clock import FakeClock, to_epoch_us
+from wattbook.db import Store, migrate, open_store
+from wattbook.errors import Conflict, InvalidInput, NotFound
+from wattbook_proto import events_pb2
+
+from tests.support.waiting import wait_until
+from tests.unit.ingest_service.test_frames import EXAMPLE
+
+START = datetime(2023, 2, 6, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/ingest.db", name="ingest")
+    migrate(opened, "ingest_service")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(START)
+
+
+def heard(data: bytes, *, session: int = 1, at_us: int = to_epoch_us(START)) -> Heard:
+    return Heard(HeardKind.FRAME, session, at_us, f"ws://listener-{session}", data)
+
+
+def frame(**changes: Any) -> bytes:
+    return json.dumps({"trade_confirmation": {**EXAMPLE, **changes}}).encode()
+
+
+class Feed:
+    """A spooler over a real store, its relay left out."""
+
+    def __init__(self, store: Store, clock: FakeClock, **keep: Any) -> None:
+        self.store, self.clock = store, clock
+        self.spool = Spool(store)
+        self.intake = Intake(most_frames=100, most_bytes=10_000)
+        self.commits = 0
+        self.quarantine = Quarantine(
+            QuarantineStore(store), clock=clock, spool=self.spool.state().spool,
+            announce=confirmed_events, committed=self.committed,
+        )  # fmt: skip
+        terms = {"keep_s": 60.0, "most_frames": 1000, "keep_days": 40, **keep}
+        self.housekeeping = Housekeeping(self.spool, clock=clock, **terms)
+        self.spooler = Spooler(
+            intake=self.intake, spool=self.spool, clock=clock, announce=confirmed_events,
+            committed=self.committed, housekeeping=self.housekeeping,
+        )  # fmt: skip
+
+    def committed(self) -> None:
+        self.commits += 1
+
+    def run(self, *signs: Heard) -> None:
+        """All of these through the thread to its end."""
+        for each in signs:
+            self.intake.offer(each)
+        self.spooler.start()
+        self.spooler.stop()
+        assert not self.spooler.is_alive
+
+    def announced(self) -> list[events_pb2.ConfirmedTrade]:
+        with self.store.read() as connection:
+            bodies = connection.execute(select(OUTBOX.c.body).order_by(OUTBOX.c.id)).scalars()
+            return [trade for body in bodies for trade in events_pb2.TradesConfirmed.FromString(body).trades]
+
+
+@pytest.fixture
+def feed(store: Store, clock: FakeClock) -> Feed:
+    return Feed(store, clock)
+
+
+def test_a_trade_heard_by_two_listeners_is_announced_once(feed: Feed) -> None:
+    feed.run(heard(frame()), heard(frame(), session=2), heard(frame(id="124"), session=2))
+
+    announced = feed.announced()
+    assert [(each.trade.id, each.frame_id) for each in announced] == [("123", 1), ("124", 3)]
+    assert {each.spool for each in announced} == {feed.spool.state().spool}
+    assert (feed.spool.state().frames, feed.spool.state().parsed_to) == (3, 3)
+
+
+def test_the_same_id_with_other_content_is_announced_for_its_owner_to_judge(feed: Feed) -> None:
+    feed.run(heard(frame()), heard(frame(price=21)), heard(frame()))
+
+    assert [each.trade.price_ct_per_mwh for each in feed.announced()] == [2050, 2100]
+
+
+def test_frames_that_a_killed_process_had_written_and_not_read_are_read_first(
+    store: Store, clock: FakeClock, feed: Feed
+) -> None:
+    feed.spool.keep([heard(frame(id=f"old-{number}")) for number in range(2500)])
+
+    again = Feed(store, clock)
+    again.run(heard(frame(id="new")))
+
+    assert [each.trade.id for each in again.announced()] == [*(f"old-{n}" for n in range(2500)), "new"]
+
+
+def test_a_fault_of_ours_with_one_frame_quarantines_that_frame_alone(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = spooling.read_frame
+
+    def faulty(data: bytes) -> Any:
+        if b"poison" in data:
+            raise ZeroDivisionError("oops")
+        return read(data)
+
+    monkeypatch.setattr(spooling, "read_frame", faulty)
+    feed.run(heard(frame(id="a")), heard(frame(id="poison")), heard(frame(id="b")))
+
+    assert [each.trade.id for each in feed.announced()] == ["a", "b"]
+    items, _ = feed.quarantine.page(state=None, before_id=0, limit=0)
+    assert [item.reason for item in items] == ["a fault of ours: ZeroDivisionError('oops')"]
+
+
+def test_settled_frames_are_let_go_when_old_and_never_before_they_are_settled(feed: Feed) -> None:
+    old_us = to_epoch_us(START) - 61_000_000
+    feed.spool.keep([heard(frame(id="old"), at_us=old_us)])
+    feed.housekeeping.tidy()
+    assert len(feed.spool.after(0, most=10)) == 1
+
+    feed.run(heard(frame(id="new")))
+    feed.housekeeping.tidy()
+
+    assert [each.frame_id for each in feed.spool.after(0, most=10)] == [2]
+    assert Spool(feed.store).last_frame_id == 2
+
+
+def test_no_more_settled_frames_are_kept_than_allowed(store: Store, clock: FakeClock) -> None:
+    feed = Feed(store, clock, most_frames=10)
+    feed.run(*(heard(frame(id=str(number))) for number in range(50)))
+    feed.housekeeping.tidy()
+
+    assert [each.frame_id for each in feed.spool.after(0, most=100)] == list(range(41, 51))
+
+
+def test_trades_of_days_long_past_are_forgotten(store: Store, clock: FakeClock) -> None:
+    feed = Feed(store, clock, keep_days=1)
+    feed.run(heard(frame()), heard(frame(id="long ago", execution_time="2023-02-04T06:13:45Z")))
+    feed.housekeeping.tidy()
+
+    with feed.spool.settling() as settling:
+        assert set(settling.known(["123", "long ago"])) == {"123"}
+
+
+def test_what_was_quarantined_is_shown_replayed_and_dropped(feed: Feed) -> None:
+    feed.run(heard(frame(price="x")), heard(b"{}"), heard(frame(id="9", quantity=0)))
+    feed.quarantine.refused([(3, "9", "quantity must be above 0")])
+    feed.quarantine.refused([(3, "9", "quantity must be above 0")])
+
+    items, more = feed.quarantine.page(state=None, before_id=0, limit=2)
+    assert [item.trade_id for item in items] == ["9", ""]
+    rest, end = feed.quarantine.page(state=None, before_id=more, limit=2)
+    assert ([item.trade_id for item in rest], end) == (["123"], 0)
+    refused, notice = items
+    assert feed.quarantine.show(refused.id).frame == frame(id="9", quantity=0)
+
+    assert feed.quarantine.replay(notice.id, by="ops").state is QuarantineState.OPEN
+    assert feed.quarantine.replay(refused.id, by="ops").state is QuarantineState.REPLAYED
+    assert [each.frame_id for each in feed.announced()] == [3, 3]
+    feed.quarantine.refused([(3, "9", "still 0")])
+    assert feed.quarantine.show(refused.id).reason == "still 0"
+    assert feed.quarantine.count_open() == 3
+
+    dropped = feed.quarantine.drop(refused.id, by="ops", reason="a test of theirs")
+    assert (dropped.state, dropped.decided_by) == (QuarantineState.DROPPED, "ops")
+    assert dropped.reason == "still 0 (dropped: a test of theirs)"
+    feed.quarantine.refused([(3, "9", "once more")])
+    assert feed.quarantine.show(refused.id).state is QuarantineState.DROPPED
+    assert feed.quarantine.count_open() == 2
+    with pytest.raises(Conflict):
+        feed.quarantine.replay(refused.id, by="ops")
+
+
+def test_a_refused_trade_whose_frame_was_let_go_is_quarantined_all_the_same(feed: Feed) -> None:
+    feed.quarantine.refused([(77, "gone", "already booked")])
+
+    (item,), _ = feed.quarantine.page(state=QuarantineState.OPEN, before_id=0, limit=0)
+    assert (item.trade_id, item.reason) == ("gone", "already booked (its frame is no longer in the spool)")
+    with pytest.raises(Conflict):
+        feed.quarantine.replay(item.id, by="ops")
+
+
+def test_a_decision_needs_a_name_and_something_to_decide(feed: Feed) -> None:
+    feed.run(heard(b""))
+
+    with pytest.raises(InvalidInput):
+        feed.quarantine.drop(1, by=" ", reason="")
+    with pytest.raises(NotFound):
+        feed.quarantine.show(2)
+
+
+def test_a_full_intake_lets_listeners_wait_and_keeps_the_order() -> None:
+    intake = Intake(most_frames=3, most_bytes=1000)
+
+    async def listen() -> list[bool]:
+        answers = [intake.offer(heard(b"%d" % number)) for number in range(3)]
+        waiting = asyncio.create_task(intake.room())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        taken = await asyncio.to_thread(intake.take, timeout_s=1)
+        await asyncio.wait_for(waiting, 5)
+        assert [each.data for each in taken] == [b"0", b"1", b"2"]
+        return answers
+
+    assert asyncio.run(listen()) == [True, True, False]
+    assert intake.offer(heard(b"x" * 1000)) is False
+
+
+def test_a_lone_frame_does_not_wait_for_company(feed: Feed) -> None:
+    feed.spooler.start()
+    try:
+        feed.intake.offer(heard(frame()))
+        wait_until(lambda: feed.commits == 1, timeout_s=5, what="it is announced")
+    finally:
+        feed.spooler.stop()

@@ -24,7 +24,7 @@ from wattbook_proto import feed_pb2_grpc
 
 from ingest_service import usecases
 from ingest_service.api import FeedServicer, InboxWatch, Refusals, confirmed_events
-from ingest_service.clients import DropFolder, Gateway, TradesBus, refused_ids
+from ingest_service.clients import DropFolder, Gateway, TradesBus, is_websocket_url, public_url, refused_ids
 from ingest_service.clients.bus import REFUSED
 from ingest_service.store import FeedDays, Ledger, QuarantineStore, Spool
 from ingest_service.usecases import Listener, Parts, Rounds, TieOut
@@ -99,20 +99,19 @@ class Settings:
 
     def _feed_problems(self) -> Iterator[str]:
         for url in self.exchange_urls:
-            if not url.startswith(("ws://", "wss://")):
-                yield f"WATTBOOK_EXCHANGE_URLS: {url!r} is no websocket address"
+            if not is_websocket_url(url):
+                yield f"WATTBOOK_EXCHANGE_URLS: {public_url(url)!r} is no ws:// or wss:// address"
         if self.exchange_urls and not self.bus_url:
             yield "WATTBOOK_BUS_URL is not set (what the exchange confirms goes over the bus)"
-        for name, value in {
+        positive = {
             "SILENCE_S": self.silence_s, "PING_S": self.ping_s, "MAX_FRAME_BYTES": self.most_frame_bytes,
             "QUEUE_FRAMES": self.queue_frames, "QUEUE_BYTES": self.queue_bytes,
+            "SPOOL_KEEP_S": self.spool_keep_s, "SPOOL_KEEP_FRAMES": self.spool_keep_frames,
             "TRADES_KEEP_DAYS": self.trades_keep_days,
-        }.items():  # fmt: skip
+        }  # fmt: skip
+        for name, value in positive.items():
             if value <= 0:
                 yield f"WATTBOOK_FEED_{name}: {value} is not above 0"
-        for name, kept in {"KEEP_S": self.spool_keep_s, "KEEP_FRAMES": self.spool_keep_frames}.items():
-            if kept < 0:
-                yield f"WATTBOOK_FEED_SPOOL_{name}: {kept} is below 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,10 +275,7 @@ def main() -> None:
     feed.start()
     ingest = Ingest(settings, store, feed, on_ready=server.set_ready)
     ingest.start()
-    _log.info(
-        "watching the drop folder and listening to the exchange",
-        extra={"inbox": str(settings.inbox), "listeners": len(feed.listeners)},
-    )
+    _log.info("started", extra={"inbox": str(settings.inbox), "listeners": len(feed.listeners)})
     while ingest.is_alive() and feed.spooler.is_alive and not stopping.wait(0.5):
         pass
     failed = not feed.spooler.is_alive

@@ -100,7 +100,7 @@ def complete(**changes: object) -> int:
     day: dict[str, object] = {
         "begins_us": 1000,
         "ends_us": 2000,
-        "reconciled": False,
+        "reconciled_us": 0,
         "covered_to_us": 1500,
         "first_us": 500,
         "gap": None,
@@ -117,7 +117,8 @@ def test_a_day_is_complete_up_to_its_first_gap_or_to_what_is_covered() -> None:
 
 
 def test_a_nightly_file_completes_its_day() -> None:
-    assert complete(reconciled=True, gap=Gap(1200, 1300), first_us=0) == 2000
+    assert complete(reconciled_us=2100, gap=Gap(1200, 1300), first_us=0) == 2000
+    assert complete(reconciled_us=1400) == 1500
 
 
 def test_nothing_is_known_of_a_day_before_the_feed_or_after_what_is_covered() -> None:

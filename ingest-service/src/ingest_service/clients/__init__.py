@@ -1,7 +1,7 @@
 """Whom we call: the drop folder's file system, the gateway, the exchange, and the bus."""
 
 from ingest_service.clients.bus import TradesBus
-from ingest_service.clients.exchange import ExchangeConnection, public_url
+from ingest_service.clients.exchange import ExchangeConnection, is_websocket_url, public_url
 from ingest_service.clients.folder import DropFolder
 from ingest_service.clients.gateway import Gateway
 from ingest_service.clients.rejected import RejectedFile, refused_ids
@@ -14,6 +14,7 @@ __all__ = [
     "RejectedFile",
     "SourceFile",
     "TradesBus",
+    "is_websocket_url",
     "public_url",
     "refused_ids",
 ]

@@ -8,7 +8,8 @@ import logging
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.uri import parse_uri
 
 from ingest_service.domain import ExchangeGone
 
@@ -53,7 +54,7 @@ class ExchangeConnection:
             raise ExchangeGone(f"the exchange answered {error.response.status_code}") from error
         except TimeoutError as error:
             raise ExchangeGone("the exchange did not answer in time") from error
-        except (OSError, WebSocketException, EOFError) as error:
+        except (OSError, WebSocketException, EOFError, ValueError) as error:
             raise ExchangeGone(f"cannot connect: {error}") from error
 
     async def frame(self) -> bytes:
@@ -84,9 +85,21 @@ class ExchangeConnection:
             await self._connection.close()
 
 
+def is_websocket_url(url: str) -> bool:
+    """Whether :meth:`ExchangeConnection.open` can make anything of it."""
+    try:
+        parse_uri(url)
+    except (InvalidURI, ValueError):
+        return False
+    return True
+
+
 def public_url(url: str) -> str:
     """``url`` without user, password, query and fragment, for logs and people."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an address that cannot be read"
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 

@@ -11,6 +11,7 @@ from ingest_service.domain.completeness import (
     complete_to_us,
 )
 from ingest_service.domain.feed import (
+    ROW_FIELDS,
     ConfirmedTrade,
     ExchangeGone,
     Unreadable,
@@ -47,6 +48,7 @@ from ingest_service.domain.quarantine import Quarantined, QuarantineState
 
 __all__ = [
     "OWN_FOLDERS",
+    "ROW_FIELDS",
     "Candidate",
     "ConfirmedTrade",
     "Counts",

@@ -120,13 +120,20 @@ class Reconciliation:
 
 
 def complete_to_us(
-    *, begins_us: int, ends_us: int, reconciled: bool, covered_to_us: int, first_us: int, gap: Gap | None
+    *,
+    begins_us: int,
+    ends_us: int,
+    reconciled_us: int,
+    covered_to_us: int,
+    first_us: int,
+    gap: Gap | None,
 ) -> int:
     """Up to when a day's trades are known without a gap; 0 where nothing is known.
 
-    ``gap`` is the first that ended within the day or later, ``first_us`` is when we first ever listened.
+    ``gap`` is the first that ended after the day began and after its nightly file was taken in, which closes
+    those before it; ``first_us`` is when we first ever listened.
     """
-    if reconciled:  # the nightly file closes every gap of its day
+    if reconciled_us >= ends_us:
         return ends_us
     if not first_us or first_us >= ends_us or covered_to_us < begins_us:
         return 0

@@ -19,6 +19,7 @@ _DAY_FORMAT = "%Y%m%d"
 # Made once: making them anew cost a lone frame a tenth of its way.
 _KEEP, _ADD_TRADES, _QUARANTINE = insert(SPOOL), insert(FEED_TRADES), insert(QUARANTINE)
 _CHANGE_STATE = update(FEED_STATE)
+_OLDEST = select(SPOOL.c.frame_id, SPOOL.c.received_us).order_by(SPOOL.c.frame_id).limit(1)
 _CONTENTS = select(FEED_TRADES.c.trade_id, FEED_TRADES.c.content)
 
 
@@ -104,15 +105,15 @@ class Spool:
     def trim(self, *, before_us: int, most_frames: int, at_once: int) -> int:
         """Let go of frames that are settled and old, or more than ``most_frames``; how many were."""
         state = self.state()
+        superfluous_to = state.frames - most_frames
+        with self._store.read() as connection:
+            first = connection.execute(_OLDEST).first()
+        if first is None or (first.frame_id > superfluous_to and first.received_us >= before_us):
+            return 0
+        settled = SPOOL.c.frame_id <= min(state.parsed_to, first.frame_id + at_once - 1)
+        done = (SPOOL.c.frame_id <= superfluous_to) | (SPOOL.c.received_us < before_us)
         with self._store.write(durable=False) as connection:
-            first = connection.execute(select(func.min(SPOOL.c.frame_id))).scalar()
-            if first is None:
-                return 0
-            last = min(state.parsed_to, first + at_once - 1)
-            settled = SPOOL.c.frame_id <= last
-            superfluous = SPOOL.c.frame_id <= state.frames - most_frames
-            old = SPOOL.c.received_us < before_us
-            return connection.execute(delete(SPOOL).where(settled & (superfluous | old))).rowcount
+            return connection.execute(delete(SPOOL).where(settled & done)).rowcount
 
     def forget_trades(self, *, before_day: int) -> None:
         """Let go of what the feed delivered on days long past."""

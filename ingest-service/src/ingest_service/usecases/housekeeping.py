@@ -9,7 +9,7 @@ from wattbook.clock import Clock, to_epoch_us
 from ingest_service.domain import execution_day
 from ingest_service.store import Spool
 
-AT_ONCE = 10_000
+AT_ONCE = 5_000  # a second, above what the fastest feed brings
 FORGET_EVERY_S = 3_600.0
 
 

@@ -197,6 +197,9 @@ class Session:
                     await self._wait_for_room()
         except ExchangeGone as error:
             return str(error)
+        except Exception:
+            _log.exception("a fault of ours while listening")
+            return "a fault of ours"
         finally:
             self._heard(HeardKind.CLOSED)
 

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
 PAGE_FRAMES = 1_000
-COVER_EVERY_S = 1.0
+LOOK_AROUND_S = 1.0
 GIVE_UP_S = 5.0
 _US_PER_S = 1_000_000
 
@@ -69,7 +69,8 @@ class Spooler:
         self._coverage = Coverage(state.covered_to_us)
         self._first_us = state.first_us
         self._gaps: list[Gap] = []  # certain and not written down yet
-        self._covered_at_s = 0.0
+        self._covered_to_us = state.covered_to_us  # as written down
+        self._looked_at_s = 0.0
         self._retrying = Retrying(Backoff(first_s=0.1, most_s=2.0))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spooler", daemon=True)
@@ -106,11 +107,12 @@ class Spooler:
         self._gaps += self._coverage.add(heard)
         try:
             self._settle_all(kept)
-            if self._clock.monotonic_s() - self._covered_at_s >= COVER_EVERY_S or self._gaps:
+            if self._clock.monotonic_s() - self._looked_at_s >= LOOK_AROUND_S or self._gaps:
+                self._looked_at_s = self._clock.monotonic_s()
                 self._cover()
                 self._housekeeping.tidy()
         except Unavailable as error:
-            _log.warning("frames are on disk and cannot be read now", extra={"reason": str(error)})
+            _log.warning("what was heard cannot be settled now", extra={"reason": str(error)})
             self._stopping.wait(self._retrying.failed())
 
     def _keep(self, frames: list[Heard]) -> list[Spooled]:
@@ -178,13 +180,12 @@ class Spooler:
             self._committed()
 
     def _cover(self) -> None:
-        self._covered_at_s = self._clock.monotonic_s()
-        if not self._coverage.covered_to_us:
+        covered_to_us = self._coverage.covered_to_us
+        if covered_to_us == self._covered_to_us and not self._gaps:
             return
-        self._first_us = self._first_us or self._coverage.covered_to_us
-        self._spool.cover(
-            first_us=self._first_us, covered_to_us=self._coverage.covered_to_us, gaps=self._gaps
-        )
+        self._first_us = self._first_us or covered_to_us
+        self._spool.cover(first_us=self._first_us, covered_to_us=covered_to_us, gaps=self._gaps)
+        self._covered_to_us = covered_to_us
         for gap in self._gaps:
             _log.warning(
                 "nobody listened to the exchange for %.3f s; the nightly file closes the gap",

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
+from operator import itemgetter
 
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import InvalidInput, Unavailable
@@ -16,6 +18,7 @@ from wattbook.periods import DEFAULT_AREA, NoSuchPeriod, day_bounds
 
 from ingest_service.clients import SourceFile
 from ingest_service.domain import (
+    ROW_FIELDS,
     Difference,
     FileRecord,
     FileState,
@@ -53,9 +56,9 @@ class _Comparison:
     differing: int = 0
     listed: list[Difference] = field(default_factory=list)
 
-    def note(self, trade_id: str, kind: str, detail: str) -> None:
+    def note(self, trade_id: str, kind: str, detail: Callable[[], str]) -> None:
         if len(self.listed) < MOST_DIFFERENCES:
-            self.listed.append(Difference(trade_id, kind, detail))
+            self.listed.append(Difference(trade_id, kind, detail()))
 
 
 class TieOut:
@@ -110,9 +113,10 @@ class TieOut:
         except (ValueError, NoSuchPeriod):
             raise InvalidInput("day: expected a date, YYYY-MM-DD") from None
         found = self._days.reconciliation(date.fromisoformat(day).isoformat())
-        first_us, covered_to_us, gap = self._days.coverage(after_us=to_epoch_us(begins))
+        begins_us, ends_us = to_epoch_us(begins), to_epoch_us(ends)
+        first_us, covered_to_us, gap = self._days.coverage(after_us=max(begins_us, found.reconciled_us))
         return found, complete_to_us(
-            begins_us=to_epoch_us(begins), ends_us=to_epoch_us(ends), reconciled=found.reconciled_us > 0,
+            begins_us=begins_us, ends_us=ends_us, reconciled_us=found.reconciled_us,
             covered_to_us=covered_to_us, first_us=first_us, gap=gap,
         )  # fmt: skip
 
@@ -122,17 +126,17 @@ class TieOut:
             there = heard.get(trade_id)
             if there is None:
                 found.recovered += 1
-                found.note(trade_id, "recovered", "only in the file")
+                found.note(trade_id, "recovered", lambda: "only in the file")
             elif there == content:
                 found.in_both += 1
             else:
                 found.differing += 1
-                found.note(trade_id, "differs", content_differences(there, content))
+                found.note(trade_id, "differs", partial(content_differences, there, content))
 
     def _record(self, found: _Comparison, day: str, record: FileRecord, *, name: str) -> None:
         feed_only, ids = self._days.untied(day, run=found.run, most=MOST_DIFFERENCES)
         for trade_id in ids:
-            found.note(trade_id, "feed_only", "not in the file")
+            found.note(trade_id, "feed_only", lambda: "not in the file")
         result = Reconciliation(
             day, file_name=name, sha256=record.sha256, reconciled_us=found.run, in_both=found.in_both,
             recovered=found.recovered, feed_only=feed_only, differing=found.differing,
@@ -168,12 +172,17 @@ class TieOut:
 
 def _chunks(source: SourceFile) -> Iterator[list[tuple[str, tuple[str, date]]]]:
     """Readable rows, some at a time: id, content, and day of execution."""
-    lines = (line.decode("utf-8-sig", "replace") for line in source.lines(longest_bytes=LONGEST_LINE_BYTES))
+    lines = (line.decode("utf-8", "replace") for line in source.lines(longest_bytes=LONGEST_LINE_BYTES))
+    rows = csv.reader(lines)
+    header = [name.strip("\ufeff") for name in next(rows, [])]
+    if set(ROW_FIELDS) - set(header):
+        return  # the gateway refused it as a whole
+    columns = itemgetter(*(header.index(name) for name in ROW_FIELDS))
     chunk: list[tuple[str, tuple[str, date]]] = []
-    for row in csv.DictReader(lines):
+    for row in rows:
         try:
-            trade = read_row(row)
-        except Unreadable:
+            trade = read_row(columns(row))
+        except (Unreadable, IndexError):
             continue  # refused by the gateway, and kept in the file of refused rows
         chunk.append((trade.trade_id, (kept_content(trade), execution_day(trade.execution_time_us))))
         if len(chunk) == CHUNK_ROWS:

@@ -347,7 +347,7 @@ class Replica:
             holder=f"{self.name}.{generation}",
             committed=lambda: None,
             pace=PACE,
-            rng=Random(hash((self.name, generation)) & 0xFFFF),
+            rng=Random(f"{self.name}.{generation}"),
         )
         self._next: object = None
         self._schedule(world.now_s)

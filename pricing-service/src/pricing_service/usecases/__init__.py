@@ -1,6 +1,7 @@
 """What pricing-service does: poll the provider within its limits, answer from what is kept."""
 
-from pricing_service.usecases.poller import Pace, Poller
+from pricing_service.usecases.pace import Pace
+from pricing_service.usecases.poller import Poller
 from pricing_service.usecases.questions import day, history, learn_traded, status, watch
 from pricing_service.usecases.running import Running, UntilItWorks
 

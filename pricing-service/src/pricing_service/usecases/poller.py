@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from random import Random
-from typing import Protocol
 
 from wattbook.clock import EPOCH, Clock
 from wattbook.errors import Unavailable
@@ -20,75 +18,22 @@ from wattbook.retry import Backoff, Retrying
 from pricing_service.domain import (
     Ask,
     Deposed,
-    Health,
     Limits,
-    NewPrice,
     Outcome,
-    Price,
     Schedule,
     Slot,
     Spent,
-    Trouble,
-    periods_told,
     slots_about,
 )
-from pricing_service.store import Note, PriceStore, Wishes
+from pricing_service.store import PriceStore, Wishes
+from pricing_service.usecases.findings import Answer, Findings
+from pricing_service.usecases.pace import Pace, Provider
 
 _log = logging.getLogger(__name__)
 
 STAMPS_SINCE_S = 2 * 86_400.0
 CLOCK_JUMP_S = 0.1
 SHORTEST_S = 0.001
-_US = 1_000_000
-
-
-class Provider(Protocol):
-    """Where prices come from."""
-
-    def ask(self, slot: Slot, done: Callable[[Outcome], None]) -> None:
-        """Send one request soon or not at all; ``done`` is called once, from any thread."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long things take, in seconds of the clock; a clock that runs faster makes them longer."""
-
-    lease_s: float = 6.0
-    renew_s: float = 2.0
-    refresh_s: float = 1.0
-    retry_s: float = 1.0
-    send_within_s: float = 2.0
-    answer_within_s: float = 6.0
-
-    @classmethod
-    def at(cls, speed: float) -> Pace:
-        """For a clock that runs ``speed`` times as fast as real time."""
-        usual = cls()
-        return cls(*(getattr(usual, name) * speed for name in cls.__slots__))
-
-    @property
-    def counts_within_s(self) -> float:
-        """When a request without an answer has reached the provider, or never will."""
-        return self.send_within_s + 1.5 * self.answer_within_s
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    number: int
-    slot: Slot
-    sent_s: float
-    outcome: Outcome
-    at_s: float
-
-
-@dataclass(slots=True)
-class _Unwritten:
-    """What came back and is not in the store yet."""
-
-    prices: list[NewPrice] = field(default_factory=list)
-    settled: dict[int, float] = field(default_factory=dict)
-    latest_sighting_s: float = 0.0
 
 
 class Poller:
@@ -118,11 +63,9 @@ class Poller:
         self._pace = pace or Pace()
         self._rng = rng or Random()  # noqa: S311  # spreads load, hides nothing
         self._retrying = Retrying(Backoff(first_s=self._pace.retry_s, most_s=10 * self._pace.retry_s))
-        self._answers: SimpleQueue[_Answer] = SimpleQueue()
+        self._answers: SimpleQueue[Answer] = SimpleQueue()
         self._schedule: Schedule | None = None
-        self._unwritten = _Unwritten()
-        self._health = Health()
-        self._written_health = Health()
+        self._findings = Findings()
         self._renew_at_s = self._refresh_at_s = 0.0
         self._clocks: tuple[float, float] | None = None
         self.in_flight = 0
@@ -157,7 +100,7 @@ class Poller:
             except Empty:
                 return
             self.in_flight -= 1
-            self._take(answer)
+            self._findings.take(answer, self._schedule)
 
     def resign(self) -> None:
         """Write down what came back, and let another poll at once."""
@@ -202,8 +145,7 @@ class Poller:
         self._schedule = Schedule(
             spent=Spent(self._limits, known.spent), stamps=stamps, sightings=known.sightings, rng=self._rng
         )
-        self._unwritten.latest_sighting_s = known.sightings[-1].stamp_s if known.sightings else 0.0
-        self._health = self._written_health = known.health
+        self._findings.go_on(known)
         self._refresh_at_s = 0.0
         _log.info("this replica polls", extra={"known_prices": len(stamps), "spent": len(known.spent)})
 
@@ -256,54 +198,18 @@ class Poller:
 
     def _receiver(self, number: int, slot: Slot, sent_s: float) -> Callable[[Outcome], None]:
         def receive(outcome: Outcome) -> None:
-            self._answers.put(_Answer(number, slot, sent_s, outcome, self._now()))
+            self._answers.put(Answer(number, slot, sent_s, outcome, self._now()))
             self.answered()
 
         return receive
 
-    def _take(self, answer: _Answer) -> None:
-        outcome, at_s = answer.outcome, answer.at_s
-        if not (isinstance(outcome, Trouble) and outcome.open_end):
-            self._unwritten.settled[answer.number] = at_s
-            if self._schedule is not None:
-                self._schedule.spent.settle(answer.number, at_s)
-        if isinstance(outcome, Price):
-            self._unwritten.prices += [
-                NewPrice(start, outcome.value_eur_per_mwh, outcome.last_update_us, round(at_s * _US))
-                for start in periods_told(answer.slot, outcome.last_update_us)
-            ]
-        if self._schedule is not None:
-            self._schedule.answered(answer.slot, outcome, sent_s=answer.sent_s, now=at_s)
-        self._judge(outcome, at_s)
-
-    def _judge(self, outcome: Outcome, at_s: float) -> None:
-        """Keep how the provider is doing; log when that changes."""
-        if isinstance(outcome, Trouble):
-            if outcome.unsent:
-                return
-            if not self._health.trouble:
-                _log.warning("the provider is in trouble", extra={"reason": outcome.reason})
-            since_us = self._health.trouble_since_us or round(at_s * _US)
-            self._health = Health(self._health.last_success_us, outcome.reason[:500], since_us)
-        else:
-            if self._health.trouble:
-                _log.info("the provider answers again", extra={"trouble_was": self._health.trouble})
-            self._health = Health(round(at_s * _US))
-
     def _write_down(self) -> None:
         """One transaction for everything that came back; kept for the next turn where it fails."""
-        unwritten = self._unwritten
-        sightings = self._schedule.sightings[-1:] if self._schedule is not None else []
-        latest = sightings[0].stamp_s if sightings else 0.0
-        new_sighting = latest > unwritten.latest_sighting_s
-        health = self._health if self._health != self._written_health else None
-        if not (unwritten.prices or unwritten.settled or new_sighting or health):
+        note = self._findings.note(self._schedule)
+        if note is None:
             return
-        added = self._store.note(
-            Note(unwritten.prices, unwritten.settled, sightings if new_sighting else (), health)
-        )
-        self._unwritten = _Unwritten(latest_sighting_s=max(latest, unwritten.latest_sighting_s))
-        self._written_health = self._health
+        added = self._store.note(note)
+        self._findings.written(note)
         if added:
             self._committed()
             _log.debug("prices", extra={"new": len(added), "price_seq": added[-1].price_seq})

@@ -1,0 +1,199 @@
+"""The client of the provider against real sockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Queue
+from typing import Any
+
+import pytest
+from pricing_service.clients import MarketData
+from pricing_service.domain import NoPrice, Outcome, Price, Slot, Trouble
+from wattbook.clock import SystemClock
+
+SLOT = Slot((1675681200,), "2023-02-06", "12-13")
+BODY = json.dumps(
+    {
+        "delivery_day": "2023-02-06",
+        "delivery_hour": "12-13",
+        "value": 100.0,
+        "unit": "euro",
+        "last_update": "2023-02-06T09:15:45Z",
+    }
+).encode()
+
+
+def answer(body: bytes = BODY, *, status: str = "200 OK", head: str = "") -> bytes:
+    lines = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{head}\r\n"
+    return lines.encode() + body
+
+
+class Server:
+    """Counts requests and answers each as told."""
+
+    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._serve = serve
+        self.requests: list[bytes] = []
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+
+    def _one(self, connection: socket.socket) -> None:
+        with connection:
+            self.requests.append(connection.recv(65536))
+            try:
+                self._serve(connection)
+            except OSError:
+                return
+
+
+@contextmanager
+def asking(url: str, **options: Any) -> Iterator[Callable[[], Outcome]]:
+    chosen = {"send_within_s": 2.0, "answer_within_s": 0.6, **options}
+    client = MarketData(url=url, clock=SystemClock(), **chosen)
+
+    def ask() -> Outcome:
+        told: Queue[Outcome] = Queue()
+        client.ask(SLOT, told.put)
+        return told.get(timeout=10)
+
+    try:
+        yield ask
+    finally:
+        client.close()
+
+
+def outcome_of(serve: Callable[[socket.socket], None], **options: Any) -> tuple[Outcome, int]:
+    server = Server(serve)
+    try:
+        with asking(server.url, **options) as ask:
+            return ask(), len(server.requests)
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("base", ["", "/v1", "/v1/"])
+def test_the_base_address_is_used_just_as_it_is_given(base: str) -> None:
+    server = Server(lambda connection: connection.sendall(answer()))
+
+    with asking(server.url + base) as ask:
+        outcome = ask()
+
+    server.close()
+    assert outcome == Price("100.0", 1675674945000000)
+    path = server.requests[0].split(b" ")[1].decode()
+    assert path == f"{base.rstrip('/')}/reference-price?delivery_day=2023-02-06&delivery_hour=12-13"
+
+
+def test_404_is_no_price_yet() -> None:
+    assert outcome_of(lambda connection: connection.sendall(answer(b"", status="404 Not Found"))) == (
+        NoPrice(),
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "expected_s"),
+    [
+        ("Retry-After: 17\r\n", 17.0),
+        (
+            "Date: Mon, 06 Feb 2023 09:00:00 GMT\r\nRetry-After: Mon, 06 Feb 2023 09:02:00 GMT\r\n",
+            120.0,
+        ),
+        ("Retry-After: soon\r\n", None),
+        ("Retry-After: -5\r\n", None),
+        ("Retry-After: 99999999999999\r\n", None),
+        ("", None),
+    ],
+)
+def test_429_says_when_to_come_again(head: str, expected_s: float | None) -> None:
+    status = "429 Too Many Requests"
+    outcome, _ = outcome_of(lambda connection: connection.sendall(answer(b"", status=status, head=head)))
+
+    assert isinstance(outcome, Trouble)
+    assert (outcome.slow_down, outcome.retry_after_s) == (True, expected_s)
+
+
+def test_a_redirect_is_not_followed_since_that_would_be_another_request() -> None:
+    outcome, requests = outcome_of(
+        lambda connection: connection.sendall(answer(b"", status="302 Found", head="Location: /v1\r\n"))
+    )
+
+    assert isinstance(outcome, Trouble)
+    assert requests == 1
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        lambda connection: None,
+        lambda connection: connection.sendall(answer()[:-30]),
+        lambda connection: connection.sendall(b"SSH-2.0-OpenSSH\r\n"),
+        lambda connection: connection.sendall(answer(b"x" * 200_000)),
+    ],
+    ids=["hangs up", "breaks off", "no HTTP", "far too long"],
+)
+def test_a_broken_answer_is_trouble_and_is_not_asked_for_again(serve: Any) -> None:
+    outcome, requests = outcome_of(serve)
+
+    assert isinstance(outcome, Trouble)
+    assert not outcome.open_end
+    assert requests == 1
+
+
+def wait_for_hang_up(connection: socket.socket) -> None:
+    connection.recv(1)
+
+
+def trickle(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while True:
+        connection.sendall(b" ")
+        time.sleep(0.1)  # slower than its deadline, faster than a timeout between two pieces
+
+
+@pytest.mark.parametrize("serve", [wait_for_hang_up, trickle], ids=["silent", "trickling"])
+def test_an_answer_that_does_not_come_in_time_may_still_be_counted_later(serve: Any) -> None:
+    began_s = time.monotonic()
+
+    outcome, requests = outcome_of(serve)
+
+    assert isinstance(outcome, Trouble)
+    assert outcome.open_end
+    assert requests == 1
+    assert time.monotonic() - began_s < 5
+
+
+def test_a_provider_that_is_not_there_was_not_reached() -> None:
+    server = Server(lambda connection: None)
+    server.close()
+
+    with asking(server.url) as ask:
+        outcome = ask()
+
+    assert isinstance(outcome, Trouble)
+    assert not outcome.open_end
+
+
+def test_a_request_that_was_held_up_is_not_sent_late() -> None:
+    outcome, requests = outcome_of(lambda connection: connection.sendall(answer()), send_within_s=-1.0)
+
+    assert isinstance(outcome, Trouble)
+    assert outcome.unsent
+    assert requests == 0

@@ -7,7 +7,8 @@
 """
 
 from wattbook.db.migrations import migrate
+from wattbook.db.rows import insert_rows
 from wattbook.db.store import Store, open_store
 from wattbook.db.values import in_values
 
-__all__ = ["Store", "in_values", "migrate", "open_store"]
+__all__ = ["Store", "in_values", "insert_rows", "migrate", "open_store"]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import sqlalchemy as sa
 from wattbook import outbox
 from wattbook.bus import Message
-from wattbook.db import Store, in_values
+from wattbook.db import Store, in_values, insert_rows
 
 from trade_service.domain import BookedRow, BookedTrade, Criteria, Position, Trade
 from trade_service.store import queries
@@ -22,13 +21,12 @@ class TradeStore:
     def __init__(self, store: Store) -> None:
         """Keep the book in ``store``, which must be migrated."""
         self._store = store
-        self._insert: Any = sa.insert(trades).compile(dialect=store.engine.dialect)
 
     @contextmanager
     def booking(self) -> Iterator[Booking]:
         """One durable transaction that books; nobody else books meanwhile."""
         with self._store.write() as connection:
-            yield Booking(connection, self._insert)
+            yield Booking(connection)
 
     def announce(self, events: Sequence[Message]) -> None:
         """Put events that tell of no booking into the outbox, durably."""
@@ -63,10 +61,9 @@ class TradeStore:
 class Booking:
     """What a booking transaction does; ends with the block of :meth:`TradeStore.booking`."""
 
-    def __init__(self, connection: sa.Connection, insert: Any) -> None:
+    def __init__(self, connection: sa.Connection) -> None:
         """Work in ``connection``'s transaction."""
         self._connection = connection
-        self._insert = insert
 
     def last_seq(self) -> int:
         """The newest booking's place, locked until the end of the transaction. Call it first."""
@@ -79,15 +76,9 @@ class Booking:
 
     def add(self, rows: Sequence[BookedRow], events: Sequence[Message]) -> None:
         """Add rows in order of ``booking_seq`` and the events that tell of them."""
-        self._connection.exec_driver_sql(str(self._insert), self._parameters(rows))
+        insert_rows(self._connection, trades, rows)
         self._connection.execute(_MOVE_LAST_SEQ, {"last_booking_seq": rows[-1][0]})
         outbox.enqueue(self._connection, events)
-
-    def _parameters(self, rows: Sequence[BookedRow]) -> Any:
-        # Straight to the driver: SQLAlchemy's own handling of parameters costs more than the insert.
-        if self._insert.positional:
-            return list(rows)
-        return [dict(zip(BookedTrade._fields, row, strict=True)) for row in rows]
 
 
 _LAST_SEQ_LOCKED = sa.select(booking_counter.c.last_booking_seq).with_for_update()

@@ -47,6 +47,8 @@ class FakeGateway:
     lifetime_s: int = 3600
     refuse_all: tuple[int, str, dict[str, str]] | None = None
     breaks_off: bool = False
+    answers: dict[str, Any] = field(default_factory=dict)  # "GET /v1/feed" → body, or (status, message)
+    tags: dict[str, str] = field(default_factory=dict)  # the ETags of these
 
     def forget_tokens(self) -> None:
         self.tokens.clear()
@@ -93,6 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
         user = self._user()
         if user is None:
             return self._refuse(401, "wrong user name or password")
+        if f"{method} {path.path}" in self.fake.answers:
+            return self._prepared(f"{method} {path.path}", parse_qs(path.query))
         return self._answer_to(method, path.path, parse_qs(path.query), body, user)
 
     def _answer_to(self, method: str, path: str, query: dict[str, list[str]], body: bytes, user: str) -> None:
@@ -123,6 +127,22 @@ class _Handler(BaseHTTPRequestHandler):
         fake.passwords[name] = change.pop("password", fake.passwords.get(name, ""))
         fake.users[name].update(change)
         return self._json(200, fake.users[name])
+
+    def _prepared(self, what: str, query: dict[str, list[str]]) -> None:
+        body, tag = self.fake.answers[what], self.fake.tags.get(what, "")
+        if isinstance(body, tuple):
+            return self._refuse(*body)
+        if tag and self.headers["If-None-Match"] == tag:
+            return self._send(304, b"", {"ETag": tag})
+        if self.headers["Accept"] == "text/csv":
+            return self._send(200, b"Hour,Light\n00,grey\n")
+        headers = {"ETag": tag} if tag else {}
+        if isinstance(body, list):  # pages
+            number = int(query.get("cursor", ["0"])[0])
+            if number + 1 < len(body):
+                headers["Link"] = f'<{what.split()[1]}?cursor={number + 1}>; rel="next"'
+            body = body[number]
+        return self._json(200, body, headers)
 
     def _add_user(self, said: dict[str, Any]) -> None:
         if said["name"] in self.fake.users:

@@ -16,6 +16,10 @@ from tests.unit.cli.conftest import Wattbook, process
 from tests.unit.cli.fakes import REPORT_CSV, REPORT_JSON, FakeGateway
 
 NOBODY = {"WATTBOOK_USER": None, "WATTBOOK_PASSWORD": None}
+COMMANDS = (
+    "up", "status", "report", "trades", "import", "prices", "feed", "quarantine", "reconcile", "users",
+    "login", "logout",
+)  # fmt: skip
 HEADER = "id,price,quantity,direction,delivery_day,delivery_hour,trader_id,execution_time"
 
 
@@ -335,13 +339,13 @@ def test_no_trades_are_said_and_served_as_an_empty_list(wattbook: Wattbook) -> N
 def test_the_help_lists_every_command_without_loading_them(tmp_path: Path) -> None:
     done = process("--help", cwd=tmp_path)
 
-    for name in ("up", "status", "report", "trades", "import", "users", "login", "logout"):
+    for name in COMMANDS:
         assert f"\n  {name} " in done.stdout
     assert done.returncode == 0
 
 
 def test_every_command_has_help(wattbook: Wattbook) -> None:
-    for name in ("up", "status", "report", "trades", "import", "users", "login", "logout"):
+    for name in COMMANDS:
         done = wattbook(name, "--help")
         assert done.code == 0
         assert f"Usage: wattbook {name}" in done.out

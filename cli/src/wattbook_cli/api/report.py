@@ -12,11 +12,14 @@ from rich.table import Table
 from rich.text import Text
 from wattbook.clock import SystemClock
 
+from wattbook_cli.api.live import show_performance
 from wattbook_cli.api.options import Session, calls_gateway
 from wattbook_cli.api.tables import aligned, console, signed_eur, table
 from wattbook_cli.api.terminal import counted, pass_through
 from wattbook_cli.clients.gateway import CSV, JSON, exact
 from wattbook_cli.domain.days import day_named
+from wattbook_cli.domain.stops import Stop
+from wattbook_cli.usecases.follow import Follow
 
 _COLUMNS = ("Hour", "Trades", "Buy MW", "Sell MW", "PnL EUR")
 
@@ -25,22 +28,45 @@ _COLUMNS = ("Hour", "Trades", "Buy MW", "Sell MW", "PnL EUR")
 @click.argument("trader", required=False)
 @click.option("--day", default="today", show_default=True, help="YYYY-MM-DD, today, yesterday or tomorrow.")
 @click.option("--area", default="DE", show_default=True, help="The market area.")
+@click.option("--live", is_flag=True, help="Against the reference price; on a terminal until Ctrl-C.")
+@click.option("--wide", is_flag=True, help="With --live: all columns.")
 @click.option("--json", "form", flag_value=JSON, help="The API's JSON as it is.")
 @click.option("--csv", "form", flag_value=CSV, help="The API's CSV as it is.")
 @calls_gateway()
-def report(session: Session, *, trader: str | None, day: str, area: str, form: str | None) -> None:
+def report(
+    session: Session,
+    *,
+    trader: str | None,
+    day: str,
+    area: str,
+    live: bool,
+    wide: bool,
+    form: str | None,
+) -> None:
     """A trader's profit and loss of one delivery day, hour by hour.
 
-    A user with the trader role may leave out TRADER.
+    With --live our average price against the reference price, and how we are doing so far. A user with
+    the trader role may leave out TRADER.
     """
-    asked_day = day_named(day, area=area, now=SystemClock().now()).isoformat()
-    query = {"trader_id": trader, "delivery_day": asked_day, "area": area}
+    if wide and not live:
+        raise Stop("--wide is for --live")
+    clock = SystemClock()
+
+    def query() -> dict[str, str | None]:
+        asked_day = day_named(day, area=area, now=clock.now()).isoformat()
+        return {"trader_id": trader, "delivery_day": asked_day, "area": area}
+
+    path = "/v1/reports/performance" if live else "/v1/reports/pnl"
+    query()  # what cannot be asked is said before anybody has to sign in
     with session.open() as gateway:
-        answer = gateway.ask("GET", "/v1/reports/pnl", query=query, accept=form or JSON)
+        if live and not form:
+            return show_performance(Follow(gateway, path, query=query), wide=wide, clock=clock)
+        answer = gateway.ask("GET", path, query=query(), accept=form or JSON)
     if form:
         pass_through([answer.content])
     else:
         console().print(shown(exact(answer.text)))
+    return None
 
 
 def shown(report: dict[str, Any]) -> Group:

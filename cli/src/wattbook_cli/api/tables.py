@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -43,3 +45,24 @@ def aligned(figures: Sequence[Decimal]) -> list[str]:
     texts = [f"{figure:,f}" for figure in figures]
     after = [len(text.partition(".")[1] + text.partition(".")[2]) for text in texts]
     return [text + " " * (max(after) - own) for text, own in zip(texts, after, strict=True)]
+
+
+def age(instant: str | None, *, now: datetime) -> str:
+    """How long ago an RFC 3339 instant was, in its largest unit; ``–`` where there is none."""
+    if not instant:
+        return "–"
+    seconds = max(0, int((now - datetime.fromisoformat(instant)).total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def local_time(instant: str | None, *, zone: ZoneInfo) -> str:
+    """An RFC 3339 instant as a local time with its day; ``–`` where there is none."""
+    return datetime.fromisoformat(instant).astimezone(zone).strftime("%d %b %H:%M:%S") if instant else "–"
+
+
+def plain(text: object) -> Text:
+    """What others wrote, as it is: no markup of ours, and nothing that a terminal would obey."""
+    return Text("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text)))

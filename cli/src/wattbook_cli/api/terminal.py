@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import TextIO
+from decimal import Decimal
+from typing import Any, TextIO
 
 
 def say(line: str) -> None:
@@ -42,3 +44,13 @@ def pass_through(chunks: Iterable[bytes]) -> None:
 def counted(number: int, noun: str) -> str:
     """``1 trade``, ``1,234 trades``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def exact_json(value: Any) -> str:
+    """JSON on one line, with its decimals as written."""
+    if isinstance(value, Mapping):
+        parts = (f"{json.dumps(name)}:{exact_json(each)}" for name, each in value.items())
+        return "{" + ",".join(parts) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(exact_json, value)) + "]"
+    return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Iterable
 from decimal import Decimal
@@ -15,7 +14,7 @@ from wattbook.units import CT_PER_EUR
 
 from wattbook_cli.api.options import Session, calls_gateway
 from wattbook_cli.api.tables import console, table
-from wattbook_cli.api.terminal import counted, pass_through
+from wattbook_cli.api.terminal import counted, exact_json, pass_through
 from wattbook_cli.domain.days import day_named
 from wattbook_cli.usecases.list_trades import list_trades
 
@@ -66,7 +65,7 @@ def trades(
 def _print_json(trades: Iterable[dict[str, Any]]) -> None:
     separator = "["
     for trade in trades:
-        print(separator, _exact_json(trade), sep="\n", end="")
+        print(separator, exact_json(trade), sep="\n", end="")
         separator = ","
     print("\n]" if separator == "," else "[]")
 
@@ -96,12 +95,3 @@ def _print_table(trades: Iterable[dict[str, Any]]) -> None:
         console().print(made)
     more = f" (the first {_SHOWN}; --limit shows more)" if shown == _SHOWN else ""
     print(f"\n{counted(shown, 'trade')}{more}." if shown else "No trades.")
-
-
-def _exact_json(trade: dict[str, Any]) -> str:
-    """JSON with its decimals as written."""
-    parts = (
-        f"{json.dumps(name)}:{value if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)}"
-        for name, value in trade.items()
-    )
-    return "{" + ",".join(parts) + "}"

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from wattbook_cli.domain.stops import SignInNeeded, Stop
+from wattbook_cli.domain.stops import SignInNeeded, Stop, TryLater
 
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _UPLOAD_TIMEOUT = httpx.Timeout(connect=5.0, write=120.0, read=900.0, pool=5.0)
@@ -57,19 +57,26 @@ class Gateway:
         body: Any = None,
         form: Mapping[str, str] | None = None,
         accept: str = JSON,
+        known_tag: str = "",
         refused: type[Stop] = Stop,
     ) -> httpx.Response:
         """A good answer to one request; ``refused`` is how a 400 is raised.
 
+        Where ``known_tag`` is still the answer's ETag, it comes without a body.
+
         Raises:
             SignInNeeded: 401.
-            Stop: any other refusal, or no answer.
+            TryLater: no answer, or one that says to ask again.
+            Stop: any other refusal.
         """
         asked = {name: value for name, value in (query or {}).items() if value is not None}
+        headers = {"Accept": accept, **({"If-None-Match": known_tag} if known_tag else {})}
         with self._explained():
             answer = self._http.request(
-                method, path, params=asked or None, json=body, data=form, headers={"Accept": accept}
+                method, path, params=asked or None, json=body, data=form, headers=headers
             )
+        if known_tag and answer.status_code == httpx.codes.NOT_MODIFIED:
+            return answer
         return _good(answer, refused)
 
     def me(self) -> dict[str, Any]:
@@ -130,14 +137,14 @@ class Gateway:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise Stop(f"{self.url} is no address of a gateway; --url http://host:port names one") from None
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise Stop(
+            raise TryLater(
                 f"cannot reach Wattbook at {self.url}: is it running? `make up` starts it; "
                 "--url or WATTBOOK_URL names another address"
             ) from None
         except httpx.TimeoutException:
-            raise Stop(f"Wattbook at {self.url} did not answer in time; try again") from None
+            raise TryLater(f"Wattbook at {self.url} did not answer in time; try again") from None
         except httpx.TransportError:
-            raise Stop(
+            raise TryLater(
                 f"the connection to Wattbook at {self.url} broke; try again (nothing is booked twice)"
             ) from None
 
@@ -166,7 +173,8 @@ def _good(answer: httpx.Response, refused: type[Stop] = Stop) -> httpx.Response:
         ) from None
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise SignInNeeded(f"not signed in: {message}; `wattbook login` signs in", request_id=request_id)
-    kind = refused if answer.status_code == httpx.codes.BAD_REQUEST else Stop
+    later = answer.is_server_error or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+    kind = TryLater if later else refused if answer.status_code == httpx.codes.BAD_REQUEST else Stop
     raise kind(_in_words(answer, message, request_id), request_id=request_id)
 
 

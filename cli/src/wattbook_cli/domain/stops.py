@@ -21,3 +21,7 @@ class Stop(Exception):
 
 class SignInNeeded(Stop):
     """Nobody is signed in, or the gateway does not take the sign-in."""
+
+
+class TryLater(Stop):
+    """Wattbook cannot be reached or cannot answer at the moment; asking again later may help."""

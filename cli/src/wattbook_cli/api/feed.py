@@ -1,0 +1,142 @@
+"""``wattbook feed`` and ``wattbook reconcile``."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+from wattbook.clock import SystemClock
+from wattbook.periods import area_of
+
+from wattbook_cli.api.options import Session, calls_gateway
+from wattbook_cli.api.tables import BAD, GOOD, age, console, local_time, plain, table
+from wattbook_cli.api.terminal import counted, pass_through, say
+from wattbook_cli.clients.gateway import exact
+from wattbook_cli.domain.days import day_named
+from wattbook_cli.domain.stops import EXIT_FAILED, EXIT_NOT_RUNNING, EXIT_ROWS_REFUSED
+from wattbook_cli.usecases.feed import unequal
+
+_US_PER_MS = 1000
+_KINDS = {"recovered": "only in the file: booked", "feed_only": "only in the feed", "differs": "differs"}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="The API's JSON as it is.")
+@calls_gateway()
+def feed(session: Session, *, as_json: bool) -> int:
+    """How the exchange's feed and the provider of reference prices are.
+
+    Ends with 0 where every listener is connected, 1 where one is not, 3 where there is no exchange.
+    """
+    with session.open() as gateway:
+        answer = gateway.ask("GET", "/v1/feed")
+    found = exact(answer.text)
+    listeners = found["listeners"]
+    if as_json:
+        pass_through([answer.content])
+    else:
+        _show(found)
+    if not listeners:
+        return EXIT_NOT_RUNNING
+    return 0 if all(listener["connected"] for listener in listeners) else EXIT_FAILED
+
+
+def _show(found: dict[str, Any]) -> None:
+    now = SystemClock().now()
+    shown = console()
+    if not found["listeners"]:
+        say("This desk listens to no exchange (WATTBOOK_EXCHANGE_URLS, or `wattbook up --sandbox`).")
+    else:
+        made = table(
+            "Exchange", "State", "Since", "Last frame", "Frames", "Connects", figures=("Frames", "Connects")
+        )
+        made.columns[0].overflow = "fold"
+        for each in found["listeners"]:
+            made.add_row(
+                plain(each["url"]), _state(each), age(each["since"], now=now),
+                age(each["last_frame"], now=now), f"{each['frames']:,}", f"{each['connects']:,}",
+            )  # fmt: skip
+        shown.print(made)
+        for each in found["listeners"]:
+            if each["trouble"]:
+                shown.print()
+                shown.print(plain(f"{each['url']}: {each['trouble']}"))
+    lag_us = found["lag_us"]
+    lag = "–" if lag_us is None else f"{Decimal(lag_us) / _US_PER_MS:,.0f} ms"
+    waiting = f"{found['spool_depth']:,} to read, {found['outbox_depth']:,} to book"
+    say(f"\nLast trade {age(found['last_trade'], now=now)} ago, {lag} after its execution")
+    say(f"{counted(found['frames'], 'frame')} kept: {waiting}, {found['quarantined']:,} quarantined")
+    say(_provider(found["prices"], found["prices_missing"]))
+
+
+def _state(listener: dict[str, Any]) -> Text:
+    if listener["connected"]:
+        return Text("connected", style=GOOD)
+    return Text("not connected", style=BAD)
+
+
+def _provider(prices: dict[str, Any] | None, missing: str | None) -> str:
+    if prices is None:
+        return f"No reference prices: {plain(missing or 'not known')}"
+    fresh = f"{prices['periods_fresh']} of {counted(prices['periods_tradable'], 'hour')} fresh"
+    left = f"{prices['minute_budget_left']:,} this minute and {prices['hour_budget_left']:,} this hour"
+    trouble = ""
+    if prices["trouble"]:
+        since = age(prices["trouble_since"], now=SystemClock().now())
+        trouble = f"\nThe provider has not answered well for {since}: {plain(prices['trouble'])}"
+    return f"Reference prices: {fresh}, requests left {left}{trouble}"
+
+
+@click.command()
+@click.argument("day")
+@click.option("--area", default="DE", show_default=True, help="The market area.")
+@click.option("--json", "as_json", is_flag=True, help="The API's JSON as it is.")
+@calls_gateway()
+def reconcile(session: Session, *, day: str, area: str, as_json: bool) -> int:
+    """The exchange's nightly file of DAY against what its feed delivered.
+
+    Ends with 0 where both agree (recovered trades are booked), 2 where something has to be looked at,
+    3 where no file has come yet.
+    """
+    asked_day = day_named(day, area=area, now=SystemClock().now()).isoformat()
+    with session.open() as gateway:
+        answer = gateway.ask("GET", f"/v1/reconciliations/{asked_day}", query={"area": area})
+    found = exact(answer.text)
+    if as_json:
+        pass_through([answer.content])
+    else:
+        _show_reconciliation(found, area)
+    if not found["reconciled"]:
+        return EXIT_NOT_RUNNING
+    return EXIT_ROWS_REFUSED if found["feed_only"] or found["differing"] else 0
+
+
+def _show_reconciliation(found: dict[str, Any], area: str) -> None:
+    zone = area_of(area).zone
+    complete = local_time(found["complete_to"], zone=zone)
+    if not found["reconciled"]:
+        say(f"No file of {found['day']} has been tied out yet; the feed is without a gap to {complete}.")
+        return
+    when = local_time(found["reconciled_at"], zone=zone)
+    say(f"{found['day']}: {plain(found['file_name'])}, tied out {when}\n")
+    say(f"{found['in_both']:>8,}  in the file and in the feed")
+    say(f"{found['recovered']:>8,}  recovered from the file")
+    say(f"{found['feed_only']:>8,}  only in the feed")
+    say(f"{found['differing']:>8,}  different")
+    if found["differences"]:
+        say("")
+        console().print(_differences(found))
+    all_of_them = found["recovered"] + found["feed_only"] + found["differing"]
+    say(f"\nThe feed is without a gap to {complete}.")
+    if all_of_them > len(found["differences"]):
+        say(f"The first {len(found['differences']):,} of {all_of_them:,} differences are known.")
+
+
+def _differences(found: dict[str, Any]) -> Table:
+    made = table("Trade", "What", "Detail")
+    for each in unequal(found):
+        made.add_row(plain(each["trade_id"]), _KINDS.get(each["kind"], each["kind"]), plain(each["detail"]))
+    return made

@@ -20,6 +20,7 @@ from wattbook.periods import AREAS
 
 from tests.unit.gateway.started import Started
 
+IN_PATHS = {"name": "somebody", "id": "1", "day": "2023-02-28", "delivery_start": "2023-02-28T13:00:00Z"}
 ERRORS_OF_OURS = {"401", "403", "406", "429", "500", "503"}
 
 
@@ -112,7 +113,9 @@ def test_the_documents_are_served_and_every_one_of_their_operations_is_routed(
         merged = client.get("/v1/openapi.json").json()
         for path, methods in merged["paths"].items():
             for method in set(methods) - {"parameters"}:
-                answer = client.request(method, "/v1" + path.replace("{name}", "somebody"))
+                answer = client.request(
+                    method, "/v1" + re.sub(r"\{(\w+)\}", lambda it: IN_PATHS[it[1]], path)
+                )
                 assert answer.status_code not in (404, 405), f"{method} {path}"
 
     assert all(yaml.safe_load(answer.content)["openapi"] for answer in served.values())
@@ -125,13 +128,23 @@ def test_the_documents_are_served_and_every_one_of_their_operations_is_routed(
 def _schema(name: str) -> Draft4Validator:
     """The schema of that name with exact numbers, formats that are checked, and ECMA's ``$`` in patterns."""
     text = re.sub(r'("pattern": "[^"]*)\$"', r'\1\\\\Z"', json.dumps(documents.everything()))
-    whole = json.loads(text, parse_float=Decimal)
+    whole = _with_nulls(json.loads(text, parse_float=Decimal))
     checker = FormatChecker(formats=())
     checker.checks("date", ValueError)(_is_date)
     checker.checks("date-time", ValueError)(_is_date_time)
     return Draft4Validator(
         {"$ref": f"#/components/schemas/{name}", "components": whole["components"]}, format_checker=checker
     )
+
+
+def _with_nulls(node: Any) -> Any:
+    """OpenAPI's ``nullable`` in the words of JSON Schema."""
+    if isinstance(node, list):
+        return [_with_nulls(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    plain = {key: _with_nulls(value) for key, value in node.items() if key != "nullable"}
+    return {"anyOf": [plain, {"type": "null"}]} if node.get("nullable") is True else plain
 
 
 def _is_date(value: Any) -> bool:
@@ -227,3 +240,22 @@ def test_served_trades_are_what_the_document_says(tmp_path_factory: pytest.TempP
     assert all(TRADE.is_valid(trade) for trade in served)
     assert [set(trade) - set(FIELDS) for trade in served] == [set(), set(), {"area"}, {"delivery_start"}]
     assert all(_schema("Error").is_valid(answer.json()) for answer in errors)
+
+
+def test_live_answers_are_what_the_document_says(tmp_path_factory: pytest.TempPathFactory) -> None:
+    answers = {
+        "PerformanceReport": "/v1/reports/performance?trader_id=t&delivery_day=2023-02-28",
+        "DeskReport": "/v1/reports/desk?delivery_day=2023-02-28",
+        "ReferencePrices": "/v1/reference-prices?delivery_day=2023-02-28",
+        "PriceHistory": "/v1/reference-prices/2023-02-28T13:00:00Z/history",
+        "FeedStatus": "/v1/feed",
+        "QuarantinePage": "/v1/quarantine",
+        "Quarantined": "/v1/quarantine/1",
+        "Reconciliation": "/v1/reconciliations/2023-02-28",
+    }
+    with Started(tmp_path_factory.mktemp("live")) as started, started.client() as client:
+        for name, path in answers.items():
+            answer = client.get(path)
+            assert answer.status_code == 200, answer.text
+            body = json.loads(answer.text, parse_float=Decimal)
+            assert not [error.message for error in _schema(name).iter_errors(body)], name

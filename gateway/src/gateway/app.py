@@ -27,15 +27,16 @@ from wattbook.process import (
 from wattbook.settings import LogLevel, setting
 
 from gateway import api
-from gateway.api import batch, oauth, reports, server, trades, users
-from gateway.clients import ReportsClient, TradesClient
+from gateway.api import batch, feed, oauth, performance, prices, reports, server, trades, users
+from gateway.clients import FeedClient, PricesClient, ReportsClient, TradesClient
 from gateway.clients.coalescer import Limits
 from gateway.store import TokenStore, UserStore
-from gateway.usecases import accounts, memory, signin, tokens
+from gateway.usecases import accounts, live, memory, signin, tokens
 from gateway.usecases import batch as batch_usecase
 from gateway.usecases import oauth as oauth_usecase
 from gateway.usecases import reports as reports_usecase
 from gateway.usecases import trades as trades_usecase
+from gateway.usecases.desk import DeskReports
 from gateway.usecases.passwords import Passwords
 from gateway.usecases.threads import Pool
 from gateway.usecases.throttle import Throttle
@@ -59,6 +60,12 @@ class Settings:
     )
     report_target: str = setting(
         "WATTBOOK_REPORT_TARGET", "host:port of report-service", default="127.0.0.1:8091"
+    )
+    pricing_target: str | None = setting(
+        "WATTBOOK_PRICING_TARGET", "host:port of pricing-service; unset: there is none", default=None
+    )
+    ingest_target: str | None = setting(
+        "WATTBOOK_INGEST_TARGET", "host:port of ingest-service; unset: there is none", default=None
     )
     admin_password: str | None = setting(
         "WATTBOOK_ADMIN_PASSWORD", "password of the user admin, set at every start", default=None, secret=True
@@ -117,6 +124,9 @@ class Gateway:
         self._reports = ReportsClient(
             settings.report_target, limits=Limits(timeout_s=settings.report_timeout_s)
         )
+        timeout_s = settings.report_timeout_s
+        self._prices = PricesClient(settings.pricing_target, timeout_s=timeout_s)
+        self._feed = FeedClient(settings.ingest_target, timeout_s=timeout_s)
         self._batches = batch_usecase.Batches(self._trades)
         self.application = api.make_application(
             self._services(), body_limit=settings.body_limit_bytes, running=self._running
@@ -146,7 +156,8 @@ class Gateway:
                 limit_bytes=settings.batch_limit_bytes,
                 array_limit_bytes=settings.batch_array_limit_bytes,
             ),
-            reports=reports.ReportsApi(reports_usecase.Reports(self._reports, reports.render)),
+            reports=reports.ReportsApi(reports_usecase.Reports(self._reports.pnl, reports.render)),
+            live=self._live(),
             users=users.UsersApi(people),
             oauth=oauth.OAuthApi(
                 server=self._token_server, sign_in=sign_in, tokens=self._tokens, database=self._database
@@ -155,15 +166,26 @@ class Gateway:
             probes={"trade-service": self._trades.is_ready, "report-service": self._reports.is_ready},
         )
 
+    def _live(self) -> api.Live:
+        performances = reports_usecase.Reports(self._reports.performance, performance.render)
+        desks = DeskReports(self._reports, performance.render_desk, self._formatting)
+        return api.Live(
+            performance=performance.PerformanceApi(performances, desks),
+            prices=prices.PricesApi(live.Prices(self._prices)),
+            feed=feed.FeedApi(live.Feed(self._feed, self._prices)),
+            quarantine=feed.QuarantineApi(live.Quarantine(self._feed)),
+        )
+
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        self._trades.open()
-        self._reports.open()
+        clients = (self._trades, self._reports, self._prices, self._feed)
+        for client in clients:
+            client.open()
         try:
             yield
         finally:
-            await self._trades.close()
-            await self._reports.close()
+            for client in clients:
+                await client.close()
 
     def close(self) -> None:
         """End the threads, once nothing is served any more."""

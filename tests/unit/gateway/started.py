@@ -37,6 +37,8 @@ class Started:
                 "signing_key_file": folder / "unused.pem",
                 "trade_target": self.owners.trade_target,
                 "report_target": self.owners.report_target,
+                "pricing_target": self.owners.pricing_target,
+                "ingest_target": self.owners.ingest_target,
                 "admin_password": ADMIN_PASSWORD,
                 "ingest_client_secret": CLIENT_SECRET,
                 **settings,

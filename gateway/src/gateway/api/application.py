@@ -12,8 +12,11 @@ from gateway.api import documents
 from gateway.api.batch import BatchApi
 from gateway.api.connexion_parts import LifespanMiddleware, Resolver, SecurityMiddleware
 from gateway.api.edge import Edge
+from gateway.api.feed import FeedApi, QuarantineApi
 from gateway.api.oauth import OAuthApi
 from gateway.api.pages import Probe, pages_of
+from gateway.api.performance import PerformanceApi
+from gateway.api.prices import PricesApi
 from gateway.api.reports import ReportsApi
 from gateway.api.routing import Application, Handler, Routing
 from gateway.api.security import security_map
@@ -23,12 +26,23 @@ from gateway.usecases.signin import SignIn
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """The handlers of the live document."""
+
+    performance: PerformanceApi
+    prices: PricesApi
+    feed: FeedApi
+    quarantine: QuarantineApi
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Everything the handlers need."""
 
     trades: TradesApi
     batch: BatchApi
     reports: ReportsApi
+    live: Live
     users: UsersApi
     oauth: OAuthApi
     sign_in: SignIn
@@ -77,4 +91,20 @@ def _handlers(services: Services) -> dict[str, Handler]:
         "me.change_password": services.users.change_password,
         "oauth.token": services.oauth.token,
         "oauth.jwks": services.oauth.jwks,
+        **_live_handlers(services.live),
+    }
+
+
+def _live_handlers(live: Live) -> dict[str, Handler]:
+    return {
+        "reports.performance": live.performance.performance,
+        "reports.desk": live.performance.desk,
+        "prices.day": live.prices.day,
+        "prices.history": live.prices.history,
+        "feed.status": live.feed.status,
+        "feed.reconciliation": live.feed.reconciliation,
+        "quarantine.list": live.quarantine.list,
+        "quarantine.show": live.quarantine.show,
+        "quarantine.replay": live.quarantine.replay,
+        "quarantine.drop": live.quarantine.drop,
     }

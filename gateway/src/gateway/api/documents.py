@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 CONTRACT = "trades_api.yaml"
-DOCUMENTS = (CONTRACT, "reports_api.yaml", "users_api.yaml", "auth_api.yaml")
+DOCUMENTS = (CONTRACT, "reports_api.yaml", "live_api.yaml", "users_api.yaml", "auth_api.yaml")
 BASE_PATH = "/v1"
 
 

@@ -25,21 +25,30 @@ class ReportsApi:
 
     async def pnl(self, request: Request) -> Response:
         """``GET /reports/pnl``."""
-        params = request.params
-        report = await self._reports.pnl(
-            request.principal,
-            trader_id=params.get("trader_id", ""),
-            delivery_day=params["delivery_day"],
-            area=params.get("area", ""),
-        )
-        as_csv = params.get("format") == "csv" or request.accepted == "text/csv"
-        etag = f'"{report.version}{"-csv" if as_csv else ""}"'.encode()
-        headers = [*_ALWAYS, (b"etag", etag)]
-        if _still_has(request.header(b"if-none-match"), etag):
-            return Response(304, content_type=None, headers=headers)
-        if as_csv:
-            return Response(200, report.csv, content_type=CSV, headers=headers)
-        return Response(200, report.json, content_type=JSON, headers=headers)
+        return await serve_report(self._reports, request)
+
+
+async def serve_report(reports: Reports, request: Request) -> Response:
+    """The trader's day that a request asks for, in the form that it asks for."""
+    params = request.params
+    report = await reports.report(
+        request.principal,
+        trader_id=params.get("trader_id", ""),
+        delivery_day=params["delivery_day"],
+        area=params.get("area", ""),
+    )
+    if params.get("format") == "csv" or request.accepted == "text/csv":
+        return tagged(request, report.csv, version=f"{report.version}-csv", content_type=CSV)
+    return tagged(request, report.json, version=report.version)
+
+
+def tagged(request: Request, body: bytes, *, version: str, content_type: bytes = JSON) -> Response:
+    """The body with its version as ETag; no body where the asker has that version."""
+    etag = f'"{version}"'.encode()
+    headers = [*_ALWAYS, (b"etag", etag)]
+    if _still_has(request.header(b"if-none-match"), etag):
+        return Response(304, content_type=None, headers=headers)
+    return Response(200, body, content_type=content_type, headers=headers)
 
 
 def _still_has(if_none_match: bytes | None, etag: bytes) -> bool:

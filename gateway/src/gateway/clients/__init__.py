@@ -1,6 +1,17 @@
-"""The owners of trades and reports, over gRPC, each call with a deadline."""
+"""The owners behind the gateway, over gRPC, each call with a deadline."""
 
+from gateway.clients.feed import FeedClient
+from gateway.clients.prices import PricesClient
 from gateway.clients.reports import PnlAsk, ReportsClient
 from gateway.clients.trades import Booking, TradesClient, new_request, stated
 
-__all__ = ["Booking", "PnlAsk", "ReportsClient", "TradesClient", "new_request", "stated"]
+__all__ = [
+    "Booking",
+    "FeedClient",
+    "PnlAsk",
+    "PricesClient",
+    "ReportsClient",
+    "TradesClient",
+    "new_request",
+    "stated",
+]

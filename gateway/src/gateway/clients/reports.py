@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -36,7 +37,12 @@ class ReportsClient:
         """``limits`` are for gathering reports."""
         self._target = target
         self._timeout_s = limits.timeout_s
-        self._asks: Coalescer[PnlAsk, reports_pb2.PnlAnswer] = Coalescer(self._ask_gathered, limits)
+        self._asks: Coalescer[PnlAsk, reports_pb2.PnlAnswer] = Coalescer(
+            partial(self._ask_gathered, "Pnl", reports_pb2.PnlRequest), limits
+        )
+        self._performance_asks: Coalescer[PnlAsk, reports_pb2.PerformanceAnswer] = Coalescer(
+            partial(self._ask_gathered, "Performance", reports_pb2.PerformanceRequest), limits
+        )
 
     def open(self) -> None:
         """Connect, lazily; call it on the event loop that will be used."""
@@ -52,6 +58,18 @@ class ReportsClient:
         """
         return await self._asks.ask(ask)
 
+    async def performance(self, ask: PnlAsk) -> reports_pb2.PerformanceAnswer:
+        """The same against the reference price. Raises like :meth:`pnl`."""
+        return await self._performance_asks.ask(ask)
+
+    async def desk(self, *, area: str, delivery_day: str, known_version: str) -> reports_pb2.DeskReply:
+        """A line a trader. Raises like :meth:`pnl`."""
+        request = reports_pb2.DeskRequest(area=area, delivery_day=delivery_day, known_version=known_version)
+        try:
+            return await self._stub.Desk(request, timeout=self._timeout_s, metadata=rpc.outgoing_metadata())
+        except grpc.RpcError as error:
+            raise rpc.translate(error) from error
+
     async def is_ready(self) -> bool:
         """Whether report-service says that it serves."""
         return await says_it_serves(self._health)
@@ -59,11 +77,12 @@ class ReportsClient:
     async def close(self) -> None:
         """Finish what runs and disconnect."""
         await self._asks.close()
+        await self._performance_asks.close()
         await self._channel.close(grace=1.0)
 
-    async def _ask_gathered(self, asks: Sequence[PnlAsk]) -> Sequence[reports_pb2.PnlAnswer]:
+    async def _ask_gathered(self, method: str, new_request: Any, asks: Sequence[PnlAsk]) -> Sequence[Any]:
         once = list(dict.fromkeys(asks))
-        request = reports_pb2.PnlRequest()
+        request = new_request()
         for ask in once:
             request.queries.add(
                 trader_id=ask.trader_id,
@@ -71,8 +90,9 @@ class ReportsClient:
                 area=ask.area,
                 known_version=ask.known_version,
             )
+        call = getattr(self._stub, method)
         try:
-            reply = await self._stub.Pnl(request, timeout=self._timeout_s, metadata=rpc.outgoing_metadata())
+            reply = await call(request, timeout=self._timeout_s, metadata=rpc.outgoing_metadata())
         except grpc.RpcError as error:
             raise rpc.translate(error) from error
         answers = dict(zip(once, reply.answers, strict=False))

@@ -18,6 +18,7 @@ class Role(StrEnum):
 
 
 _ALL_TRADES = frozenset({Role.DESK, Role.ADMIN, Role.SERVICE})
+_DESK = frozenset({Role.DESK, Role.ADMIN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,33 @@ class Principal:
         """
         if not self.sees_all:
             raise Forbidden("only service, desk and admin users book from a file")
+
+    def require_any_role(self) -> None:
+        """Insist that they are anything at all.
+
+        Raises:
+            Forbidden: they have no role.
+        """
+        if not self.roles:
+            raise Forbidden("you have no role that allows this")
+
+    def require_sees_all(self) -> None:
+        """Insist that every trader's trades are theirs to see.
+
+        Raises:
+            Forbidden: they are not.
+        """
+        if not self.sees_all:
+            raise Forbidden("only desk, admin and service users may see this")
+
+    def require_desk(self) -> None:
+        """Insist on the desk or the admin role.
+
+        Raises:
+            Forbidden: they have neither.
+        """
+        if _DESK.isdisjoint(self.roles):
+            raise Forbidden("only desk and admin users may do this")
 
     def require_admin(self) -> None:
         """Insist on the admin role.

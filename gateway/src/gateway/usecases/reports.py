@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from wattbook.errors import Forbidden, InvalidInput
 from wattbook.periods import DEFAULT_AREA
 
-from gateway.clients import PnlAsk, ReportsClient
+from gateway.clients import PnlAsk
 from gateway.domain.access import Principal
 
 MOST_KEPT = 2_000
@@ -27,16 +27,18 @@ class Rendered:
 
 
 class Reports:
-    """Reports of report-service, for those who may see them."""
+    """Reports of one kind of report-service, for those who may see them."""
 
-    def __init__(self, client: ReportsClient, render: Callable[[PnlAsk, Any], Rendered]) -> None:
-        """Ask ``client``, format with ``render``."""
-        self._client = client
+    def __init__(
+        self, ask: Callable[[PnlAsk], Awaitable[Any]], render: Callable[[PnlAsk, Any], Rendered]
+    ) -> None:
+        """Get answers from ``ask``, format with ``render``."""
+        self._ask = ask
         self._render = render
         self._kept: OrderedDict[tuple[str, str, str], Rendered] = OrderedDict()
 
-    async def pnl(self, asker: Principal, *, trader_id: str, delivery_day: dt.date, area: str) -> Rendered:
-        """A trader's PnL of a day by hours; ``trader_id`` ``""`` means the asker's own.
+    async def report(self, asker: Principal, *, trader_id: str, delivery_day: dt.date, area: str) -> Rendered:
+        """A trader's report of a day by hours; ``trader_id`` ``""`` means the asker's own.
 
         Raises:
             Forbidden: not the asker's to see.
@@ -47,11 +49,14 @@ class Reports:
         key = (trader_id, delivery_day.isoformat(), area or DEFAULT_AREA)
         kept = self._kept.get(key)
         ask = PnlAsk(*key, known_version=kept.version if kept else "")
-        answer = await self._client.pnl(ask)
+        answer = await self._ask(ask)
         if answer.error:
             raise InvalidInput(answer.error)
         if kept is not None and answer.unchanged:
             return kept
+        kept = self._kept.get(key)
+        if kept is not None and kept.version == answer.version:
+            return kept  # somebody who asked at the same time was here first
         rendered = self._render(ask, answer)
         self._keep(key, rendered)
         return rendered

@@ -1,0 +1,165 @@
+"""``/feed``, ``/quarantine`` and ``/reconciliations``: what the exchange sent, and what became of it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import msgspec
+from wattbook_proto import feed_pb2, prices_pb2
+
+from gateway.api.http import Request, Response, json_response
+from gateway.api.values import instant_s, instant_us
+from gateway.domain.trades import decode, refuse_repeated_keys
+from gateway.usecases.live import Feed, Quarantine
+
+DEFAULT_LIMIT = 100
+_STATES = {feed_pb2.OPEN: "open", feed_pb2.REPLAYED: "replayed", feed_pb2.DROPPED: "dropped"}
+
+
+class _Drop(msgspec.Struct, forbid_unknown_fields=True):
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+_drop = msgspec.json.Decoder(_Drop)
+
+
+class FeedApi:
+    """Handlers of the feed's state and of how complete a day is."""
+
+    def __init__(self, feed: Feed) -> None:
+        """Serve ``feed``."""
+        self._feed = feed
+
+    async def status(self, request: Request) -> Response:
+        """``GET /feed``."""
+        found = await self._feed.status(request.principal)
+        body = _status(found.feed)
+        body["prices"] = _poller(found.prices) if found.prices is not None else None
+        body["prices_missing"] = found.prices_missing or None
+        return json_response(body)
+
+    async def reconciliation(self, request: Request) -> Response:
+        """``GET /reconciliations/{day}``."""
+        found = await self._feed.reconciliation(
+            request.principal, day=request.params["day"], area=request.params.get("area", "")
+        )
+        return json_response(_reconciliation(found))
+
+
+class QuarantineApi:
+    """Handlers of the quarantine."""
+
+    def __init__(self, quarantine: Quarantine) -> None:
+        """Serve ``quarantine``."""
+        self._quarantine = quarantine
+
+    async def list(self, request: Request) -> Response:
+        """``GET /quarantine``."""
+        params = request.params
+        limit = params.get("limit", DEFAULT_LIMIT)
+        page = await self._quarantine.page(
+            request.principal, state=params.get("state", ""), before_id=params.get("cursor", 0), limit=limit
+        )
+        headers = []
+        if page.next_before_id:
+            following = urlencode({**params, "limit": limit, "cursor": page.next_before_id})
+            headers = [(b"link", f'</v1/quarantine?{following}>; rel="next"'.encode())]
+        return json_response(
+            {"items": [_item(item) for item in page.items], "open": page.open}, headers=headers
+        )
+
+    async def show(self, request: Request) -> Response:
+        """``GET /quarantine/{id}``."""
+        return _shown(await self._quarantine.show(request.principal, request.params["id"]))
+
+    async def replay(self, request: Request) -> Response:
+        """``POST /quarantine/{id}/replay``."""
+        return _shown(await self._quarantine.replay(request.principal, request.params["id"]))
+
+    async def drop(self, request: Request) -> Response:
+        """``POST /quarantine/{id}/drop``."""
+        body = await request.body()
+        reason = decode(_drop.decode, body).reason
+        refuse_repeated_keys(body)
+        return _shown(await self._quarantine.drop(request.principal, request.params["id"], reason=reason))
+
+
+def _status(status: feed_pb2.StatusReply) -> dict[str, Any]:
+    return {
+        "listeners": [_listener(listener) for listener in status.listeners],
+        "frames": status.frames,
+        "spool_depth": status.spool_depth,
+        "outbox_depth": status.outbox_depth,
+        "quarantined": status.quarantined,
+        "last_trade": instant_us(status.last_trade_us),
+        "lag_us": status.lag_us if status.last_trade_us else None,
+    }
+
+
+def _listener(listener: feed_pb2.Listener) -> dict[str, Any]:
+    return {
+        "url": listener.url,
+        "connected": listener.connected,
+        "since": instant_us(listener.since_us),
+        "last_frame": instant_us(listener.last_frame_us),
+        "frames": listener.frames,
+        "connects": listener.connects,
+        "next_attempt": instant_us(listener.next_attempt_us),
+        "trouble": listener.trouble or None,
+    }
+
+
+def _poller(status: prices_pb2.StatusReply) -> dict[str, Any]:
+    return {
+        "leader": status.leader,
+        "minute_budget_left": status.minute_budget_left,
+        "hour_budget_left": status.hour_budget_left,
+        "cycle_start": instant_s(status.cycle_start_s),
+        "periods_tradable": status.periods_tradable,
+        "periods_fresh": status.periods_fresh,
+        "last_success": instant_us(status.last_success_us),
+        "trouble": status.trouble or None,
+        "trouble_since": instant_us(status.trouble_since_us),
+    }
+
+
+def _item(item: feed_pb2.Quarantined) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "received": instant_us(item.received_us),
+        "origin": item.origin,
+        "reason": item.reason,
+        "state": _STATES.get(item.state, "open"),
+        "decided_by": item.decided_by or None,
+        "decided": instant_us(item.decided_us),
+        "trade_id": item.trade_id or None,
+    }
+
+
+def _shown(item: feed_pb2.Quarantined) -> Response:
+    body = _item(item)
+    try:
+        body["frame"] = item.frame.decode()
+    except UnicodeDecodeError:
+        body["frame_base64"] = base64.b64encode(item.frame).decode()
+    return json_response(body)
+
+
+def _reconciliation(found: feed_pb2.ReconciliationReply) -> dict[str, Any]:
+    return {
+        "day": found.day,
+        "reconciled": found.reconciled,
+        "reconciled_at": instant_us(found.reconciled_us),
+        "file_name": found.file_name or None,
+        "in_both": found.in_both,
+        "recovered": found.recovered,
+        "feed_only": found.feed_only,
+        "differing": found.differing,
+        "complete_to": instant_us(found.complete_to_us),
+        "differences": [
+            {"trade_id": each.trade_id, "kind": each.kind, "detail": each.detail}
+            for each in found.differences
+        ],
+    }

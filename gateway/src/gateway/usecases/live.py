@@ -1,0 +1,136 @@
+"""Ask the owners of the feed and of the reference prices, for those who may."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from dataclasses import dataclass
+
+from wattbook.errors import WattbookError
+from wattbook_proto import feed_pb2, prices_pb2
+
+from gateway.clients import FeedClient, PricesClient
+from gateway.domain.access import Principal
+
+
+class Prices:
+    """Reference prices: the market's, so everybody's with a role to see."""
+
+    def __init__(self, client: PricesClient) -> None:
+        """Ask ``client``."""
+        self._client = client
+
+    async def day(self, asker: Principal, *, delivery_day: dt.date, area: str) -> prices_pb2.DayReply:
+        """The newest price of every hour of a day that has one.
+
+        Raises:
+            Forbidden: the asker has no role.
+            InvalidInput: there is no such day.
+        """
+        asker.require_any_role()
+        return await self._client.day(area=area, delivery_day=delivery_day.isoformat())
+
+    async def history(self, asker: Principal, *, delivery_start_s: int, area: str) -> prices_pb2.HistoryReply:
+        """Every value that an hour ever had, oldest first.
+
+        Raises:
+            Forbidden: the asker has no role.
+            InvalidInput: no hour starts then.
+        """
+        asker.require_any_role()
+        return await self._client.history(area=area, delivery_start_s=delivery_start_s)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStatus:
+    """The feed's state and the poller's; ``prices_missing`` says why the latter is not known."""
+
+    feed: feed_pb2.StatusReply
+    prices: prices_pb2.StatusReply | None
+    prices_missing: str
+
+
+class Feed:
+    """The feed's state and how complete a day is, for those who see all trades."""
+
+    def __init__(self, feed: FeedClient, prices: PricesClient) -> None:
+        """Ask both owners."""
+        self._feed = feed
+        self._prices = prices
+
+    async def status(self, asker: Principal) -> LiveStatus:
+        """The state of both; without the feed's there is none, without the poller's there is.
+
+        Raises:
+            Forbidden: not the asker's to see.
+        """
+        asker.require_sees_all()
+        feed, (prices, missing) = await asyncio.gather(self._feed.status(), self._prices_status())
+        return LiveStatus(feed, prices, missing)
+
+    async def reconciliation(
+        self, asker: Principal, *, day: dt.date, area: str
+    ) -> feed_pb2.ReconciliationReply:
+        """A day's nightly file against the feed.
+
+        Raises:
+            Forbidden: not the asker's to see.
+            InvalidInput: there is no such day or no feed of that area.
+        """
+        asker.require_sees_all()
+        return await self._feed.reconciliation(area=area, day=day.isoformat())
+
+    async def _prices_status(self) -> tuple[prices_pb2.StatusReply | None, str]:
+        try:
+            return await self._prices.status(), ""
+        except WattbookError as error:
+            return None, error.message
+
+
+class Quarantine:
+    """What could not be read or booked, for the desk to decide over, in the asker's name."""
+
+    def __init__(self, client: FeedClient) -> None:
+        """Ask ``client``."""
+        self._client = client
+
+    async def page(
+        self, asker: Principal, *, state: str, before_id: int, limit: int
+    ) -> feed_pb2.ListQuarantineReply:
+        """Up to ``limit``, newest first; ``state`` ``""`` means all.
+
+        Raises:
+            Forbidden: not the asker's to see.
+        """
+        asker.require_desk()
+        return await self._client.quarantine(state=state, before_id=before_id, limit=limit)
+
+    async def show(self, asker: Principal, number: int) -> feed_pb2.Quarantined:
+        """One with its frame.
+
+        Raises:
+            Forbidden: not the asker's to see.
+            NotFound: there is none of that number.
+        """
+        asker.require_desk()
+        return await self._client.quarantined(number, by=asker.name)
+
+    async def replay(self, asker: Principal, number: int) -> feed_pb2.Quarantined:
+        """Have it read and booked again; it stays, with the new reason, where that fails again.
+
+        Raises:
+            Forbidden: not the asker's to do.
+            NotFound: there is none of that number. Conflict: it was dropped.
+        """
+        asker.require_desk()
+        return await self._client.replay(number, by=asker.name)
+
+    async def drop(self, asker: Principal, number: int, *, reason: str) -> feed_pb2.Quarantined:
+        """Set it aside for good.
+
+        Raises:
+            Forbidden: not the asker's to do.
+            NotFound: there is none of that number.
+        """
+        asker.require_desk()
+        return await self._client.drop(number, by=asker.name, reason=reason)

@@ -7,7 +7,6 @@ import os
 import pty
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -120,15 +119,15 @@ class Terminal:
     def interrupt(self) -> int:
         """Ctrl-C; the exit status."""
         os.kill(self.pid, signal.SIGINT)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
+
+        def ended() -> tuple[int, int] | None:
             self._read()
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                os.close(self._terminal)
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.02)
-        raise AssertionError("it did not end")
+            return (pid, status) if pid else None
+
+        _, status = wait_until(ended, timeout_s=10, what="it has ended")
+        os.close(self._terminal)
+        return os.waitstatus_to_exitcode(status)
 
     def _read(self) -> None:
         try:

@@ -1,10 +1,14 @@
 // What the pages can do beyond links and forms. Every page works without it.
+import { writeAges } from "./ages";
 import { rememberColours } from "./colours";
+import { rememberColumns } from "./columns";
 import { listenToKeys } from "./keys";
+import { followStream } from "./live";
 import { keepFresh } from "./refresh";
 import { markNow } from "./rows";
 
 rememberColours();
+rememberColumns();
 listenToKeys();
 
 for (const field of document.querySelectorAll<HTMLInputElement>('.days input[type="date"]')) {
@@ -24,4 +28,19 @@ if (document.getElementById("hours")) {
   keepFresh();
   // Two frames later the page has been painted; only then is the larger script asked for.
   requestAnimationFrame(() => requestAnimationFrame(() => void import("./charts").then(({ draw }) => draw())));
+}
+
+if (document.querySelector("main[data-stream]")) {
+  const tick = (): void => {
+    markNow();
+    writeAges();
+  };
+  tick();
+  setInterval(tick, 20_000);
+  followStream();
+  if (document.querySelector("[data-live-chart]")) {
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() => void import("./livecharts").then(({ drawLive }) => drawLive())),
+    );
+  }
 }

@@ -9,8 +9,8 @@ import { type Hour, hours } from "./rows";
 
 echarts.use([BarChart, LineChart, GridComponent, TooltipComponent, AriaComponent, CanvasRenderer]);
 
-type Option = Parameters<echarts.ECharts["setOption"]>[0];
-type Colour = (name: string) => string;
+export type Option = Parameters<echarts.ECharts["setOption"]>[0];
+export type Colour = (name: string) => string;
 type Drawer = (figure: HTMLElement, rows: Hour[], colour: Colour) => Option;
 
 const { fontFamily } = getComputedStyle(document.body);
@@ -38,6 +38,17 @@ export function draw(): void {
 
 function paint(): void {
   const rows = hours();
+  const { colour, done } = colourOf();
+  const anything = rows.some((row) => row.trades > 0);
+  for (const [figure, { chart, option }] of drawn) {
+    chart.setOption(option(figure, rows, colour), { notMerge: true });
+    figure.classList.toggle("drawn", anything);
+    chart.getDom().hidden = !anything;
+  }
+  done();
+}
+
+export function colourOf(): { colour: Colour; done: () => void } {
   const style = getComputedStyle(document.documentElement);
   const probe = document.body.appendChild(document.createElement("span"));
   probe.hidden = true;
@@ -45,13 +56,7 @@ function paint(): void {
     probe.style.color = style.getPropertyValue(name); // resolves light-dark()
     return getComputedStyle(probe).color;
   };
-  const anything = rows.some((row) => row.trades > 0);
-  for (const [figure, { chart, option }] of drawn) {
-    chart.setOption(option(figure, rows, colour), { notMerge: true });
-    figure.classList.toggle("drawn", anything);
-    chart.getDom().hidden = !anything;
-  }
-  probe.remove();
+  return { colour, done: () => probe.remove() };
 }
 
 function pnl(figure: HTMLElement, rows: Hour[], colour: Colour): Option {
@@ -59,7 +64,7 @@ function pnl(figure: HTMLElement, rows: Hour[], colour: Colour): Option {
   const running = rows.map((row) => (sum += row.pnlEur));
   return {
     ...frame(figure),
-    tooltip: tooltip(rows, colour, (row) => [`PnL  ${row.cells[4]} €`, `${row.cells[1]} trades`]),
+    tooltip: tooltip(colour, named(rows, (row) => [`PnL  ${row.cells[4]} €`, `${row.cells[1]} trades`])),
     series: [
       {
         type: "bar",
@@ -93,10 +98,10 @@ function volume(figure: HTMLElement, rows: Hour[], colour: Colour): Option {
   });
   return {
     ...frame(figure),
-    tooltip: tooltip(rows, colour, (row) => [
-      `Bought  ${number(row.boughtMwh)} MWh`,
-      `Sold  ${number(row.soldMwh)} MWh`,
-    ]),
+    tooltip: tooltip(
+      colour,
+      named(rows, (row) => [`Bought  ${number(row.boughtMwh)} MWh`, `Sold  ${number(row.soldMwh)} MWh`]),
+    ),
     series: [
       bars(
         "--buy-bar",
@@ -122,7 +127,7 @@ function frame(figure: HTMLElement): object {
 }
 
 // As rich text on the canvas: an HTML tooltip would need inline styles, which the page's policy forbids.
-function tooltip(rows: Hour[], colour: Colour, words: (row: Hour) => string[]): object {
+export function tooltip(colour: Colour, words: (at: number) => string[]): object {
   return {
     trigger: "axis",
     renderMode: "richText",
@@ -133,10 +138,14 @@ function tooltip(rows: Hour[], colour: Colour, words: (row: Hour) => string[]): 
     padding: [8, 10],
     confine: true,
     textStyle: { color: colour("--text"), fontFamily, fontSize: 13, lineHeight: 19 },
-    formatter: (points: { dataIndex: number }[]) => {
-      const row = rows[points[0]?.dataIndex ?? -1];
-      return row ? [row.label, ...words(row)].join("\n") : "";
-    },
+    formatter: (points: { dataIndex: number }[]) => words(points[0]?.dataIndex ?? -1).join("\n"),
+  };
+}
+
+function named(rows: Hour[], words: (row: Hour) => string[]): (at: number) => string[] {
+  return (at) => {
+    const row = rows[at];
+    return row ? [row.label, ...words(row)] : [];
   };
 }
 

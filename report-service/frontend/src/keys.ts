@@ -1,4 +1,4 @@
-// Keys: arrows and t follow the links that carry them, / finds, ? helps.
+// Keys: arrows, t and g d follow the links that carry them, / finds, ? helps.
 export function listenToKeys(): void {
   for (const opener of document.querySelectorAll<HTMLElement>("[data-opens]")) {
     opener.addEventListener("click", () => show(opener.dataset["opens"] ?? ""));
@@ -10,7 +10,12 @@ export function listenToKeys(): void {
   });
 }
 
-function act(key: string): boolean {
+let before = ""; // the first of two keys, as in g d
+
+function act(typed: string): boolean {
+  const key = before && typed.length === 1 ? `${before} ${typed}` : typed;
+  before = typed === "g" && !before ? "g" : "";
+  if (before) window.setTimeout(() => (before = ""), 1500);
   if (key === "?") return show("help");
   if (key === "/") {
     const search = document.getElementById("search");

@@ -23,7 +23,7 @@ export function hours(): Hour[] {
 
 export function markNow(): void {
   const now = Date.now();
-  for (const row of document.querySelectorAll<HTMLTableRowElement>("#hours tbody tr")) {
+  for (const row of document.querySelectorAll<HTMLTableRowElement>("tbody tr[data-start]")) {
     const start = Date.parse(row.dataset["start"] ?? "");
     row.classList.toggle("now", start <= now && now < start + HOUR_MS);
   }

@@ -13,12 +13,15 @@ from report_service.api.assets import Assets
 from report_service.api.recent import Recent
 from report_service.api.sessions import EncryptedSessions
 from report_service.api.site import Site, safe_address
+from report_service.api.streams import Hub
 from report_service.api.web import build_web
 from report_service.domain.book import Booking
 from report_service.domain.people import Person
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
 from report_service.usecases.people import People
+from report_service.usecases.performance import Performances
+from report_service.usecases.prices import PriceBoard
 from wattbook.clock import FakeClock
 from wattbook.errors import TooManyRequests, Unavailable
 from werkzeug.test import TestResponse
@@ -52,7 +55,9 @@ class Pages:
         )
         people = People(self.gateway, self.clock, idle_s=2 * HOUR_S, longest_s=12 * HOUR_S)
         sessions = EncryptedSessions(SECRET, cookie="session", secure=False, longest_s=12 * HOUR_S)
-        self.site = Site(self.model, people, self.clock, Assets())
+        self.board = PriceBoard(self.clock)
+        performances = Performances(self.model, self.board)
+        self.site = Site(performances, people, self.clock, Assets(), Hub(self.clock))
         self.app = build_web(self.site, secret=SECRET, sessions=sessions)
         self.calls = 0
         inner = self.app.wsgi_app

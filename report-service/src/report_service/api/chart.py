@@ -19,6 +19,7 @@ _GAP = 0.28  # of a bar's slot
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 25.0, 50.0, 100.0)
 _MOST_INTERVALS = 6
 _NEARLY = 1e-9
+_THINNEST = 3.0
 _SUFFIXES = ((1_000_000, "M"), (1_000, "k"), (1, ""))
 
 
@@ -96,11 +97,32 @@ def bars_by_hour(
     return Chart(scale, bars, points, tick_labels(scale, writer))
 
 
-def scale_of(values: Sequence[float]) -> Scale:
-    """A scale with room for all values."""
-    high, low = max((0.0, *values)), min((0.0, *values))
+def candles_by_hour(
+    ours: Sequence[float | None], reference: Sequence[float | None], *, writer: Writer
+) -> Chart:
+    """A bar from the reference price to our average, and the reference as a step; without a zero."""
+    scale = scale_of([each for each in (*ours, *reference) if each is not None], with_zero=False)
+    slot = WIDTH / len(ours)
+    bars: list[Bar] = []
+    for at, (average, quoted) in enumerate(zip(ours, reference, strict=True)):
+        if quoted is not None:
+            bars.append(Bar(round(slot * at, 2), scale.y(quoted) - 1, round(slot, 2), 2, "reference"))
+        if average is None:
+            continue
+        kind = "alone" if quoted is None else "good" if average > quoted else "bad"
+        other = average if quoted is None else quoted
+        top, bottom = scale.y(max(average, other)), scale.y(min(average, other))
+        height = round(max(bottom - top, _THINNEST), 2)
+        bars.append(Bar(round(slot * (at + _GAP / 2), 2), top, round(slot * (1 - _GAP), 2), height, kind))
+    return Chart(scale, tuple(bars), "", tick_labels(scale, writer))
+
+
+def scale_of(values: Sequence[float], *, with_zero: bool = True) -> Scale:
+    """A scale with room for all values, and for zero unless told otherwise."""
+    anyway = (0.0,) if with_zero or not values else ()
+    high, low = max((*anyway, *values)), min((*anyway, *values))
     if high == low:
-        return Scale(-1.0, 1.0, 1.0)
+        return Scale(low - 1.0, low + 1.0, 1.0)
     magnitude = 10.0 ** (math.floor(math.log10(high - low)) - 1)
     for step in (each * magnitude for each in _STEPS):
         bottom, top = math.floor(low / step + _NEARLY), math.ceil(high / step - _NEARLY)

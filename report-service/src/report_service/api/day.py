@@ -13,7 +13,7 @@ from wattbook.periods import DEFAULT_AREA, DeliveryPeriod
 
 from report_service.api.chart import Chart, bars_by_hour
 from report_service.api.figures import Writer, day_text, decimals_needed, instant_of, time_text
-from report_service.api.site import day_address
+from report_service.api.site import day_address, live_address
 from report_service.domain.pnl import Figures, Report
 
 _DAY = timedelta(days=1)
@@ -77,6 +77,7 @@ def day_view(report: Report, *, locale: str, nearest: Sequence[tuple[date, str]]
         "next_url": day_address(key.trader_id, after.isoformat(), area=key.area),
         "next_day": day_text(after),
         "today_url": day_address(key.trader_id, "today", area=key.area),
+        "live_url": live_address(key.trader_id, key.day.isoformat(), area=key.area),
         "csv_url": day_address(key.trader_id, key.day.isoformat(), area=key.area, suffix=".csv"),
         "is_empty": report.is_empty,
         "nearest": _nearest(report, nearest),

@@ -22,6 +22,7 @@ from report_service.api.signin import require_person
 from report_service.api.site import (
     day_address,
     kept_response,
+    live_address,
     locale,
     page_facts,
     person,
@@ -47,7 +48,7 @@ pages.before_request(require_person)
 @pages.get("/")
 def home() -> AnyResponse:
     """To one's own day, or to where a trader is picked."""
-    own = _reader().trader_id
+    own = reader().trader_id
     return redirect(day_address(own, "today") if own else "/traders")
 
 
@@ -56,12 +57,14 @@ def pick() -> AnyResponse | str:
     """Known traders; a search that names one exactly leads to their day."""
     wanted = request.args.get("trader_id", "").strip()
     day = request.args.get("day", "")
-    if not _reader().reads_all:
-        return redirect(day_address(wanted or _own_trader(), day or "today", area=_area()))
+    if request.args.get("view") == "live" and wanted and day:
+        return redirect(live_address(wanted, day, area=area_asked()))
+    if not reader().reads_all:
+        return redirect(day_address(wanted or _own_trader(), day or "today", area=area_asked()))
     known = site().model.traders()
     if wanted and (day or any(each.trader_id == wanted for each in known)):
         last = next((each.last_day.isoformat() for each in known if each.trader_id == wanted), "today")
-        return redirect(day_address(wanted, day or last, area=_area()))
+        return redirect(day_address(wanted, day or last, area=area_asked()))
     found = [each for each in known if wanted.lower() in each.trader_id.lower()][:MOST_LISTED]
     writer = Writer(locale())
     listed = [
@@ -81,7 +84,9 @@ def pick() -> AnyResponse | str:
 def day_page(trader_id: str, day: str) -> AnyResponse:
     """A trader's day."""
     if day == "today":
-        return redirect(day_address(trader_id, _today(site().clock, _area()).isoformat(), area=_area()))
+        return redirect(
+            day_address(trader_id, day_now(site().clock, area_asked()).isoformat(), area=area_asked())
+        )
     report = _report(trader_id, day)
     if not report.is_empty:
         may_repeat(request.environ, _holds(report))  # before the facts are read: it may be too strict only
@@ -112,9 +117,9 @@ def trader_page(trader_id: str) -> AnyResponse:
     """To today of a trader; ``/traders/<id>/<day>`` to that day."""
     name, _, day = trader_id.rpartition("/")
     try:
-        return redirect(day_address(name, day_in(_area(), day).isoformat(), area=_area()))
+        return redirect(day_address(name, day_in(area_asked(), day).isoformat(), area=area_asked()))
     except ValueError:
-        return redirect(day_address(trader_id, "today", area=_area()))
+        return redirect(day_address(trader_id, "today", area=area_asked()))
 
 
 def csv_text(report: Report) -> str:
@@ -144,13 +149,21 @@ def _day(report: Report, nearest: tuple[tuple[date, str], ...], names: tuple[str
 
 
 def _report(trader_id: str, day: str) -> Report:
-    if not _reader().may_read(trader_id):
+    if not reader().may_read(trader_id):
         raise Forbidden(f"You may not read the trades of {trader_id}.")
+    return site().model.report(ReportKey(area_asked(), trader_id, day_asked(day)))
+
+
+def day_asked(text: str) -> date:
+    """The day of an address.
+
+    Raises:
+        NotFound: it is none.
+    """
     try:
-        key = ReportKey(_area(), trader_id, day_in(_area(), day))
+        return day_in(area_asked(), text)
     except ValueError as error:
         raise NotFound(f"{error}.") from error
-    return site().model.report(key)
 
 
 def _nearest_days(report: Report) -> tuple[tuple[date, str], ...]:
@@ -161,12 +174,17 @@ def _nearest_days(report: Report) -> tuple[tuple[date, str], ...]:
 
 
 def _names() -> list[str]:
-    if not _reader().reads_all:
+    if not reader().reads_all:
         return []
     return site().model.trader_names()[:MOST_SUGGESTED]
 
 
-def _reader() -> Person:
+def reader() -> Person:
+    """Who asks.
+
+    Raises:
+        Forbidden: nobody is signed in.
+    """
     found = person()
     if found is None:
         raise Forbidden("You are not signed in.")
@@ -174,18 +192,24 @@ def _reader() -> Person:
 
 
 def _own_trader() -> str:
-    own = _reader().trader_id
+    own = reader().trader_id
     if own is None:
         raise Forbidden("Your account is not linked to a trader id. An administrator can link it.")
     return own
 
 
-def _area() -> str:
+def area_asked() -> str:
+    """The area asked for.
+
+    Raises:
+        NotFound: there is no such area.
+    """
     try:
         return area_of(request.args.get("area", DEFAULT_AREA)).code
     except ValueError as error:
         raise NotFound(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
 
 
-def _today(clock: Clock, area: str) -> date:
+def day_now(clock: Clock, area: str) -> date:
+    """The local day it is in an area."""
     return clock.now().astimezone(area_of(area).zone).date()

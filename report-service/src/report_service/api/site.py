@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from flask import Response, current_app, g, render_template, request
 from wattbook.clock import Clock
@@ -16,11 +16,16 @@ from wattbook.periods import DEFAULT_AREA
 
 from report_service.api.assets import Assets
 from report_service.api.figures import locale_for, time_text
+from report_service.api.slots import Slots
+from report_service.api.streams import Hub, Snapshot
 from report_service.domain.people import Person, SignedIn
 from report_service.usecases.model import FeedState, ReadModel
 from report_service.usecases.people import People
+from report_service.usecases.performance import Performances
+from report_service.usecases.prices import PriceBoard
 
 THEME_COOKIE = "wattbook_theme"
+COLUMNS_COOKIE = "wattbook_columns"
 THEMES = ("light", "auto", "dark")
 MOST_PAGES_KEPT = 128
 SMALLEST_ZIPPED = 1024
@@ -61,15 +66,48 @@ class Pages:
         return made
 
 
+class Snapshots:
+    """What live pages and their streams are written from, by tag, each made once; the oldest go first."""
+
+    def __init__(self, most: int = MOST_PAGES_KEPT) -> None:
+        """Keep at most ``most``."""
+        self._most = most
+        self._kept: OrderedDict[str, Snapshot] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, tag: str, slots: Callable[[], Slots]) -> Snapshot:
+        """The snapshot of a tag, made where it is not known."""
+        found = self._kept.get(tag)
+        if found is None:
+            found = Snapshot(tag, {name: str(text) for name, text in slots().items()})
+            with self._lock:
+                found = self._kept.setdefault(tag, found)
+                while len(self._kept) > self._most:
+                    self._kept.popitem(last=False)
+        return found
+
+
 @dataclass(frozen=True)
 class Site:
     """The parts behind the pages."""
 
-    model: ReadModel
+    performances: Performances
     people: People
     clock: Clock
     assets: Assets
+    hub: Hub
     pages: Pages = field(default_factory=Pages)
+    snapshots: Snapshots = field(default_factory=Snapshots)
+
+    @property
+    def model(self) -> ReadModel:
+        """The book in memory."""
+        return self.performances.model
+
+    @property
+    def board(self) -> PriceBoard:
+        """The reference prices in memory."""
+        return self.performances.board
 
 
 def site() -> Site:
@@ -122,6 +160,25 @@ def day_address(trader_id: str, day: str, *, area: str = DEFAULT_AREA, suffix: s
     return f"/traders/{quote(trader_id, safe='')}/days/{day}{suffix}{query}"
 
 
+def live_address(trader_id: str, day: str, *, area: str = DEFAULT_AREA) -> str:
+    """The address of a trader's day against the market."""
+    query = f"?area={quote(area, safe='')}" if area != DEFAULT_AREA else ""
+    return f"/traders/{quote(trader_id, safe='')}/live/{day}{query}"
+
+
+def desk_address(day: str, *, area: str = DEFAULT_AREA, sort: str = "") -> str:
+    """The address of a desk's day, ranked by a column."""
+    asked = {name: value for name, value in (("area", area), ("sort", sort)) if value}
+    if area == DEFAULT_AREA:
+        del asked["area"]
+    return f"/desk/{day}" + (f"?{urlencode(asked)}" if asked else "")
+
+
+def columns() -> str:
+    """``all`` columns, or the ``few`` of the desk's own sketch."""
+    return "all" if request.cookies.get(COLUMNS_COOKIE) == "all" else "few"
+
+
 def tag_of(*parts: object) -> str:
     """An entity tag of everything that a page's content follows from."""
     return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
@@ -132,7 +189,7 @@ def page_facts() -> tuple[object, ...]:
     return person(), locale(), theme(), site().assets.version, site().model.state
 
 
-def rendered(template: str, **context: object) -> str:
+def rendered(template: str, *, section: str = "trading", **context: object) -> str:
     """A page with its frame."""
     feed: FeedState = site().model.state
     since = time_text(feed.lost_since, DEFAULT_AREA, with_day=True) if feed.lost_since else ""
@@ -144,7 +201,7 @@ def rendered(template: str, **context: object) -> str:
         feed=feed,
         feed_since=since,
         here=here(),
-        section="trading",
+        section=section,
         **context,
     )
 

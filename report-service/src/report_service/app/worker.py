@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,18 +22,23 @@ from report_service.api.recent import Recent
 from report_service.api.rpc import Reports
 from report_service.api.sessions import EncryptedSessions
 from report_service.api.site import Site
+from report_service.api.streaming import Streaming
+from report_service.api.streams import Hub
 from report_service.api.web import build_web
 from report_service.app import Settings
 from report_service.app.master import address_of
 from report_service.clients.gateway import Gateway
 from report_service.clients.prices import PricingService
 from report_service.clients.trades import TradeService
+from report_service.domain.prices import DayKey
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
 from report_service.usecases.people import People
 from report_service.usecases.performance import Performances
 from report_service.usecases.prices import PriceBoard
 from report_service.usecases.watch import PriceKeeper
+
+MOST_SOCKETS = 8192
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Worker:
         feed: Feed,
         prices: Prices | None,
         server: rpc.Server,
+        hub: Hub,
         wsgi: Callable[..., Any],
     ) -> None:
         """Hold the parts; nothing runs until :meth:`start`."""
@@ -64,18 +71,21 @@ class Worker:
         self._feed = feed
         self._prices = prices
         self._server = server
+        self._hub = hub
         self.wsgi = wsgi
 
     def start(self) -> None:
         """Open the gRPC door and follow the book."""
+        _allow_many_sockets()
         self._server.start()
+        self._hub.start()
         self._feed.start()
         if self._prices is not None:
             self._prices.feed.start()
 
     def stop(self) -> None:
         """Stop taking, finish what was taken, let go."""
-        steps = [self._server.stop, self._feed.stop, self._channel.close, self._gateway.close]
+        steps = [self._hub.stop, self._server.stop, self._feed.stop, self._channel.close, self._gateway.close]
         if self._prices is not None:
             steps += [self._prices.feed.stop, self._prices.channel.close]
         shut_down(*steps, self._bus.close)
@@ -93,17 +103,30 @@ def build(settings: Settings) -> Worker:
     model = ReadModel(clock)
     server = rpc.Server(settings.listen, workers=8)
     board = PriceBoard(clock, is_used=bool(settings.pricing_target))
-    server.register(add_ReportsServicer_to_server, Reports(model, Performances(model, board)))
+    performances = Performances(model, board)
+    server.register(add_ReportsServicer_to_server, Reports(model, performances))
     model.on_ready(server.set_ready)
     follower = Follower(model, TradeService(channel), clock)
     feed = Feed(lambda: bus.subscribe((TOPIC,), group=None), follower, model)
 
     gateway = Gateway(settings.gateway_url, clock)
-    wsgi = _pages(settings, model, gateway)
+    hub = Hub(clock)
+    model.on_change(lambda changed: hub.changed(changed or ()))
+    model.on_change(lambda changed: hub.changed({DayKey(key.area, key.day) for key in changed or ()}))
+    board.on_change(lambda key: hub.changed((key,)))
+    wsgi = _pages(settings, performances, gateway, hub)
     prices = _prices(settings.pricing_target, bus, board) if settings.pricing_target else None
     return Worker(
-        bus=bus, channel=channel, gateway=gateway, feed=feed, prices=prices, server=server, wsgi=wsgi
+        bus=bus, channel=channel, gateway=gateway, feed=feed, prices=prices, server=server, hub=hub, wsgi=wsgi
     )
+
+
+def _allow_many_sockets() -> None:
+    """A live stream holds one each, and the usual limit of 1,024 would be near."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_SOCKETS if hard == resource.RLIM_INFINITY else min(MOST_SOCKETS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _prices(target: str, bus: Bus, board: PriceBoard) -> Prices:
@@ -112,7 +135,7 @@ def _prices(target: str, bus: Bus, board: PriceBoard) -> Prices:
     return Prices(PriceFeed(lambda: bus.subscribe((PRICE_TOPIC,), group=None), keeper, board), channel)
 
 
-def _pages(settings: Settings, model: ReadModel, gateway: Gateway) -> Callable[..., Any]:
+def _pages(settings: Settings, performances: Performances, gateway: Gateway, hub: Hub) -> Callable[..., Any]:
     clock = SystemClock()
     people = People(gateway, clock, idle_s=settings.session_idle_s, longest_s=settings.session_longest_s)
     _, port = address_of(settings.http_listen)
@@ -122,6 +145,6 @@ def _pages(settings: Settings, model: ReadModel, gateway: Gateway) -> Callable[.
         secure=settings.secure_cookies,
         longest_s=settings.session_longest_s,
     )
-    site = Site(model, people, clock, Assets())
+    site = Site(performances, people, clock, Assets(), hub)
     web = build_web(site, secret=settings.session_key, sessions=sessions)
-    return Recent(web.wsgi_app, clock)
+    return Streaming(Recent(web.wsgi_app, clock), hub)

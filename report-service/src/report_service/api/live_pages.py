@@ -1,0 +1,244 @@
+"""The live pages and their streams: a trader's day against the market, and the desk's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+from flask import Blueprint, Response, redirect, request
+from wattbook.errors import Forbidden, Unavailable
+from wattbook.periods import DEFAULT_AREA, area_of
+from werkzeug.wrappers import Response as AnyResponse
+
+from report_service.api import desk, live
+from report_service.api.figures import day_text
+from report_service.api.pages import MOST_SUGGESTED, area_asked, day_asked, day_now, reader
+from report_service.api.recent import Holds, may_repeat
+from report_service.api.signin import require_person
+from report_service.api.site import (
+    COLUMNS_COOKIE,
+    columns,
+    day_address,
+    desk_address,
+    live_address,
+    locale,
+    page_facts,
+    rendered,
+    safe_address,
+    sent,
+    session_at_hand,
+    site,
+    tag_of,
+    unchanged,
+)
+from report_service.api.streaming import Asked, may_stream
+from report_service.api.streams import Snapshot, Topic
+from report_service.domain.book import ReportKey
+from report_service.domain.performance import DeskDay, Performance
+from report_service.domain.prices import DayKey
+
+YEAR_S = 365 * 24 * 3600
+_DAY = timedelta(days=1)
+
+live_pages = Blueprint("live", __name__)
+live_pages.before_request(require_person)
+
+
+@live_pages.get("/traders/<path:trader_id>/live/<day>")
+def trader_live(trader_id: str, day: str) -> AnyResponse:
+    """A trader's day against the reference price."""
+    if day == "today":
+        day = day_now(site().clock, area_asked()).isoformat()
+        return redirect(live_address(trader_id, day, area=area_asked()))
+    key = _report_key(trader_id, day)
+    topic = trader_topic(key, locale())
+    found = site().performances.performance(key)
+    _may_repeat(lambda: site().performances.performance(key) is found)
+    snapshot = topic.render()
+    return _page("live.html", snapshot, lambda: _trader_view(found))
+
+
+@live_pages.get("/traders/<path:trader_id>/live/<day>/stream")
+def trader_stream(trader_id: str, day: str) -> AnyResponse:
+    """What changes on it."""
+    return _stream(trader_topic(_report_key(trader_id, day), locale()))
+
+
+@live_pages.get("/desk")
+def desk_today() -> AnyResponse:
+    """To a day of the desk, today unless told."""
+    wanted, order = request.args.get("day"), request.args.get("sort", "")
+    if wanted:
+        return redirect(desk_address(day_asked(wanted).isoformat(), area=area_asked(), sort=order))
+    return redirect(desk_address(day_now(site().clock, area_asked()).isoformat(), area=area_asked()))
+
+
+@live_pages.get("/desk/<day>")
+def desk_live(day: str) -> AnyResponse:
+    """All traders of a day, ranked."""
+    if day == "today":
+        return desk_today()
+    key, order = _desk_key(day), desk.order_of(request.args.get("sort", desk.DEFAULT_ORDER))
+    found = site().performances.desk(area=key.area, day=key.day)
+    _may_repeat(lambda: site().performances.desk(area=key.area, day=key.day) is found)
+    snapshot = desk_topic(key, locale()).render()
+    return _page("desk.html", snapshot, lambda: _desk_view(found, order), order)
+
+
+@live_pages.get("/desk/<day>/stream")
+def desk_stream(day: str) -> AnyResponse:
+    """What changes on it."""
+    return _stream(desk_topic(_desk_key(day), locale()))
+
+
+@live_pages.post("/columns")
+def choose_columns() -> AnyResponse:
+    """Remember how many columns to show; harmless, so it takes no token."""
+    response = redirect(safe_address(request.form.get("return_to", "")), 303)
+    chosen = "all" if request.form.get("columns") == "all" else "few"
+    secure = request.is_secure
+    response.set_cookie(COLUMNS_COOKIE, chosen, max_age=YEAR_S, path="/", samesite="Lax", secure=secure)
+    return response
+
+
+def trader_topic(key: ReportKey, locale_: str) -> Topic:
+    """A trader's day as a stream; it renders on any thread."""
+    parts = site()
+
+    def render() -> Snapshot:
+        found, feed, prices = parts.performances.performance(key), parts.model.state, parts.board.state
+        tag = tag_of("live", found.version, feed, prices, locale_)
+        return parts.snapshots.of(
+            tag, lambda: live.live_slots(found, feed=feed, prices=prices, locale=locale_)
+        )
+
+    return Topic(("live", key, locale_), frozenset({key, DayKey(key.area, key.day)}), render)
+
+
+def desk_topic(key: DayKey, locale_: str) -> Topic:
+    """A desk's day as a stream."""
+    parts = site()
+
+    def render() -> Snapshot:
+        found = parts.performances.desk(area=key.area, day=key.day)
+        feed, prices = parts.model.state, parts.board.state
+        tag = tag_of("desk", found.version, feed, prices, locale_)
+        return parts.snapshots.of(
+            tag, lambda: desk.desk_slots(found, feed=feed, prices=prices, locale=locale_)
+        )
+
+    return Topic(("desk", key, locale_), frozenset({key}), render)
+
+
+def _page(
+    template: str, snapshot: Snapshot, view: Callable[[], dict[str, object]], *more: object
+) -> AnyResponse:
+    names = tuple(site().model.trader_names()[:MOST_SUGGESTED]) if reader().reads_all else ()
+    tag = tag_of(snapshot.version, template, request.full_path, names, columns(), more, page_facts())
+
+    def page() -> str:
+        return rendered(
+            template,
+            view=view(),
+            slots=snapshot.slots,
+            version=snapshot.version,
+            traders=names,
+            columns=columns(),
+            section="desk" if template == "desk.html" else "trading",
+        )
+
+    return unchanged(tag) or sent(site().pages.body(tag, page), tag)
+
+
+def _stream(topic: Topic) -> AnyResponse:
+    if site().hub.is_full:
+        raise Unavailable("too many live streams are open; the page asks again by itself", retry_after_s=5)
+    topic.render()  # refuses where there is nothing to stream yet
+    known = request.headers.get("Last-Event-ID") or request.args.get("last_event_id", "")
+    until_s = site().people.unchanged_until_s(session_at_hand())
+    may_stream(request.environ, Asked(topic, known[:64], until_s))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Response("", content_type="text/event-stream; charset=utf-8", headers=headers)
+
+
+def _may_repeat(holds: Callable[[], bool]) -> None:
+    model, board = site().model, site().board
+    names, state, prices = model.trader_names(), model.state, board.state
+
+    def check() -> bool:
+        is_same = model.trader_names() is names and model.state is state and board.state is prices
+        return is_same and holds()
+
+    may_repeat(request.environ, Holds(check, until_s=site().people.unchanged_until_s(session_at_hand())))
+
+
+def _trader_view(found: Performance) -> dict[str, object]:
+    key = found.key
+
+    def address(day: date | str) -> str:
+        return live_address(key.trader_id, str(day), area=key.area)
+
+    return {
+        **_frame(key.area, key.day, address),
+        "trader_id": key.trader_id,
+        "day_url": day_address(key.trader_id, key.day.isoformat(), area=key.area),
+        "rows": live.hours_of(found),
+        "columns": live.COLUMNS,
+    }
+
+
+def _desk_view(found: DeskDay, order: str) -> dict[str, object]:
+    def address(day: date | str) -> str:
+        return desk_address(str(day), area=found.area, sort=order)
+
+    day = found.day.isoformat()
+    return {
+        **_frame(found.area, found.day, address),
+        "order": order,
+        "rows": [
+            {
+                "id": desk.row_id(each.key.trader_id),
+                "trader_id": each.key.trader_id,
+                "url": live_address(each.key.trader_id, day, area=found.area),
+            }
+            for each in desk.ranked(found, order)
+        ],
+        "columns": desk.COLUMNS,
+        "sort_url": lambda name: desk_address(day, area=found.area, sort=_turned(name, order)),
+    }
+
+
+def _turned(name: str, order: str) -> str:
+    first = name if name == "trader" else f"-{name}"
+    return (name if first.startswith("-") else f"-{name}") if order == first else first
+
+
+def _frame(area: str, day: date, address: Callable[[date | str], str]) -> dict[str, object]:
+    return {
+        "area": area,
+        "area_query": area != DEFAULT_AREA,
+        "time_zone": area_of(area).time_zone,
+        "day": day.isoformat(),
+        "day_short": day_text(day),
+        "day_long": day_text(day, long=True),
+        "previous_url": address(day - _DAY),
+        "previous_day": day_text(day - _DAY),
+        "next_url": address(day + _DAY),
+        "next_day": day_text(day + _DAY),
+        "today_url": address("today"),
+        "desk_url": desk_address(day.isoformat(), area=area),
+        "locale": locale().replace("_", "-"),
+        "stream_url": f"{request.path}/stream" + (f"?area={area}" if area != DEFAULT_AREA else ""),
+    }
+
+
+def _report_key(trader_id: str, day: str) -> ReportKey:
+    if not reader().may_read(trader_id):
+        raise Forbidden(f"You may not read the trades of {trader_id}.")
+    return ReportKey(area_asked(), trader_id, day_asked(day))
+
+
+def _desk_key(day: str) -> DayKey:
+    if not reader().reads_all:
+        raise Forbidden("The desk is for desk users. Your own day is under Trading.")
+    return DayKey(area_asked(), day_asked(day))

@@ -1,0 +1,247 @@
+"""What changes on a live page: named pieces of it, each written once a change and sent where it differs.
+
+A name that begins with ``c:`` is the class of an element, every other the content of one. The page and its
+stream are written from the same slots, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from markupsafe import Markup, escape
+from wattbook.clock import from_epoch_s, from_epoch_us, iso_z
+from wattbook.periods import DEFAULT_AREA
+
+from report_service.api.chart import Chart
+from report_service.api.figures import Writer, decimals_needed, time_text
+from report_service.domain.performance import Light, Standing
+from report_service.usecases.model import FeedState
+from report_service.usecases.prices import PriceState
+
+Slots = dict[str, Markup]
+_CYCLE = timedelta(minutes=10)
+_SYMBOLS = {Light.GREEN: "▲", Light.RED: "▼", Light.GREY: "●"}
+_TONES = {Light.GREEN: "good", Light.RED: "bad", Light.GREY: "grey"}
+_NO_VALUE = "no reference price"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a live table; ``is_more`` where it is one click away."""
+
+    name: str
+    title: str
+    unit: str = ""
+    is_more: bool = True
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decimals:
+    """How many decimals the energies of a page need."""
+
+    energy: int
+
+    @staticmethod
+    def of(each: Iterable[Standing]) -> Decimals:
+        """Enough for all of them."""
+        values = [
+            value
+            for one in each
+            for value in (one.figures.buy_mwh, one.figures.sell_mwh, one.figures.open_mwh)
+        ]
+        return Decimals(decimals_needed(values, least=1))
+
+
+def cells(name: str, each: Standing, writer: Writer, decimals: Decimals) -> Slots:
+    """The cells of a row, and its classes."""
+    figures = each.figures
+    priced = "no trades" if not figures.trades else _NO_VALUE
+    written = {
+        "ours": writer.known(figures.average_eur_per_mwh, "no trades"),
+        "reference": _reference(each, writer),
+        "doing": light(each, writer),
+        "bought": writer.cell(figures.buy_mwh, decimals=decimals.energy),
+        "sold": writer.cell(figures.sell_mwh, decimals=decimals.energy),
+        "avg_buy": writer.known(figures.average_buy_eur_per_mwh, "nothing bought"),
+        "avg_sell": writer.known(figures.average_sell_eur_per_mwh, "nothing sold"),
+        "open": writer.cell(figures.open_mwh, decimals=decimals.energy, sign=True),
+        "trades": writer.cell(figures.trades),
+        "pnl": toned(figures.pnl_eur, writer),
+        "edge": toned(each.edge_eur, writer, why_not=priced),
+    }
+    slots = {f"{name}.{column}": cell for column, cell in written.items()}
+    slots[f"c:{name}"] = escape("traded" if figures.trades else "idle")
+    return slots
+
+
+def toned(value: Decimal | None, writer: Writer, *, why_not: str = "") -> Markup:
+    """An amount with its sign and the colour of it."""
+    if value is None:
+        return writer.known(None, why_not)
+    tone = "good" if value > 0 else "bad" if value < 0 else "even"
+    return Markup('<span class="{}">{}</span>').format(tone, writer.cell(value, decimals=2, sign=True))
+
+
+def light(each: Standing, writer: Writer) -> Markup:
+    """How we are doing: colour, symbol, words, and by how much."""
+    tone, symbol, delta = _TONES[each.light], _SYMBOLS[each.light], each.delta_eur_per_mwh
+    if delta is None:
+        return Markup('<span class="light {}"><b aria-hidden="true">{}</b><em>{}</em></span>').format(
+            tone, symbol, each.grey_reason
+        )
+    exact = each.delta_exact_ct_per_mwh
+    words = "higher" if each.light is Light.GREEN else "equal" if exact == 0 else "lower"
+    shown = writer.number(delta, decimals=2, sign=True)
+    return Markup(
+        '<span class="light {}"><b aria-hidden="true">{}</b><em>{}</em><span>{}</span></span>'
+    ).format(tone, symbol, words, shown)
+
+
+def _reference(each: Standing, writer: Writer) -> Markup:
+    value = writer.known(each.reference_eur_per_mwh, _NO_VALUE)
+    price = each.price
+    if price is None:
+        return value
+    updated = from_epoch_us(price.last_update_us)
+    return Markup('<time class="age" datetime="{}" title="as of {}">{}</time>{}').format(
+        iso_z(updated), time_text(updated, price.area), time_text(updated, price.area)[:5], value
+    )
+
+
+def strip(total: Standing, writer: Writer, area: str) -> Slots:
+    """The figures of the day, large, each with a note."""
+    figures, decimals = total.figures, Decimals.of((total,)).energy
+    last = "none yet"
+    if figures.trades:
+        last = f"last {time_text(from_epoch_us(figures.last_execution_time_us), area)}"
+    position = figures.open_mwh
+    slots = {
+        "k.pnl": escape(writer.figure(figures.pnl_eur, decimals=2, sign=True)),
+        "k.pnl.note": escape(_gain(figures.pnl_eur) if figures.trades else "no trades"),
+        "k.bought": escape(writer.figure(figures.buy_mwh, decimals=decimals)),
+        "k.bought.note": _average(writer, figures.average_buy_eur_per_mwh, "nothing bought"),
+        "k.sold": escape(writer.figure(figures.sell_mwh, decimals=decimals)),
+        "k.sold.note": _average(writer, figures.average_sell_eur_per_mwh, "nothing sold"),
+        "k.open": escape(writer.figure(position, decimals=decimals, sign=True)),
+        "k.open.note": escape("long position" if position > 0 else "short position" if position else "flat"),
+        "k.trades": escape(writer.number(figures.trades)),
+        "k.trades.note": escape(last),
+        "c:k.pnl": escape("lead " + _tone(figures.pnl_eur if figures.trades else None)),
+        "c:k.edge": escape(_tone(total.edge_eur)),
+    }
+    edge = total.edge_eur
+    slots["k.edge"] = (
+        writer.known(None, total.grey_reason)
+        if edge is None
+        else escape(writer.figure(edge, decimals=2, sign=True))
+    )
+    slots["k.edge.note"] = escape(_edge_note(total))
+    return slots
+
+
+def _edge_note(total: Standing) -> str:
+    if total.edge_eur is None:
+        return total.grey_reason
+    if total.unpriced_trades:
+        one = total.unpriced_trades == 1
+        return f"{total.unpriced_trades} {'trade' if one else 'trades'} not priced yet"
+    return "against the market"
+
+
+def _gain(value: Decimal) -> str:
+    return "gain" if value > 0 else "loss" if value < 0 else "even"
+
+
+def _tone(value: Decimal | None) -> str:
+    return "idle" if value is None else "good" if value > 0 else "bad" if value < 0 else "even"
+
+
+def _average(writer: Writer, value: Decimal | None, why_not: str) -> Markup:
+    return (
+        Markup("avg {} €/MWh").format(writer.known(value, why_not)) if value is not None else escape(why_not)
+    )
+
+
+def connection(feed: FeedState, prices: PriceState) -> Slots:
+    """What is said about where the figures come from."""
+    said: list[Markup] = []
+    if feed.lost_since:
+        since = time_text(feed.lost_since, DEFAULT_AREA, with_day=True)
+        said.append(
+            Markup(
+                "<strong>Not connected to the trade book since {}.</strong> The figures are those known then."
+            ).format(since)
+        )
+    if prices.lost_since:
+        since = time_text(prices.lost_since, DEFAULT_AREA, with_day=True)
+        said.append(
+            Markup("<strong>Not connected to the reference prices since {}.</strong> They stay as known.")
+            .format(since)
+        )  # fmt: skip
+    notice = Markup('<p class="notice warn afloat" role="status">{}</p>')
+    return {
+        "feed": notice.format(Markup("<br>").join(said)) if said else Markup(""),
+        "c:live": escape("live off" if feed.lost_since else "live on"),
+        "live": escape("Not live" if feed.lost_since else "Live"),
+        "poller": _poller(prices),
+    }
+
+
+def _poller(prices: PriceState) -> Markup:
+    if not prices.is_used:
+        return Markup("Reference prices are not set up here: lights stay grey.")
+    poller = prices.poller
+    parts = []
+    if poller.cycle_start_s:
+        cycle = time_text(from_epoch_s(poller.cycle_start_s), DEFAULT_AREA)
+        parts.append(f"newest cycle {cycle}")
+    parts.append(
+        f"{poller.minute_budget_left} requests left this minute, {poller.hour_budget_left} this hour"
+    )
+    if poller.trouble:
+        since = time_text(from_epoch_us(poller.trouble_since_us), DEFAULT_AREA)
+        parts.append(f"the provider is in trouble since {since}: {poller.trouble}")
+    return Markup("Reference prices: {}.").format("; ".join(parts))
+
+
+def drawing(name: str, chart: Chart) -> Slots:
+    """A chart's marks, and the words of its axis."""
+    marks = [
+        Markup('<line class="rule" x1="0" x2="{}" y1="{}" y2="{}"/>').format(chart.width, y, y)
+        for y in chart.rules
+    ]
+    marks += [
+        Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>').format(
+            bar.kind, bar.x, round(bar.y, 2), bar.width, bar.height
+        )
+        for bar in chart.bars
+    ]
+    if chart.line:
+        marks.append(Markup('<polyline class="running strong" points="{}"/>').format(chart.line))
+    if chart.scale.low <= 0 <= chart.scale.high:
+        zero = chart.zero_y
+        marks.append(
+            Markup('<line class="zero" x1="0" x2="{}" y1="{}" y2="{}"/>').format(chart.width, zero, zero)
+        )
+    ticks = Markup("").join(Markup("<li>{}</li>").format(label) for label in chart.labels)
+    return {f"svg.{name}": Markup("").join(marks), f"ticks.{name}": ticks}
+
+
+def data(content: Mapping[str, object]) -> Markup:
+    """Numbers for the scripts' charts; pixels only, no figure is read from them."""
+    return escape(json.dumps(content, separators=(",", ":")))
+
+
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """The slots that differ."""
+    return {name: text for name, text in after.items() if before.get(name) != text}
+
+
+def floats(values: Sequence[Decimal | None]) -> list[float | None]:
+    """For drawing only."""
+    return [None if each is None else float(each) for each in values]

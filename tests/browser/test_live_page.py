@@ -1,0 +1,271 @@
+"""The live pages in a real Chromium: trades and prices reach the cells, and streams recover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.report_process import DAY
+from tests.integration.trio import Trio, sale
+from tests.support.sign_in import PASSWORD, SignInDesk
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.flow("Live trade")]
+
+LIVE = f"/traders/trader_1/live/{DAY}"
+DESK = f"/desk/{DAY}"
+UPDATED_S = 1_677_580_000
+
+
+class Living:
+    """Trades, prices and pages, with a trade at 14–15 and one of another trader."""
+
+    def __init__(self, folder: Path) -> None:
+        people = {
+            "ana": {"roles": ["desk"], "trader_id": None},
+            "tim": {"roles": ["trader"], "trader_id": "trader_1"},
+        }
+        self.sign_in_desk = SignInDesk(**people)
+        self.trio = Trio(folder, WATTBOOK_GATEWAY_URL=self.sign_in_desk.url)
+        self.trio.serve_prices()
+        self.trio.reports.start()
+        self.booked = 0
+        self.book()
+        self.book(trader_id="trader_2", delivery_hour=3, price_ct_per_mwh=500)
+        self.trio.wait_for("")
+
+    def book(self, **changes: Any) -> None:
+        self.booked += 1
+        self.trio.caller.book(sale(self.booked, **changes))
+
+    def price(self, value: str, *, hour: int = 14) -> None:
+        count = len(self.trio.owner.prices)
+        self.trio.tell(self.trio.owner.publish(hour, value, at_s=UPDATED_S + 600 * count))
+
+    def close(self) -> None:
+        self.trio.close()
+        self.sign_in_desk.close()
+
+
+@pytest.fixture(scope="module")
+def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Living]:
+    made = Living(tmp_path_factory.mktemp("living"))
+    yield made
+    made.close()
+
+
+class Reader:
+    """Somebody with a browser, who notes everything that the browser complains about."""
+
+    def __init__(self, living: Living, page: Page, name: str = "ana") -> None:
+        self.url = living.trio.reports.url
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(f"{self.url}/sign-in")
+        page.fill("#username", name)
+        page.fill("#password", PASSWORD)
+        page.click("form.card button")
+        page.wait_for_url(lambda url: "/sign-in" not in url)
+
+    def go(self, path: str) -> Reader:
+        self.page.goto(f"{self.url}{path}")
+        return self
+
+    def followed(self, path: str) -> Reader:
+        """On a page, once its stream is open."""
+        with self.page.expect_response(lambda answer: "/stream" in answer.url):
+            self.go(path)
+        return self
+
+    def cell(self, slot: str) -> str:
+        return " ".join(self.page.inner_text(f'[data-slot="{slot}"]').split())
+
+    def wait_for(self, slot: str, text: str, *, timeout_s: float = 15) -> None:
+        self.page.wait_for_selector(f'[data-slot="{slot}"]:has-text("{text}")', timeout=timeout_s * 1000)
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            self.complaints.append(text)
+
+
+@pytest.fixture
+def ana(living: Living, page: Page) -> Iterator[Reader]:
+    """A desk user, signed in; leaves without a complaint of the browser."""
+    reader = Reader(living, page)
+    yield reader
+    assert reader.complaints == []
+
+
+def context_of(browser: Browser, **options: Any) -> BrowserContext:
+    return browser.new_context(locale="en-GB", timezone_id="Europe/Berlin", **options)
+
+
+def test_a_trade_appears_without_a_reload_and_everything_keeps_its_place(living: Living, ana: Reader) -> None:
+    ana.followed(LIVE)
+    trades = int(ana.cell("k.trades"))
+    ana.page.evaluate("window.sameDocument = true")
+    ana.page.evaluate("window.scrollTo(0, 120)")
+
+    living.book(delivery_hour=15)
+
+    ana.wait_for("k.trades", str(trades + 1))
+    assert ana.cell("h15.ours") == "1.20"
+    assert ana.page.evaluate("window.sameDocument") is True
+    assert ana.page.evaluate("window.scrollY") == 120
+    assert ana.page.locator("#live tbody tr").count() == 24
+
+
+def test_the_light_changes_when_a_price_arrives(living: Living, ana: Reader) -> None:
+    ana.followed(LIVE)
+
+    living.price("1.00")
+    ana.wait_for("h14.doing", "higher")
+    assert ana.cell("h14.doing") == "▲ higher +0.20"
+    assert ana.cell("h14.reference").endswith("1.00")
+    good = ana.page.evaluate("getComputedStyle(document.querySelector('#h14 .light')).color")
+
+    living.price("1.50")
+    ana.wait_for("h14.doing", "lower")
+    assert ana.cell("h14.doing") == "▼ lower −0.30"
+    assert ana.page.evaluate("getComputedStyle(document.querySelector('#h14 .light')).color") != good
+    assert ana.cell("h4.doing") == "● no trades"
+    assert ana.page.locator('[data-slot="h14.doing"].changed').count() == 1
+
+
+def test_a_stream_recovers_after_the_server_was_started_anew(living: Living, page: Page) -> None:
+    reader = Reader(living, page).followed(LIVE)
+    trades = int(reader.cell("k.trades"))
+
+    assert living.trio.reports.stop() == 0
+    page.wait_for_selector("#disconnected:not([hidden])", timeout=15_000)
+    assert "Disconnected since" in page.inner_text("#disconnected")
+    assert "Trying again" in page.inner_text("#disconnected")
+    assert int(reader.cell("k.trades")) == trades
+    living.book()
+    living.trio.reports.start()
+
+    reader.wait_for("k.trades", str(trades + 1), timeout_s=40)
+    page.wait_for_selector("#disconnected", state="hidden")
+
+
+def test_a_browser_that_was_offline_catches_up(living: Living, page: Page) -> None:
+    reader = Reader(living, page).followed(LIVE)
+    trades = int(reader.cell("k.trades"))
+    page.context.set_offline(True)
+    page.evaluate("dispatchEvent(new Event('offline'))")
+    page.wait_for_selector("#disconnected:not([hidden])")
+    living.book()
+
+    page.context.set_offline(False)
+
+    reader.wait_for("k.trades", str(trades + 1), timeout_s=40)
+
+
+def test_the_sketch_is_shown_first_and_the_choice_of_columns_is_remembered(ana: Reader) -> None:
+    ana.followed(LIVE)
+    heads = ana.page.locator("#live thead th:visible")
+    assert heads.count() == 4
+
+    ana.page.get_by_role("button", name="All columns").click()
+    assert heads.count() == 12
+    ana.followed(LIVE)
+    assert heads.count() == 12
+
+    ana.page.get_by_role("button", name="Sketch").click()
+    assert heads.count() == 4
+
+
+def test_the_desk_ranks_all_traders_and_follows_changes_in_place(living: Living, ana: Reader) -> None:
+    ana.followed(f"{DESK}?sort=trader")
+    names = ana.page.locator("#desk tbody th")
+    assert names.all_inner_texts()[:2] == ["trader_1", "trader_2"]
+    ana.page.get_by_role("link", name="PnL").click()
+    ana.page.wait_for_url("**sort=-pnl")
+    assert names.all_inner_texts()[0] == "trader_2"
+
+    with ana.page.expect_response(lambda answer: "/stream" in answer.url):
+        ana.page.reload()
+    living.book(trader_id="trader_9", delivery_hour=20)
+
+    ana.page.wait_for_selector("#desk tbody th:has-text('trader_9')", timeout=15_000)
+    assert names.all_inner_texts()[-1] == "trader_9"
+    ana.page.get_by_role("link", name="trader_9").click()
+    ana.page.wait_for_url(f"**/traders/trader_9/live/{DAY}")
+
+
+def test_views_lead_to_each_other_and_keys_to_the_desk(ana: Reader) -> None:
+    ana.followed(LIVE)
+    ana.page.get_by_role("link", name="PnL", exact=True).click()
+    ana.page.wait_for_url(f"**/traders/trader_1/days/{DAY}")
+    ana.page.get_by_label("Views of the day").get_by_role("link", name="Live").click()
+    ana.page.wait_for_url(f"**{LIVE}")
+
+    ana.page.keyboard.press("ArrowRight")
+    ana.page.wait_for_url("**/live/2023-03-01")
+    ana.page.keyboard.press("g")
+    ana.page.keyboard.press("d")
+    ana.page.wait_for_url("**/desk/20*")
+
+
+def test_a_trader_sees_their_own_day_and_not_the_desk(living: Living, page: Page) -> None:
+    tim = Reader(living, page, "tim").go(LIVE)
+    assert page.inner_text("h1") == "trader_1"
+    assert page.get_by_role("link", name="Desk").count() == 0
+
+    tim.go(DESK)
+    assert "Not yours to see" in page.inner_text("h1")
+    tim.go(f"/traders/trader_2/live/{DAY}")
+    assert "Not yours to see" in page.inner_text("h1")
+
+
+@pytest.mark.parametrize("path", [LIVE, DESK])
+@pytest.mark.parametrize("width", [360, 768, 1440, 2560])
+def test_the_page_never_scrolls_sideways(browser: Browser, living: Living, path: str, width: int) -> None:
+    context = context_of(browser, viewport={"width": width, "height": 800}, has_touch=width < 700)
+    try:
+        reader = Reader(living, context.new_page()).followed(path)
+        wider = "document.documentElement.scrollWidth > window.innerWidth"
+        assert not reader.page.evaluate(wider)
+        if path == LIVE:
+            reader.page.wait_for_selector(".chart.drawn canvas")
+            reader.page.get_by_role("button", name="All columns").click()
+            assert not reader.page.evaluate(wider)
+        assert reader.complaints == []
+    finally:
+        context.close()
+
+
+def test_colours_follow_the_system_and_can_be_chosen(browser: Browser, living: Living) -> None:
+    context = context_of(browser, color_scheme="dark")
+    try:
+        reader = Reader(living, context.new_page()).followed(LIVE)
+        reader.page.wait_for_selector(".chart.drawn canvas")
+        ground = "getComputedStyle(document.body).backgroundColor"
+        dark = reader.page.evaluate(ground)
+        reader.page.get_by_role("button", name="Light", exact=True).click()
+        assert reader.page.evaluate(ground) != dark
+        assert reader.complaints == []
+    finally:
+        context.close()
+
+
+def test_without_scripts_the_figures_columns_and_ranks_are_there(browser: Browser, living: Living) -> None:
+    context = context_of(browser, java_script_enabled=False)
+    try:
+        reader = Reader(living, context.new_page()).go(LIVE)
+        assert reader.cell("h14.ours") == "1.20"
+        assert reader.page.locator("[data-live-chart=cumulative] svg rect").count() >= 1
+        reader.page.get_by_role("button", name="All columns").click()
+        assert reader.page.locator("#live thead th:visible").count() == 12
+        reader.go(DESK)
+        reader.page.get_by_role("link", name="Trades").click()
+        assert "sort=-trades" in reader.page.url
+    finally:
+        context.close()

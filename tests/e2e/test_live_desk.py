@@ -1,0 +1,272 @@
+"""The live desk over the really started product and its sandbox: what the exchange sends is booked once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.client import exact
+from tests.support.desk import ROOT, WATTBOOK, Desk
+from tests.support.trades import figures_of_day, report_figures
+from tests.support.waiting import wait_until
+
+QUIET = {"WATTBOOK_SANDBOX_EXCHANGE_TRADES_PER_MIN": "0", "WATTBOOK_INGEST_SETTLE_S": "0.2"}
+MOST_MEMORY_BYTES = 700 * 1024 * 1024
+BOOKED_S = 30.0
+
+
+class LiveDesk(Desk):
+    """A product with further arguments, and the controls of the sandbox that it may have started."""
+
+    def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        super().__init__(folder, environment=environment)
+        self._arguments = arguments
+
+    def launch(self) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        command = [str(WATTBOOK), "up", "--data", str(self.data), "--port-base", str(self.port)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *self._arguments], cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
+    def wait_said(self, words: str) -> None:
+        wait_until(lambda: words in self.log.read_text(), timeout_s=60, what=f"it says {words!r}")
+
+    def exchange(self, method: str, what: str, **body: Any) -> Any:
+        return self._control(16, method, what, body)
+
+    def provider(self, what: str) -> Any:
+        return self._control(18, "GET", what, {})
+
+    def get(self, path: str, **query: str) -> Any:
+        """A good answer of the gateway, decimals exact."""
+        with self.client() as admin:
+            answer = admin.http.get(path, params=query)
+            assert answer.status_code == 200, answer.text
+            return exact(answer.text)
+
+    def wait_listeners(self, count: int) -> None:
+        wait_until(
+            lambda: self.exchange("GET", "stats")["listeners"] == count,
+            timeout_s=BOOKED_S, what=f"the exchange has {count} listeners",
+        )  # fmt: skip
+
+    def emit(self, count: int, **how: Any) -> list[str]:
+        """Exactly so many trades now; their ids."""
+        return list(self.exchange("POST", "emit", count=count, **how)["ids"])
+
+    def wait_booked(self, ids: list[str]) -> dict[str, dict[str, Any]]:
+        """Until all of these are booked; these trades as served, by id, each once."""
+
+        def found() -> list[dict[str, Any]]:
+            with self.client() as admin:
+                served = [trade for trade in admin.trades() if trade["id"] in wanted]
+            return served if {trade["id"] for trade in served} == wanted else []
+
+        wanted = set(ids)
+        served = wait_until(found, timeout_s=BOOKED_S, what=f"{len(wanted)} trades are booked")
+        assert set(Counter(trade["id"] for trade in served).values()) == {1}
+        return {trade["id"]: trade for trade in served}
+
+    def _control(self, offset: int, method: str, what: str, body: dict[str, Any]) -> Any:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port + offset}", timeout=60, trust_env=False
+        ) as http:
+            answer = http.request(method, f"/control/{what}", json=body or None)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@contextlib.contextmanager
+def running(desk: LiveDesk) -> Iterator[LiveDesk]:
+    try:
+        desk.start()
+        desk.wait_said("Ctrl-C stops.")
+        yield desk
+        assert desk.stop() == 0, desk.logs()
+        assert "Traceback" not in desk.logs(lines=10_000)
+    finally:
+        desk.kill_all()
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDesk]:
+    """A desk whose sandbox trades only when it is told to."""
+    desk = LiveDesk(tmp_path_factory.mktemp("live"), "--sandbox", environment=QUIET)
+    with running(desk):
+        desk.wait_listeners(1)
+        yield desk
+
+
+def test_the_sandbox_is_part_of_the_desk_and_small(live: LiveDesk) -> None:
+    told = json.loads(live.run("status", "--data", str(live.data), "--json").stdout)
+
+    names = [process["name"] for process in told["processes"]]
+    assert names == [
+        "supervisor", "trade-service", "pricing-service", "report-service", "gateway", "ingest-service",
+        "sandbox-market-data", "sandbox-exchange",
+    ]  # fmt: skip
+    assert told["healthy"] is True
+    assert sum(process["memory_bytes"] for process in told["processes"]) <= MOST_MEMORY_BYTES
+    assert f"  Exchange     ws://127.0.0.1:{live.port + 15} (sandbox; control" in live.log.read_text()
+
+
+@pytest.mark.flow("Live trade")
+def test_what_the_exchange_sends_is_booked_exactly_once_and_as_it_said(live: LiveDesk) -> None:
+    ids = live.emit(300)
+
+    booked = live.wait_booked(ids)
+
+    sent = {trade["id"]: trade for trade in live.exchange("GET", "sent?limit=10000")["trades"]}
+    for trade_id, trade in booked.items():
+        assert Decimal(trade["price"]) == Decimal(str(sent[trade_id]["price"]))
+        assert Decimal(trade["quantity"]) == Decimal(str(sent[trade_id]["quantity"]))
+        assert trade["trader_id"] == sent[trade_id]["trader_id"]
+        assert trade["delivery_day"] == sent[trade_id]["delivery_day"]
+    assert_reports_agree_with_trades(
+        live, {(trade["trader_id"], trade["delivery_day"]) for trade in booked.values()}
+    )
+    shown = live.run("feed")
+    assert shown.returncode == 0, shown
+    assert f"ws://127.0.0.1:{live.port + 15}" in shown.stdout
+    assert live.get("/v1/feed")["quarantined"] == 0
+
+
+def assert_reports_agree_with_trades(live: LiveDesk, asked: set[tuple[str, str]]) -> None:
+    """Every report equals a recomputation from the trades that are served."""
+    with live.client() as admin:
+        for trader_id, day in sorted(asked):
+            trades = admin.trades(trader_id=trader_id, delivery_day=day)
+            expected = figures_of_day(trades, date.fromisoformat(day))
+
+            def agrees(asked_for: tuple[str, str] = (trader_id, day), expected: Any = expected) -> bool:
+                return report_figures(admin.report(*asked_for)) == expected
+
+            wait_until(agrees, timeout_s=BOOKED_S, what=f"the report of {trader_id}, {day} agrees")
+
+
+@pytest.mark.flow("Live trade")
+def test_a_dropped_connection_is_made_again_and_nothing_counts_twice(live: LiveDesk) -> None:
+    before = live.get("/v1/feed")["listeners"][0]["connects"]
+    first = live.emit(20)
+    live.wait_booked(first)
+
+    assert live.exchange("POST", "drop", who="all", how="abort")["connections"] == 1
+    wait_until(
+        lambda: live.get("/v1/feed")["listeners"][0]["connects"] == before + 1,
+        timeout_s=BOOKED_S, what="ingest-service has connected again",
+    )  # fmt: skip
+    live.wait_listeners(1)
+
+    live.wait_booked(first + live.emit(20))
+
+
+@pytest.mark.flow("Live trade")
+def test_an_unreadable_frame_is_kept_shown_and_dropped_by_name(live: LiveDesk) -> None:
+    live.exchange("POST", "frame", text='{"weather": "fine"}')
+    (item,) = wait_until(
+        lambda: live.get("/v1/quarantine", state="open")["items"],
+        timeout_s=BOOKED_S,
+        what="it is quarantined",
+    )
+
+    number = str(item["id"])
+    assert number in live.run("quarantine", "list").stdout
+    assert '{"weather": "fine"}' in live.run("quarantine", "show", number).stdout
+    assert live.run("quarantine", "replay", number).returncode == 2  # there is nothing to mend
+    dropped = live.run("quarantine", "drop", number, "--reason", "no trade")
+    assert dropped.returncode == 0, dropped
+    assert live.get("/v1/quarantine", state="open") == {"items": [], "open": 0}
+    assert live.get(f"/v1/quarantine/{number}")["decided_by"] == "admin"
+    live.wait_booked(live.emit(1))  # the connection went on
+
+
+@pytest.mark.flow("Nightly file")
+def test_the_nightly_file_recovers_what_the_feed_did_not_bring_and_says_so(live: LiveDesk) -> None:
+    heard = live.emit(30)
+    live.wait_booked(heard)
+    withheld = live.emit(4, withhold=True)
+
+    written = live.exchange("POST", "nightly-file")
+    live.wait_archived(written["name"])
+
+    live.wait_booked(heard + withheld)
+    found = wait_until(
+        lambda: (told := live.get(f"/v1/reconciliations/{written['day']}"))["reconciled"] and told,
+        timeout_s=BOOKED_S, what="the day is tied out",
+    )  # fmt: skip
+    assert (found["recovered"], found["feed_only"], found["differing"]) == (4, 0, 0)
+    assert found["in_both"] == written["rows"] - 4
+    assert {(each["trade_id"], each["kind"]) for each in found["differences"]} == {
+        (trade_id, "recovered") for trade_id in withheld
+    }
+    shown = live.run("reconcile", written["day"])
+    assert shown.returncode == 0, shown
+    assert "       4  recovered from the file" in shown.stdout
+
+
+@pytest.mark.flow("Live trade")
+def test_a_desk_without_the_sandbox_listens_to_what_the_environment_names(
+    live: LiveDesk, tmp_path: Path
+) -> None:
+    outside = {
+        "WATTBOOK_EXCHANGE_URLS": f"ws://127.0.0.1:{live.port + 15}",
+        "WATTBOOK_MARKET_DATA_URL": f"http://127.0.0.1:{live.port + 17}/v1",
+    }
+    with running(LiveDesk(tmp_path, "--no-sandbox", environment=outside)) as other:
+        live.wait_listeners(2)
+
+        ids = live.emit(25)
+
+        assert live.wait_booked(ids) == other.wait_booked(ids)
+        assert other.get("/v1/feed")["listeners"][0]["frames"] == 25
+    live.wait_listeners(1)
+
+
+@pytest.mark.flow("Reference price")
+def test_prices_arrive_each_cycle_without_one_request_too_many(tmp_path: Path) -> None:
+    """Three cycles of ten minutes, sixty times as fast."""
+    clock = ("--clock-start", "2026-03-10T08:07:00+01:00", "--clock-speed", "60")
+    with running(LiveDesk(tmp_path, "--sandbox", *clock, environment=QUIET)) as desk:
+        stats = wait_until(
+            lambda: (said := desk.provider("stats")) and len(said["publications"]) >= 4 and said,
+            timeout_s=60, what="four publications", every_s=0.5,
+        )  # fmt: skip
+        published = {each["cycle"] for each in stats["publications"]}
+
+        def prices_of(day: str) -> list[dict[str, Any]]:
+            return list(desk.get("/v1/reference-prices", delivery_day=day)["prices"])
+
+        history = wait_until(
+            lambda: _with_values(desk, prices_of("2026-03-11"), 2), timeout_s=60, what="prices of two cycles"
+        )
+        assert len({each["last_update"] for each in history}) >= 2
+        assert len(published) >= 4
+        last = desk.provider("stats")
+        assert (last["violations"], last["minute"]["violations"], last["hour"]["violations"]) == (0, 0, 0)
+        assert last["requests"]["by_status"].get("429", 0) == 0
+        shown = desk.run("prices", "--day", "2026-03-11")
+        assert "EUR/MWh" in shown.stdout, shown
+        live_report = desk.run("report", "trader_1", "--live", "--day", "2026-03-11")
+        assert "How are we doing so far" in live_report.stdout, live_report
+
+
+def _with_values(desk: LiveDesk, prices: list[dict[str, Any]], least: int) -> list[dict[str, Any]]:
+    """The history of the first hour that had so many values."""
+    for price in prices:
+        history = desk.get(f"/v1/reference-prices/{price['delivery_start']}/history")["prices"]
+        if len(history) >= least:
+            return list(history)
+    return []

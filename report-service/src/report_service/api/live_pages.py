@@ -52,8 +52,9 @@ def trader_live(trader_id: str, day: str) -> AnyResponse:
         return redirect(live_address(trader_id, day, area=area_asked()))
     key = _report_key(trader_id, day)
     topic = trader_topic(key, locale())
-    found = site().performances.performance(key)
-    _may_repeat(lambda: site().performances.performance(key) is found)
+    performances = site().performances
+    found = performances.performance(key)
+    _may_repeat(lambda: performances.performance(key) is found)
     snapshot = topic.render()
     return _page("live.html", snapshot, lambda: _trader_view(found))
 
@@ -79,8 +80,9 @@ def desk_live(day: str) -> AnyResponse:
     if day == "today":
         return desk_today()
     key, order = _desk_key(day), desk.order_of(request.args.get("sort", desk.DEFAULT_ORDER))
-    found = site().performances.desk(area=key.area, day=key.day)
-    _may_repeat(lambda: site().performances.desk(area=key.area, day=key.day) is found)
+    performances = site().performances
+    found = performances.desk(area=key.area, day=key.day)
+    _may_repeat(lambda: performances.desk(area=key.area, day=key.day) is found)
     snapshot = desk_topic(key, locale()).render()
     return _page("desk.html", snapshot, lambda: _desk_view(found, order), order)
 

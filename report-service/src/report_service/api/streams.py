@@ -180,6 +180,7 @@ class Hub:
             self._look_due_s = now_s + LOOK_EVERY_S
             for live in self._live.values():
                 live.is_due = True
+            self._end_sessions()
         for each in arrived:
             self._enter(*each)
         self._tell(now_s)
@@ -221,13 +222,17 @@ class Hub:
         return True
 
     def _beat(self) -> None:
-        now_s = to_epoch_us(self._clock.now()) // _US_PER_S
         for live in list(self._live.values()):
             for listener in list(live.listeners):
-                is_over = now_s >= listener.until_s
-                self._write(listener, _AGAIN if is_over else _BEAT)
-                if is_over:
-                    self._drop(listener)
+                self._write(listener, _BEAT)
+
+    def _end_sessions(self) -> None:
+        """A browser that comes again is asked for its session again."""
+        now_s = to_epoch_us(self._clock.now()) // _US_PER_S
+        for live in list(self._live.values()):
+            for listener in [each for each in live.listeners if now_s >= each.until_s]:
+                self._write(listener, _AGAIN)
+                self._drop(listener)
 
     def _write(self, listener: _Listener, text: bytes) -> None:
         if listener.topic is None:

@@ -1,0 +1,188 @@
+"""The live pages over WSGI: what they show, who sees them, and what is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from flask.testing import FlaskClient
+from report_service.api.streaming import Streaming
+from report_service.domain.prices import DayKey
+from report_service.usecases.prices import PriceState
+
+from tests.unit.report_service.fakes import DAY, booking, price
+from tests.unit.report_service.test_pages import Pages
+
+LIVE = "/traders/trader_1/live/2023-02-28"
+DESK = "/desk/2023-02-28"
+
+
+@pytest.fixture
+def pages() -> Pages:
+    made = Pages()
+    made.board.prices(DayKey("DE", DAY))
+    made.board.offer([price(14, "50"), price(15, "51", seq=2)])
+    return made
+
+
+@pytest.fixture
+def ana(pages: Pages) -> FlaskClient:
+    return pages.as_("ana")
+
+
+def slot(page: str, name: str) -> str:
+    found = re.search(rf'data-slot="{re.escape(name)}"[^>]*>(.*?)</(?:td|dd|p|div|span|g)>', page)
+    assert found is not None, name
+    return " ".join(re.sub(r"<[^>]+>", " ", found.group(1)).split())
+
+
+class TestATradersDay:
+    def test_shows_the_desks_own_sketch_and_what_follows_from_it(self, ana: FlaskClient) -> None:
+        page = ana.get(LIVE).text
+
+        assert slot(page, "h14.ours") == "55.71"
+        assert slot(page, "h14.reference").endswith("50.00")
+        assert "▲" in page
+        assert slot(page, "h14.edge") == "+120.00"
+        assert slot(page, "k.edge") == "+120.00"
+        assert slot(page, "k.edge.note") == "1 trade not priced yet"
+        assert page.count("no trades") >= 22
+        assert "no reference price" in page
+
+    def test_a_price_tells_its_time_also_without_scripts(self, ana: FlaskClient) -> None:
+        assert re.search(r'<time class="age" datetime="[^"]+Z" title="as of [^"]+ CET">', ana.get(LIVE).text)
+
+    def test_needs_no_script_of_another_place_and_no_inline_style(self, ana: FlaskClient) -> None:
+        for address in (LIVE, DESK):
+            page = ana.get(address).text
+            assert not re.findall(r"<script(?![^>]*\bsrc=)", page)
+            assert not re.findall(r"\sstyle=|<style|\son\w+=", page)
+
+    def test_is_refused_to_other_traders(self, pages: Pages) -> None:
+        tim = pages.as_("tim")
+
+        assert tim.get(LIVE).status_code == 200
+        for address in ("/traders/trader_2/live/2023-02-28", DESK):
+            assert tim.get(address).status_code == 403
+            assert tim.get(f"{address}/stream").status_code == 403
+        assert pages.stranger().get(f"{LIVE}/stream").status_code == 302
+
+    def test_is_not_sent_again_while_nothing_changed(self, pages: Pages, ana: FlaskClient) -> None:
+        tag = ana.get(LIVE).headers["ETag"]
+        assert ana.get(LIVE, headers={"If-None-Match": tag}).status_code == 304
+        calls = pages.calls
+        assert ana.get(LIVE, headers={"If-None-Match": tag}).status_code == 304
+        assert pages.calls == calls
+
+        pages.board.offer([price(14, "49", at_s=1_677_590_000, seq=3)])
+        changed = ana.get(LIVE, headers={"If-None-Match": tag})
+        assert changed.status_code == 200
+        assert slot(changed.text, "h14.reference").endswith("49.00")
+
+        pages.model.apply([booking(5, hour=15)])
+        again = ana.get(LIVE, headers={"If-None-Match": changed.headers["ETag"]})
+        assert again.status_code == 200
+
+    @pytest.mark.parametrize("name", ["<script>alert(1)</script>", 'a"b', "ä/ö"])
+    def test_odd_names_are_shown_as_they_are(self, name: str) -> None:
+        pages = Pages((booking(1, trader=name),))
+        ana = pages.as_("ana")
+
+        for address in ("/desk/2023-02-28",):
+            assert "<script>alert" not in ana.get(address).text
+        link = re.search(r'<a class="through" href="([^"]+)"', ana.get(DESK).text)
+        assert link is not None
+        assert ana.get(link.group(1)).status_code == 200
+
+    def test_a_lost_owner_of_prices_is_said_and_prices_stay(self, pages: Pages, ana: FlaskClient) -> None:
+        pages.board.lost()
+        page = ana.get(LIVE).text
+
+        assert "Not connected to the reference prices since Tue 28 Feb 2023, 14:03:07 CET." in page
+        assert slot(page, "h14.reference").endswith("50.00")
+
+    @pytest.mark.parametrize("day", ["2023-02-30", "yesterday"])
+    def test_what_is_no_day_is_not_found(self, ana: FlaskClient, day: str) -> None:
+        assert ana.get(f"/traders/trader_1/live/{day}").status_code == 404
+        assert ana.get(f"/desk/{day}").status_code == 404
+
+    def test_an_empty_day_is_a_page_with_all_hours(self, ana: FlaskClient) -> None:
+        page = ana.get("/traders/trader_1/live/2023-10-29").text
+
+        assert page.count("data-start=") == 25
+
+
+class TestTheDesk:
+    def test_ranks_by_any_column_both_ways(self, pages: Pages, ana: FlaskClient) -> None:
+        pages.model.apply([booking(5, trader="b", buy=False, mw=1, eur=70)])
+
+        def names(sort: str) -> list[str]:
+            return re.findall(r'class="through"[^>]*>([^<]+)<', ana.get(f"{DESK}?sort={sort}").text)
+
+        assert names("trader") == ["b", "trader_1"]
+        assert names("-trader") == ["trader_1", "b"]
+        assert names("-pnl") == names("nonsense") == ["b", "trader_1"]
+        assert names("pnl") == ["trader_1", "b"]
+        for column in ("edge", "doing", "bought", "sold", "open", "trades", "last"):
+            assert sorted(names(column)) == ["b", "trader_1"]
+
+    def test_an_address_by_form_leads_to_the_day(self, ana: FlaskClient) -> None:
+        assert ana.get("/desk").location == "/desk/2023-02-28"
+        assert ana.get("/desk?day=2023-03-01&sort=-edge").location == "/desk/2023-03-01?sort=-edge"
+        assert (
+            ana.get("/traders?trader_id=x&day=2023-03-01&view=live").location == "/traders/x/live/2023-03-01"
+        )
+
+    def test_a_day_without_trades_says_what_to_do(self, ana: FlaskClient) -> None:
+        assert "No trades for delivery on" in ana.get("/desk/2024-01-01").text
+
+
+class TestStreams:
+    def test_carry_the_same_slots_as_the_page(self, pages: Pages) -> None:
+        pages.site.hub.start()
+        pages.app.wsgi_app = Streaming(pages.app.wsgi_app, pages.site.hub)  # type: ignore[method-assign]
+        ana = pages.as_("ana")
+        try:
+            page, answer = ana.get(LIVE).text, ana.get(f"{LIVE}/stream")
+        finally:
+            pages.site.hub.stop()
+        version = re.search(r'data-version="(\w+)"', page)
+        lines = answer.text.split("\n")
+
+        assert answer.content_type == "text/event-stream; charset=utf-8"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert version is not None
+        assert lines[0] == f"id: {version.group(1)}"
+        slots = json.loads(lines[2].removeprefix("data: "))
+        for name, text in slots.items():
+            if not name.startswith("c:") and name != "layout":
+                assert text in page, name
+
+    def test_are_refused_while_there_is_no_room(self, ana: FlaskClient) -> None:
+        assert ana.get(f"{LIVE}/stream").status_code == 503  # the hub is not started
+
+
+def test_columns_are_remembered_and_lead_back(ana: FlaskClient) -> None:
+    assert 'data-columns="few"' in ana.get(LIVE).text
+
+    answer = ana.post("/columns", data={"columns": "all", "return_to": LIVE})
+
+    assert answer.location == LIVE
+    assert 'data-columns="all"' in ana.get(LIVE).text
+    assert ana.post("/columns", data={"columns": "x", "return_to": "//evil"}).location == "/"
+    assert 'data-columns="few"' in ana.get(LIVE).text
+
+
+def test_the_series_for_the_charts_are_numbers(ana: FlaskClient) -> None:
+    text = slot(ana.get(LIVE).text, "series").replace("&#34;", '"')
+    series = json.loads(text)
+
+    assert len(series["ours"]) == len(series["running"]) == 24
+    assert (series["ours"][14], series["reference"][14], series["ours"][0]) == (55.71, 50.0, None)
+
+
+def test_without_an_owner_of_prices_the_page_says_that_lights_stay_grey(pages: Pages) -> None:
+    pages.board._state = PriceState(is_used=False)
+
+    assert "lights stay grey" in pages.as_("ana").get(LIVE).text

@@ -1,0 +1,203 @@
+"""Live streams: what changed is rendered once and written to every browser that looks."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+from report_service.api.streaming import Asked, Streaming, may_stream
+from report_service.api.streams import MOST_UNREAD_BYTES, Hub, Snapshot, Topic, event
+from wattbook.clock import SystemClock, to_epoch_us
+
+from tests.support.waiting import wait_until
+
+KEY = "day"
+
+
+class Page:
+    """Something that changes, with a count of how often it was rendered."""
+
+    def __init__(self) -> None:
+        self.slots = {"a": "1", "b": "1"}
+        self.version = 1
+        self.rendered = 0
+        self.topic = Topic(KEY, frozenset({KEY}), self.render)
+
+    def render(self) -> Snapshot:
+        self.rendered += 1
+        return Snapshot(str(self.version), dict(self.slots))
+
+    def change(self, **slots: str) -> None:
+        self.slots = {**self.slots, **slots}
+        self.version += 1
+
+
+class Browser:
+    """The other end of a stream."""
+
+    def __init__(self, hub: Hub, page: Page, *, known: str = "1", lasts_s: int = 600) -> None:
+        self.end, ours = socket.socketpair()
+        self.end.settimeout(10)
+        self.text = b""
+        until_s = to_epoch_us(SystemClock().now()) // 1_000_000 + lasts_s
+        hub.add(ours, page.topic, head=b"head\n\n", known_version=known, until_s=until_s)
+
+    def read_until(self, wanted: str) -> str:
+        while wanted.encode() not in self.text:
+            got = self.end.recv(65536)
+            assert got, f"the stream ended before {wanted!r}: {self.text!r}"
+            self.text += got
+        return self.text.decode()
+
+    def is_ended(self) -> bool:
+        try:
+            while got := self.end.recv(65536):
+                self.text += got
+        except ConnectionResetError:
+            pass
+        return True
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    made = Hub(SystemClock())
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def page() -> Page:
+    return Page()
+
+
+def data_of(text: str) -> list[dict[str, str]]:
+    return [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: {")]
+
+
+def test_a_change_is_written_to_all_and_only_what_differs(hub: Hub, page: Page) -> None:
+    browsers = [Browser(hub, page) for _ in range(20)]
+    for each in browsers:
+        each.read_until("head")
+
+    page.change(b="2")
+    rendered = page.rendered
+    hub.changed({KEY})
+
+    for each in browsers:
+        assert data_of(each.read_until("id: 2"))[-1:] in ([{"b": "2"}], [])
+        assert each.read_until('{"b":"2"}')
+    assert page.rendered - rendered <= 3  # once a change, and the look each second
+
+
+def test_one_who_comes_back_gets_what_changed_since(hub: Hub, page: Page) -> None:
+    first = Browser(hub, page)
+    first.read_until("head")
+    page.change(a="2")
+    hub.changed({KEY})
+    first.read_until('{"a":"2"}')
+
+    back = Browser(hub, page, known="1")
+    level = Browser(hub, page, known="2")
+    stranger = Browser(hub, page, known="from another life")
+
+    assert data_of(back.read_until('{"a":"2"}')) == [{"a": "2"}]
+    assert data_of(stranger.read_until('"b":"1"}')) == [{"a": "2", "b": "1"}]
+    page.change(b="3")
+    hub.changed({KEY})
+    assert data_of(level.read_until('{"b":"3"}')) == [{"b": "3"}]
+
+
+def test_a_change_that_nobody_announced_is_found_too(hub: Hub, page: Page) -> None:
+    browser = Browser(hub, page)
+    browser.read_until("head")
+
+    page.change(a="9")
+
+    browser.read_until('{"a":"9"}')
+
+
+def test_one_who_does_not_read_is_let_go_and_the_others_are_served(hub: Hub, page: Page) -> None:
+    idle, other = Browser(hub, page), Browser(hub, page)
+    other.read_until("head")
+
+    for number in range(12):
+        page.change(a=str(number) * (MOST_UNREAD_BYTES // 4))
+        hub.changed({KEY})
+        other.read_until(f"id: {page.version}\n")
+
+    wait_until(lambda: hub.count == 1, timeout_s=10, what="the idle one is let go")
+    assert idle.is_ended()
+
+
+def test_one_who_leaves_is_forgotten(hub: Hub, page: Page) -> None:
+    browser = Browser(hub, page)
+    browser.read_until("head")
+
+    browser.end.close()
+
+    wait_until(lambda: hub.count == 0, timeout_s=10, what="it is forgotten")
+
+
+def test_a_stream_ends_with_its_session_and_asks_the_browser_to_come_again(hub: Hub, page: Page) -> None:
+    browser = Browser(hub, page, lasts_s=-1)
+
+    assert browser.is_ended()
+    assert b"event: again" in browser.text
+
+
+def test_stopping_ends_all_streams(page: Page) -> None:
+    hub = Hub(SystemClock())
+    hub.start()
+    browser = Browser(hub, page)
+    browser.read_until("head")
+
+    hub.stop()
+
+    assert browser.is_ended()
+    assert hub.is_full
+
+
+def test_text_of_all_kinds_stays_on_one_line() -> None:
+    text = event(None, Snapshot("1", {"a": "ä\n\r\n<b>\u2028"})).decode()
+
+    assert text.count("\n") == 4
+    assert data_of(text) == [{"a": "ä\n\r\n<b>\u2028"}]
+
+
+def test_a_connection_is_taken_from_the_server_without_ending_it(hub: Hub, page: Page) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    browser = socket.create_connection(listener.getsockname())
+    browser.settimeout(10)
+    connection, _ = listener.accept()
+    started: list[str] = []
+
+    def application(environ: dict[str, object], start_response: object) -> list[bytes]:
+        may_stream(environ, Asked(page.topic, "", to_epoch_us(SystemClock().now()) // 1_000_000 + 60))
+        start_response("200 OK", [("Content-Type", "text/event-stream"), ("Content-Length", "0")])  # type: ignore[operator]
+        return [b""]
+
+    environ = {"PATH_INFO": "/x/stream", "gunicorn.socket": connection}
+    body = Streaming(application, hub)(environ, lambda status, headers: started.append(status))
+    connection.close()  # as gunicorn does
+
+    assert list(body) == []
+    read = b""
+    while b'"b":"1"' not in read:
+        read += browser.recv(4096)
+    assert read.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+    browser.close()
+    listener.close()
+
+
+def test_a_refused_stream_is_answered_like_any_page(hub: Hub) -> None:
+    def application(environ: dict[str, object], start_response: object) -> list[bytes]:
+        start_response("403 FORBIDDEN", [])  # type: ignore[operator]
+        return [b"no"]
+
+    started: list[str] = []
+    body = Streaming(application, hub)({"PATH_INFO": "/x/stream"}, lambda *each: started.append(each[0]))
+
+    assert (started, list(body)) == (["403 FORBIDDEN"], [b"no"])

@@ -7,12 +7,13 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.support.client import exact
@@ -43,6 +44,12 @@ class LiveDesk(Desk):
 
     def wait_said(self, words: str) -> None:
         wait_until(lambda: words in self.log.read_text(), timeout_s=60, what=f"it says {words!r}")
+
+    def pid_of(self, service: str) -> int | None:
+        """The process of a service, while it is healthy."""
+        told = json.loads(self.run("status", "--data", str(self.data), "--json").stdout)
+        found = next(process for process in told["processes"] if process["name"] == service)
+        return int(found["pid"]) if found["health"] == "healthy" else None
 
     def exchange(self, method: str, what: str, **body: Any) -> Any:
         return self._control(16, method, what, body)
@@ -104,7 +111,8 @@ def running(desk: LiveDesk) -> Iterator[LiveDesk]:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDesk]:
     """A desk whose sandbox trades only when it is told to."""
-    desk = LiveDesk(tmp_path_factory.mktemp("live"), "--sandbox", environment=QUIET)
+    shared = {**QUIET, "WATTBOOK_MARKET_DATA_MINUTE_LIMIT": "40"}  # another desk asks the same provider
+    desk = LiveDesk(tmp_path_factory.mktemp("live"), "--sandbox", environment=shared)
     with running(desk):
         desk.wait_listeners(1)
         yield desk
@@ -217,6 +225,29 @@ def test_the_nightly_file_recovers_what_the_feed_did_not_bring_and_says_so(live:
     assert "       4  recovered from the file" in shown.stdout
 
 
+@pytest.mark.flow("Reference price")
+def test_a_killed_poller_comes_back_with_its_prices_and_what_is_left_of_its_budget(live: LiveDesk) -> None:
+    day = live.provider("stats")["now"][:10]  # the hours that are tradable now may be tomorrow's only
+    days = (day, (date.fromisoformat(day) + timedelta(days=1)).isoformat())
+
+    def known() -> list[str]:
+        asked = [live.get("/v1/reference-prices", delivery_day=each)["prices"] for each in days]
+        return [price["delivery_start"] for prices in asked for price in prices]
+
+    before = wait_until(known, timeout_s=BOOKED_S, what="there are prices")
+    for _ in range(2):
+        killed = live.pid_of("pricing-service")
+        psutil.Process(killed).kill()
+        wait_until(
+            lambda died=killed: live.pid_of("pricing-service") not in {None, died}
+            and live.get("/v1/feed")["prices"]["leader"],
+            timeout_s=60, what="pricing-service polls again",
+        )  # fmt: skip
+
+    assert set(before) <= set(known())
+    assert live.provider("stats")["violations"] == 0
+
+
 @pytest.mark.flow("Live trade")
 def test_a_desk_without_the_sandbox_listens_to_what_the_environment_names(
     live: LiveDesk, tmp_path: Path
@@ -224,6 +255,7 @@ def test_a_desk_without_the_sandbox_listens_to_what_the_environment_names(
     outside = {
         "WATTBOOK_EXCHANGE_URLS": f"ws://127.0.0.1:{live.port + 15}",
         "WATTBOOK_MARKET_DATA_URL": f"http://127.0.0.1:{live.port + 17}/v1",
+        "WATTBOOK_MARKET_DATA_MINUTE_LIMIT": "8",
     }
     with running(LiveDesk(tmp_path, "--no-sandbox", environment=outside)) as other:
         live.wait_listeners(2)
@@ -232,7 +264,9 @@ def test_a_desk_without_the_sandbox_listens_to_what_the_environment_names(
 
         assert live.wait_booked(ids) == other.wait_booked(ids)
         assert other.get("/v1/feed")["listeners"][0]["frames"] == 25
+        assert other.get("/v1/feed")["prices"]["last_success"]
     live.wait_listeners(1)
+    assert live.provider("stats")["violations"] == 0
 
 
 @pytest.mark.flow("Reference price")

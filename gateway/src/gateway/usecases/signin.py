@@ -48,10 +48,7 @@ class SignIn:
         known = self.memory.recall(digest)
         if known is not None:
             return known
-        generation = self.memory.generation
-        principal = (await self._verified_once(digest, name, password, address)).principal
-        self.memory.remember(digest, principal, generation=generation)
-        return principal
+        return (await self._verified_once(digest, name, password, address)).principal
 
     async def verified_user(self, name: str, password: str, *, address: str) -> User:
         """The user of a name and password, verified now. Raises like :meth:`by_password`."""
@@ -98,6 +95,7 @@ class SignIn:
             raise type(error)(error.message, retry_after_s=error.retry_after_s) from None
 
     async def _verified(self, digest: bytes, name: str, password: str, address: str) -> User:
+        generation = self.memory.generation
         if self.memory.was_right(digest):
             user = await self._matching(name, password)
         else:
@@ -109,6 +107,8 @@ class SignIn:
             _log.info("sign-in refused", extra={"user": name[:64], "address": address})
             raise Unauthenticated(REFUSED)
         self.memory.note_right(digest, name)
+        # Before this ends: whoever comes after finds it here, whoever came before waits for it.
+        self.memory.remember(digest, user.principal, generation=generation)
         return user
 
     async def _matching(self, name: str, password: str) -> User | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
 
 from tests.support.client import CSV, JSON, NDJSON, Client
+from tests.support.desk import Desk
 from tests.support.trades import FIELDS, as_csv, as_ndjson, trade, unique
 
 pytestmark = pytest.mark.flow("Book over REST")
@@ -98,6 +101,19 @@ def test_a_batch_of_many_chunks_is_answered_completely(admin: Client) -> None:
     assert [row["row"] for row in answer.rows] == list(range(1, len(rows) + 1))
     assert "price" in answer.reason(4_001)
     assert len(admin.trades(trader_id=trader_id)) == 5_320
+
+
+def test_many_small_batches_at_once_take_turns(desk: Desk) -> None:
+    clients = 24
+    start = Barrier(clients)
+
+    def send(_number: int) -> tuple[int, int, int, int]:
+        with desk.client() as client:
+            start.wait(30)
+            return client.batch(as_ndjson([trade() for _ in range(20)])).counts
+
+    with ThreadPoolExecutor(clients) as pool:
+        assert set(pool.map(send, range(clients))) == {(20, 0, 0, 0)}
 
 
 def test_blank_lines_are_not_rows(admin: Client) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO, Any
@@ -29,6 +30,8 @@ CHUNK_ROWS = 2_000  # measured: a tenth more rows a second than 1,000; more woul
 CHUNKS_AHEAD = 3
 SPOOL_BYTES = 1024 * 1024
 BATCHES_AT_ONCE = 4
+BATCHES_WAITING = 64
+TURN_WAIT_S = 10.0
 THREADS = 2
 
 # What a reader makes of one row: its id where it can be told, and the trade or why it is none.
@@ -73,13 +76,14 @@ class _Chunk:
 
 
 class Batches:
-    """Books batches; a few at once."""
+    """Books batches; a few at once, the others in turn."""
 
     def __init__(self, client: TradesClient) -> None:
         """Ask ``client``."""
         self._client = client
         self._pool = Pool("batch", threads=THREADS, most_waiting=BATCHES_AT_ONCE * (CHUNKS_AHEAD + 2))
-        self._running = 0
+        self._turns = asyncio.Semaphore(BATCHES_AT_ONCE)
+        self._waiting = 0
 
     async def book(
         self, asker: Principal, body: AsyncIterator[bytes], reader: Reader, *, from_file: bool, form: Form
@@ -93,19 +97,33 @@ class Batches:
         """
         if from_file:
             asker.require_file_source()
-        if self._running >= BATCHES_AT_ONCE:
-            raise Unavailable("other batches are being booked; try again", retry_after_s=2)
-        self._running += 1
-        spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  # the caller closes it
+        async with self._turn():
+            spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  # the caller closes it
+            try:
+                return await _Run(self._client, self._pool, asker, from_file, form, Summary(spool)).book(
+                    body, reader
+                )
+            except BaseException:
+                spool.close()
+                raise
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One of the places for running batches; until it is free nothing of the body is read."""
+        if self._waiting >= BATCHES_WAITING:
+            raise Unavailable("many batches are waiting; try again", retry_after_s=5)
+        self._waiting += 1
         try:
-            return await _Run(self._client, self._pool, asker, from_file, form, Summary(spool)).book(
-                body, reader
-            )
-        except BaseException:
-            spool.close()
-            raise
+            async with asyncio.timeout(TURN_WAIT_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Unavailable("other batches are being booked; try again", retry_after_s=2) from None
         finally:
-            self._running -= 1
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def close(self) -> None:
         """Finish what runs."""

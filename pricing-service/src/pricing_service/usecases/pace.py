@@ -21,8 +21,8 @@ class Provider(Protocol):
 class Pace:
     """How long things take, in seconds of the clock; a clock that runs faster makes them longer."""
 
-    lease_s: float = 6.0
-    renew_s: float = 2.0
+    lease_s: float = 3.0
+    renew_s: float = 1.0
     refresh_s: float = 1.0
     retry_s: float = 1.0
     send_within_s: float = 2.0

@@ -133,22 +133,46 @@ class TestBatch:
 
             wait_until(booked, timeout_s=10, what="a batch is taken again")
 
-    def test_too_many_batches_at_once_are_turned_away(self, own_gateway: Started) -> None:
-        own_gateway.owners.trades.hold.clear()
+    def test_batches_beyond_those_that_run_wait_for_their_turn(self, own_gateway: Started) -> None:
+        answers, turned_away = self.booked_at_once(own_gateway, 6)
 
-        def book(_: int) -> httpx.Response:
-            with own_gateway.client() as client:
-                return self.post(client, as_ndjson([trade()]), "application/x-ndjson")
+        assert [answer.status_code for answer in answers] == [200] * 6
+        assert not turned_away
 
-        with ThreadPoolExecutor(6) as pool:
-            running = [pool.submit(book, number) for number in range(6)]
-            turned_away = [answer for answer in running if _first_done(answer)]
-            own_gateway.owners.trades.hold.set()
-            answers = [answer.result() for answer in running]
+    def test_more_batches_than_may_wait_are_turned_away(
+        self, own_gateway: Started, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gateway.usecases.batch.BATCHES_WAITING", 1)
 
-        assert sorted(answer.status_code for answer in answers) == [200] * 4 + [503] * 2
+        answers, turned_away = self.booked_at_once(own_gateway, 7)
+
+        assert sorted(answer.status_code for answer in answers) == [200] * 5 + [503] * 2
         assert len(turned_away) == 2
         assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+
+    def test_a_turn_that_does_not_come_is_not_waited_for_forever(
+        self, own_gateway: Started, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gateway.usecases.batch.TURN_WAIT_S", 0.2)
+
+        answers, turned_away = self.booked_at_once(own_gateway, 5)
+
+        assert sorted(answer.status_code for answer in answers) == [200] * 4 + [503]
+        assert len(turned_away) == 1
+
+    def booked_at_once(self, gateway: Started, count: int) -> tuple[list[httpx.Response], list[Any]]:
+        """Answers to batches sent while trade-service holds its answers, and which came at once."""
+        gateway.owners.trades.hold.clear()
+
+        def book(_: int) -> httpx.Response:
+            with gateway.client() as client:
+                return self.post(client, as_ndjson([trade()]), "application/x-ndjson")
+
+        with ThreadPoolExecutor(count) as pool:
+            running = [pool.submit(book, number) for number in range(count)]
+            turned_away = [answer for answer in running if _first_done(answer)]
+            gateway.owners.trades.hold.set()
+            return [answer.result() for answer in running], turned_away
 
     def test_others_are_served_while_a_batch_runs(self, own_gateway: Started) -> None:
         content = as_ndjson(trade() for _ in range(30_000))

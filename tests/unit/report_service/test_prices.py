@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_service.api.prices import PriceFeed, updates_of
-from report_service.clients.prices import PricingService, prices_of
+from report_service.clients.prices import prices_of
 from report_service.domain.book import ReportKey
 from report_service.domain.performance import Light
 from report_service.domain.prices import DayKey, ReferencePrice
@@ -19,19 +19,15 @@ from report_service.usecases.model import ReadModel
 from report_service.usecases.performance import Performances
 from report_service.usecases.prices import MOST_DAYS, PriceBoard
 from report_service.usecases.watch import CHECK_EVERY_S, WATCHED_FOR_S, PriceKeeper
-from wattbook import rpc
 from wattbook.bus import Delivery, Message
 from wattbook.clock import FakeClock, SystemClock
 from wattbook.errors import InvalidInput, Unavailable
-from wattbook_proto.prices_pb2_grpc import add_PricesServicer_to_server
 
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 from tests.unit.report_service.fakes import (
     DAY,
     NOW,
     FakePriceOwner,
-    FakePrices,
     FakeSubscription,
     FakeTradeBook,
     booking,
@@ -344,46 +340,12 @@ class TestTheFeed:
         assert running.board.state.lost_since is None
 
 
-class TestOverGrpc:
-    """What the client sends and reads, against the fake that keeps pricing-service's contract."""
+def test_a_day_that_the_owner_does_not_know_is_not_asked_for_again(keeping: Keeping) -> None:
+    def refuse(_key: DayKey) -> tuple[list[ReferencePrice], int]:
+        raise InvalidInput("no such day")
 
-    @pytest.fixture
-    def owner(self) -> FakePriceOwner:
-        return FakePriceOwner()
+    keeping.owner.day = refuse  # type: ignore[method-assign]
 
-    @pytest.fixture
-    def client(self, owner: FakePriceOwner) -> Iterator[PricingService]:
-        target = f"127.0.0.1:{free_port()}"
-        server = rpc.Server(target, workers=2)
-        server.register(add_PricesServicer_to_server, FakePrices(owner))
-        server.start()
-        channel = rpc.channel(target)
-        yield PricingService(channel)
-        channel.close()
-        server.stop(0)
+    keeping.looked()
 
-    def test_a_day_its_state_and_what_is_watched_go_over(
-        self, owner: FakePriceOwner, client: PricingService
-    ) -> None:
-        made = owner.publish(14, "-50.125", at_s=100)
-
-        assert client.day(KEY) == ([made], 1)
-        assert client.state() == owner.poller
-        client.watch("DE", [1, 2])
-        assert owner.watched == [1, 2]
-
-    def test_its_errors_keep_their_meaning(self, owner: FakePriceOwner, client: PricingService) -> None:
-        owner.is_away = True
-
-        with pytest.raises(Unavailable):
-            client.day(KEY)
-
-    def test_a_day_that_the_owner_does_not_know_is_not_asked_for_again(self, keeping: Keeping) -> None:
-        def refuse(_key: DayKey) -> tuple[list[ReferencePrice], int]:
-            raise InvalidInput("no such day")
-
-        keeping.owner.day = refuse  # type: ignore[method-assign]
-
-        keeping.looked()
-
-        assert keeping.board.behind() == []
+    assert keeping.board.behind() == []

@@ -293,8 +293,19 @@ def test_prices_arrive_each_cycle_without_one_request_too_many(tmp_path: Path) -
         assert last["requests"]["by_status"].get("429", 0) == 0
         shown = desk.run("prices", "--day", "2026-03-11")
         assert "EUR/MWh" in shown.stdout, shown
+
+        def shown_beside_trades() -> bool:
+            """What the report measures against is what the owner of the prices says."""
+            asked = {"trader_id": "trader_1", "delivery_day": "2026-03-11"}
+            hours = desk.get("/v1/reports/performance", **asked)["hours"]
+            known = {hour["delivery_start"]: hour["reference_eur_per_mwh"] for hour in hours}
+            said = {each["delivery_start"]: each["value_eur_per_mwh"] for each in prices_of("2026-03-11")}
+            return bool(said) and {start: known[start] for start in said} == said
+
+        wait_until(shown_beside_trades, timeout_s=BOOKED_S, what="the report has the reference prices")
         live_report = desk.run("report", "trader_1", "--live", "--day", "2026-03-11")
         assert "How are we doing so far" in live_report.stdout, live_report
+        assert "● no trades" in live_report.stdout
 
 
 def _with_values(desk: LiveDesk, prices: list[dict[str, Any]], least: int) -> list[dict[str, Any]]:

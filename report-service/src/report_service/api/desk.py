@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import accumulate
 
@@ -73,16 +74,21 @@ def desk_slots(found: DeskDay, *, feed: FeedState, prices: PriceState, locale: s
     decimals = Decimals.of(each.total for each in found.traders)
     slots = {**connection(feed, prices), **strip(found.total, writer, found.area)}
     for each in found.traders:
-        name, figures = row_id(each.key.trader_id), each.total.figures
-        slots.update(cells(name, each.total, writer, decimals))
-        slots[f"{name}.spark"] = _spark(each)
-        slots[f"{name}.last"] = escape(
-            time_text(from_epoch_us(figures.last_execution_time_us), found.area)[:8]
-        )
+        slots.update(_line(each, locale, decimals))
     slots.update(cells("total", found.total, writer, decimals))
     slots["layout"] = escape(
         blake2b(repr([each.key.trader_id for each in found.traders]).encode(), digest_size=8).hexdigest()
     )
+    return slots
+
+
+@lru_cache(maxsize=4096)
+def _line(found: Performance, locale: str, decimals: Decimals) -> Slots:
+    """A trader's cells; written once a change of that trader, whoever else trades."""
+    name, last_us = row_id(found.key.trader_id), found.total.figures.last_execution_time_us
+    slots = cells(name, found.total, Writer(locale), decimals)
+    slots[f"{name}.spark"] = _spark(found)
+    slots[f"{name}.last"] = escape(time_text(from_epoch_us(last_us), found.key.area)[:8])
     return slots
 
 

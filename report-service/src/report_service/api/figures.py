@@ -39,6 +39,14 @@ def decimals_needed(values: Iterable[Decimal], *, least: int, most: int = 3) -> 
     return min(max([least, *needed]), most)
 
 
+@lru_cache(maxsize=32768)
+def _written(value: Decimal | int, decimals: int, sign: bool, locale: str) -> str:
+    """Remembered, since of a page that changes most figures stay; equal values are written alike."""
+    places = "." + "0" * decimals if decimals else ""
+    pattern = f"+#,##0{places};-#,##0{places}" if sign and value != 0 else f"#,##0{places}"
+    return str(format_decimal(value, format=pattern, locale=locale)).replace("-", _MINUS)
+
+
 @dataclass(frozen=True, slots=True)
 class Writer:
     """Writes figures for one locale."""
@@ -47,10 +55,7 @@ class Writer:
 
     def number(self, value: Decimal | int, *, decimals: int = 0, sign: bool = False) -> str:
         """A figure with thousands, exactly ``decimals`` decimals, and with ``sign`` also a plus."""
-        places = "." + "0" * decimals if decimals else ""
-        pattern = f"+#,##0{places};-#,##0{places}" if sign and value != 0 else f"#,##0{places}"
-        text = format_decimal(value, format=pattern, locale=self.locale)
-        return str(text).replace("-", _MINUS)
+        return _written(value, decimals, sign, self.locale)
 
     def figure(self, value: Decimal | int, *, decimals: int = 0, sign: bool = False) -> str:
         """The same where it stands alone: zero is ``0``."""

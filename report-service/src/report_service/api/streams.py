@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 BEAT_S = 10.0
 LOOK_EVERY_S = 1.0
 LEAST_BETWEEN_S = 0.04
+REST_PER_WORK = 3.0  # what is dear to render is rendered less often
 MOST_STREAMS = 2000
 MOST_UNREAD_BYTES = 256 * 1024
 VERSIONS_KEPT = 8
@@ -67,7 +68,7 @@ class _Live:
     listeners: set[_Listener] = field(default_factory=set)
     versions: OrderedDict[str, Snapshot] = field(default_factory=OrderedDict)
     last: Snapshot | None = None
-    sent_s: float = float("-inf")
+    due_s: float = float("-inf")
     is_due: bool = True
 
     def look(self) -> Snapshot:
@@ -189,7 +190,7 @@ class Hub:
             self._beat()
 
     def _wait_s(self) -> float:
-        due = [live.sent_s + LEAST_BETWEEN_S for live in self._live.values() if live.is_due]
+        due = [live.due_s for live in self._live.values() if live.is_due]
         next_s = min([self._look_due_s, *due])
         return min(max(next_s - self._clock.monotonic_s(), 0.0), LOOK_EVERY_S)
 
@@ -207,10 +208,12 @@ class Hub:
 
     def _tell(self, now_s: float) -> None:
         for live in list(self._live.values()):
-            if live.is_due and now_s - live.sent_s >= LEAST_BETWEEN_S:
+            if live.is_due and now_s >= live.due_s:
                 live.is_due = False
                 if self._publish(live):
-                    live.sent_s = now_s
+                    spent_s = self._clock.monotonic_s() - now_s
+                    live.due_s = now_s + max(LEAST_BETWEEN_S, spent_s * (1 + REST_PER_WORK))
+                    now_s += spent_s
 
     def _publish(self, live: _Live) -> bool:
         before, found = live.last, live.look()

@@ -111,7 +111,6 @@ class App:
     bus: Bus
     relay: Relay
     provider: MarketData
-    poller: Poller
     running: Running
     consumer: Consumer
     learning: UntilItWorks | None
@@ -148,29 +147,13 @@ def build(settings: Settings) -> App:
     Raises:
         Unavailable: the store or the bus cannot be opened.
     """
-    clock, speed = settings.clock(), settings.clock_speed
+    clock = settings.clock()
     store = db.open_store(settings.store_url, name="pricing")
     db.migrate(store, "pricing_service")
     bus = open_bus(settings.bus_url)
     relay = Relay(store, bus)
     prices, wishes = PriceStore(store, announce=price_events), Wishes(store)
-    real, pace = Pace(), Pace.at(speed)
-    provider = MarketData(
-        url=settings.market_data_url,
-        clock=clock,
-        send_within_s=real.send_within_s,
-        answer_within_s=real.answer_within_s,
-    )
-    poller = Poller(
-        store=prices,
-        wishes=wishes,
-        provider=provider,
-        clock=clock,
-        limits=settings.limits,
-        holder=uuid4().hex,
-        committed=relay.notify,
-        pace=pace,
-    )
+    provider, poller = _polling(settings, clock, prices, wishes, committed=relay.notify)
     traded = TradedHours(wishes=wishes, clock=clock)
     consumer = Consumer(lambda: bus.subscribe([TRADES_EVENT], group=NAME), traded.handle, name="traded-hours")
     trades = rpc.channel(settings.trade_target) if settings.trade_target else None
@@ -185,8 +168,31 @@ def build(settings: Settings) -> App:
     )
     server = rpc.Server(settings.listen, workers=HANDLERS)
     server.register(prices_pb2_grpc.add_PricesServicer_to_server, servicer)
-    running = Running(poller, speed=speed)
-    return App(store, bus, relay, provider, poller, running, consumer, learning, trades, server)
+    running = Running(poller, speed=settings.clock_speed)
+    return App(store, bus, relay, provider, running, consumer, learning, trades, server)
+
+
+def _polling(
+    settings: Settings, clock: Clock, prices: PriceStore, wishes: Wishes, *, committed: Callable[[], None]
+) -> tuple[MarketData, Poller]:
+    real = Pace()
+    provider = MarketData(
+        url=settings.market_data_url,
+        clock=clock,
+        send_within_s=real.send_within_s,
+        answer_within_s=real.answer_within_s,
+    )
+    poller = Poller(
+        store=prices,
+        wishes=wishes,
+        provider=provider,
+        clock=clock,
+        limits=settings.limits,
+        holder=uuid4().hex,
+        committed=committed,
+        pace=Pace.at(settings.clock_speed),
+    )
+    return provider, poller
 
 
 def main() -> None:

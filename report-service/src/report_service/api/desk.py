@@ -86,7 +86,7 @@ def desk_slots(found: DeskDay, *, feed: FeedState, prices: PriceState, locale: s
 def _line(found: Performance, locale: str, decimals: Decimals) -> Slots:
     """A trader's cells; written once a change of that trader, whoever else trades."""
     name, last_us = row_id(found.key.trader_id), found.total.figures.last_execution_time_us
-    slots = cells(name, found.total, Writer(locale), decimals)
+    slots = {**cells(name, found.total, Writer(locale), decimals)}
     slots[f"{name}.spark"] = _spark(found)
     slots[f"{name}.last"] = escape(time_text(from_epoch_us(last_us), found.key.area)[:8])
     return slots

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 from wattbook.clock import from_epoch_s, from_epoch_us, iso_z
@@ -57,8 +58,9 @@ class Decimals:
         return Decimals(decimals_needed(values, least=1))
 
 
-def cells(name: str, each: Standing, writer: Writer, decimals: Decimals) -> Slots:
-    """The cells of a row, and its classes."""
+@lru_cache(maxsize=8192)
+def cells(name: str, each: Standing, writer: Writer, decimals: Decimals) -> Mapping[str, Markup]:
+    """The cells of a row, and its classes; remembered, since one trade changes one row."""
     figures = each.figures
     priced = "no trades" if not figures.trades else _NO_VALUE
     written = {

@@ -23,7 +23,7 @@ VERSION = 1
 RECEIVE_TIMEOUT_S = 0.5
 TEND_EVERY_S = 1.0
 FIRST_RETRY_S = 0.2
-LAST_RETRY_S = 5.0
+LAST_RETRY_S = 2.0
 
 
 def updates_of(deliveries: Sequence[Delivery]) -> list[ReferencePrice]:

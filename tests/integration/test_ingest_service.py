@@ -427,7 +427,7 @@ def test_an_orderly_stop_during_an_upload_is_quick(
         ({"WATTBOOK_INGEST_SETTLE_S": "-1"}, 78, "WATTBOOK_INGEST_SETTLE_S"),
         ({"WATTBOOK_INGEST_RESCAN_S": "nan"}, 78, "WATTBOOK_INGEST_RESCAN_S"),
         ({"WATTBOOK_INGEST_STORE_URL": "sqlite:////proc/none/x.db"}, 1, "cannot be opened"),
-        ({"WATTBOOK_INGEST_STORE_URL": "mystery://x"}, 1, "no store engine"),
+        ({"WATTBOOK_INGEST_STORE_URL": "mystery://x"}, 78, "no store engine"),
     ],
 )
 def test_a_start_that_cannot_work_ends_with_a_line_that_says_why(

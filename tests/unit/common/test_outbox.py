@@ -220,7 +220,6 @@ def test_stop_does_not_wait_for_a_bus_that_is_down(
     enqueue(store, 1)
     relay.stop()
 
-    assert threading.active_count() < 20
     assert not relay._thread.is_alive()
     assert relay.depth() == 1
 

@@ -36,11 +36,12 @@ proto: $(BIN)/uv ## Generate the gRPC stubs again
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --reinstall-package wattbook-proto -c constraints.txt -e proto
 
 bench: setup ## Measure, and write bench/RESULTS.md
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group bench
 	$(BIN)/python -m bench $(ARGS)
 
 lock: $(BIN)/uv ## Resolve the packages again into constraints.txt
 	printf -- '-e ./%s\n' $(PACKAGES) | $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
-	  --group dev --group node --upgrade - -o .venv/constraints.txt
+	  --group dev --group bench --group node --upgrade - -o .venv/constraints.txt
 	grep -v '^-e ' .venv/constraints.txt > constraints.txt
 
 clean: ## Remove what setup and the tests made (not ./data)

@@ -1,0 +1,101 @@
+"""A started product with its sandbox: the exchange and the provider at hand, to be told and asked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.client import exact
+from tests.support.desk import ROOT, WATTBOOK, Desk
+from tests.support.waiting import wait_until
+
+BOOKED_S = 30.0
+
+
+class LiveDesk(Desk):
+    """A product with further arguments, and the controls of the sandbox that it may have started."""
+
+    def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        super().__init__(folder, environment=environment)
+        self._arguments = arguments
+
+    def launch(self) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        command = [str(WATTBOOK), "up", "--data", str(self.data), "--port-base", str(self.port)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *self._arguments], cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
+    def wait_said(self, words: str) -> None:
+        wait_until(lambda: words in self.log.read_text(), timeout_s=60, what=f"it says {words!r}")
+
+    def pid_of(self, service: str) -> int | None:
+        """The process of a service, while it is healthy."""
+        told = json.loads(self.run("status", "--data", str(self.data), "--json").stdout)
+        found = next(process for process in told["processes"] if process["name"] == service)
+        return int(found["pid"]) if found["health"] == "healthy" else None
+
+    def exchange(self, method: str, what: str, **body: Any) -> Any:
+        return self._control(16, method, what, body)
+
+    def provider(self, what: str) -> Any:
+        return self._control(18, "GET", what, {})
+
+    def get(self, path: str, **query: str) -> Any:
+        """A good answer of the gateway, decimals exact."""
+        with self.client() as admin:
+            answer = admin.http.get(path, params=query)
+            assert answer.status_code == 200, answer.text
+            return exact(answer.text)
+
+    def wait_listeners(self, count: int) -> None:
+        wait_until(
+            lambda: self.exchange("GET", "stats")["listeners"] == count,
+            timeout_s=BOOKED_S, what=f"the exchange has {count} listeners",
+        )  # fmt: skip
+
+    def emit(self, count: int, **how: Any) -> list[str]:
+        """Exactly so many trades now; their ids."""
+        return list(self.exchange("POST", "emit", count=count, **how)["ids"])
+
+    def wait_booked(self, ids: list[str]) -> dict[str, dict[str, Any]]:
+        """Until all of these are booked; these trades as served, by id, each once."""
+
+        def found() -> list[dict[str, Any]]:
+            with self.client() as admin:
+                served = [trade for trade in admin.trades() if trade["id"] in wanted]
+            return served if {trade["id"] for trade in served} == wanted else []
+
+        wanted = set(ids)
+        served = wait_until(found, timeout_s=BOOKED_S, what=f"{len(wanted)} trades are booked")
+        assert set(Counter(trade["id"] for trade in served).values()) == {1}
+        return {trade["id"]: trade for trade in served}
+
+    def _control(self, offset: int, method: str, what: str, body: dict[str, Any]) -> Any:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port + offset}", timeout=60, trust_env=False
+        ) as http:
+            answer = http.request(method, f"/control/{what}", json=body or None)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@contextlib.contextmanager
+def running(desk: LiveDesk) -> Iterator[LiveDesk]:
+    try:
+        desk.start()
+        desk.wait_said("Ctrl-C stops.")
+        yield desk
+        assert desk.stop() == 0, desk.logs()
+        assert "Traceback" not in desk.logs(lines=10_000)
+    finally:
+        desk.kill_all()

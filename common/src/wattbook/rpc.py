@@ -24,6 +24,7 @@ CODE_KEY = "wattbook-code"
 RETRY_KEY = "wattbook-retry-after-s"
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 DEFAULT_TIMEOUT_S = 10.0
+LIVE = "live"  # the health service's name for "this process answers", whatever it depends on
 _MAX_DETAILS = 500  # characters; grpc's headers are limited to 8 KiB, percent-encoded
 _OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -138,11 +139,12 @@ class Server:
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}") from error
         self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
         self._server.start()
         return port
 
     def set_ready(self, ready: bool = True) -> None:
-        """What the health service answers."""
+        """What the health service answers for ``""``; ``live`` is served from the start to the stop."""
         status = health_pb2.HealthCheckResponse
         self._health.set("", status.SERVING if ready else status.NOT_SERVING)
 

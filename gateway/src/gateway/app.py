@@ -15,6 +15,7 @@ from pathlib import Path
 from joserfc.jwk import ECKey
 from wattbook import telemetry
 from wattbook.clock import Clock, SystemClock
+from wattbook.clock_settings import ClockSettings
 from wattbook.db import Store, migrate, open_store
 from wattbook.errors import Unavailable
 from wattbook.process import (
@@ -24,7 +25,7 @@ from wattbook.process import (
     stop_on_signals,
     stop_with_parent,
 )
-from wattbook.settings import LogLevel, setting
+from wattbook.settings import LogLevel, SettingsError, setting
 
 from gateway import api
 from gateway.api import batch, feed, oauth, performance, prices, reports, server, trades, users
@@ -47,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ClockSettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept, sqlite:///…")
@@ -95,6 +96,15 @@ class Settings:
     stop_with_parent: bool = setting(
         "WATTBOOK_STOP_WITH_PARENT", "stop when the starter is gone", default=False
     )
+
+    def __post_init__(self) -> None:
+        """Refuse what would only fail later.
+
+        Raises:
+            SettingsError: names each variable.
+        """
+        if problems := self.clock_problems():
+            raise SettingsError(problems)
 
 
 class Gateway:
@@ -163,6 +173,7 @@ class Gateway:
                 server=self._token_server, sign_in=sign_in, tokens=self._tokens, database=self._database
             ),
             sign_in=sign_in,
+            clock=settings.desk_clock(),
             probes={"trade-service": self._trades.is_ready, "report-service": self._reports.is_ready},
         )
 

@@ -1,9 +1,11 @@
 // How old a price is, in words that need no looking at a clock. Once its hour has begun the price no longer
 // changes, and then it is the time that matters.
+import { deskNow } from "./clock";
+
 const STALE_MIN = 12; // the provider updates every 10 minutes
 
 export function writeAges(): void {
-  const now = Date.now();
+  const now = deskNow();
   for (const element of document.querySelectorAll<HTMLTimeElement>("time.age")) {
     const start = Date.parse(element.closest<HTMLElement>("[data-start]")?.dataset["start"] ?? "");
     if (start <= now) continue; // the server's words stand

@@ -1,5 +1,6 @@
 // What the pages can do beyond links and forms. Every page works without it.
 import { writeAges } from "./ages";
+import { tickMs } from "./clock";
 import { rememberColours } from "./colours";
 import { rememberColumns } from "./columns";
 import { listenToKeys } from "./keys";
@@ -24,7 +25,7 @@ document.addEventListener("click", (event) => {
 
 if (document.getElementById("hours")) {
   markNow();
-  setInterval(markNow, 20_000);
+  setInterval(markNow, tickMs);
   keepFresh();
   // Two frames later the page has been painted; only then is the larger script asked for.
   requestAnimationFrame(() => requestAnimationFrame(() => void import("./charts").then(({ draw }) => draw())));
@@ -36,7 +37,7 @@ if (document.querySelector("main[data-stream]")) {
     writeAges();
   };
   tick();
-  setInterval(tick, 20_000);
+  setInterval(tick, tickMs);
   followStream();
   if (document.querySelector("[data-live-chart]")) {
     requestAnimationFrame(() =>

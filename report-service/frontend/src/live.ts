@@ -1,5 +1,6 @@
 // Writes what the server streams into the page, piece by piece: order, scroll and focus stay.
 import { writeAges } from "./ages";
+import { deskNow } from "./clock";
 import { figuresChanged } from "./refresh";
 import { markNow } from "./rows";
 
@@ -69,7 +70,7 @@ function lost(): void {
   clearTimeout(silence);
   clearTimeout(nextTry);
   failures += 1;
-  lostSince ??= new Date();
+  lostSince ??= new Date(deskNow());
   const wait_s = Math.min(FIRST_WAIT_S * 2 ** (failures - 1), LONGEST_WAIT_S) * (0.75 + Math.random() / 2);
   const at = Date.now() + wait_s * 1000;
   nextTry = window.setTimeout(open, wait_s * 1000);

@@ -1,4 +1,5 @@
 // Keeps the page true: asks whether it still holds (an answer of a few bytes), and changes what changed, in place.
+import { deskNow } from "./clock";
 import { markNow } from "./rows";
 
 export const figuresChanged = "wattbook:figures";
@@ -46,7 +47,7 @@ async function look(): Promise<void> {
     connected();
   } catch {
     failures += 1;
-    lostSince ??= new Date();
+    lostSince ??= new Date(deskNow());
     const time = lostSince.toLocaleTimeString("en-GB");
     say(`Disconnected since ${time}. The figures are those known then. Trying again in ${wait()} s.`);
   }

@@ -1,4 +1,6 @@
 // The table is the one place where the page's figures are; scripts read them from its rows.
+import { deskNow } from "./clock";
+
 export interface Hour {
   label: string;
   trades: number;
@@ -22,7 +24,7 @@ export function hours(): Hour[] {
 }
 
 export function markNow(): void {
-  const now = Date.now();
+  const now = deskNow();
   for (const row of document.querySelectorAll<HTMLTableRowElement>("tbody tr[data-start]")) {
     const start = Date.parse(row.dataset["start"] ?? "");
     row.classList.toggle("now", start <= now && now < start + HOUR_MS);

@@ -4,39 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeVar
 
+from wattbook.clock_settings import ClockSettings
 from wattbook.errors import InvalidInput
 from wattbook.settings import SettingsError, setting
 
-from sandbox.clock import SimulatedClock
 from sandbox.hosting import address_of, is_loopback
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldSettings:
+class WorldSettings(ClockSettings):
     """The clock, chance and logs; every process of a run gets the same clock settings."""
 
-    clock_start: str = setting("WATTBOOK_CLOCK_START", "simulated instant to begin at", default="")
-    clock_speed: float = setting("WATTBOOK_CLOCK_SPEED", "simulated seconds a real second", default=1.0)
-    clock_anchor: str = setting(
-        "WATTBOOK_CLOCK_ANCHOR", "real instant at which the simulated start was", default=""
-    )
     seed: int = setting("WATTBOOK_SANDBOX_SEED", "what chance follows", default=1)
     log_level: str = setting("WATTBOOK_LOG_LEVEL", "least important log line", default="INFO")
     log_json: bool | None = setting("WATTBOOK_LOG_JSON", "JSON log lines", default=None)
     with_parent: bool = setting("WATTBOOK_STOP_WITH_PARENT", "stop when the starter is gone", default=False)
-
-    def clock(self) -> SimulatedClock:
-        """The clock that these settings describe."""
-        return SimulatedClock(
-            start=_instant(self.clock_start),
-            speed=self.clock_speed,
-            anchor=_instant(self.clock_anchor),
-        )
 
 
 def complain(*problems: str | None) -> None:
@@ -48,11 +34,6 @@ def complain(*problems: str | None) -> None:
     found = [problem for problem in problems if problem]
     if found:
         raise SettingsError(found)
-
-
-def clock_problem(settings: WorldSettings) -> str | None:
-    """What is wrong with the clock's settings."""
-    return trouble("WATTBOOK_CLOCK_START, _SPEED, _ANCHOR", settings.clock)
 
 
 def choice_problem(env: str, value: T, choices: tuple[T, ...]) -> str | None:
@@ -80,12 +61,3 @@ def trouble(env: str, attempt: Callable[[], object]) -> str | None:
     except (ValueError, OverflowError, InvalidInput) as error:
         return f"{env}: {error}"
     return None
-
-
-def _instant(text: str) -> datetime | None:
-    if not text:
-        return None
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(f"{text!r} does not say its offset from UTC")
-    return instant

@@ -92,6 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(status, message, headers)
         if path.path == "/v1/oauth/token":
             return self._token(dict(parse_qsl(body.decode())))
+        if path.path == "/healthz":  # for everybody
+            return self._json(200, self.fake.answers.get("GET /healthz", {"status": "ok"}))
         user = self._user()
         if user is None:
             return self._refuse(401, "wrong user name or password")

@@ -365,10 +365,24 @@ def test_prices_are_listed_with_when_they_were_said(wattbook: Wattbook, gateway:
     done = wattbook("prices", "--day", "2023-02-28")
 
     assert rows_of(done.out)["14–15"].startswith("-1,234.57 28 Feb 11:10:12 28 Feb 11:10:12 ")
-    assert gateway.asked[-1][2] == "delivery_day=2023-02-28&area=DE"
+    assert ("GET", "/v1/reference-prices", "delivery_day=2023-02-28&area=DE") in gateway.asked
     assert json.loads(wattbook("prices", "--json").out) == found
     gateway.answers["GET /v1/reference-prices"] = {**found, "prices": []}
     assert "No prices yet." in wattbook("prices").out
+
+
+def test_today_and_ages_are_those_of_the_desk(wattbook: Wattbook, gateway: FakeGateway) -> None:
+    gateway.answers["GET /healthz"] = {"status": "ok", "now": "2023-02-28T23:40:12Z"}
+    found = {"delivery_day": "2023-03-01", "area": "DE", "prices": [priced("14–15", 10)]}
+    gateway.answers["GET /v1/reference-prices"] = found
+
+    done = wattbook("prices")
+    wattbook("report", "ana", "--day", "yesterday")
+
+    assert rows_of(done.out)["14–15"].split()[-2:] == ["13", "h"]
+    queries = {path: query for _, path, query in gateway.asked}
+    assert queries["/v1/reference-prices"] == "delivery_day=2023-03-01&area=DE"  # after midnight in Berlin
+    assert "delivery_day=2023-02-28" in queries["/v1/reports/pnl"]
 
 
 @pytest.mark.parametrize(

@@ -327,8 +327,8 @@ def test_an_ending_is_said_in_words(exit_code: int, words: str) -> None:
     [("today", date(2023, 3, 1)), ("yesterday", date(2023, 2, 28)), ("2023-02-03", date(2023, 2, 3))],
 )
 def test_days_are_counted_as_the_area_counts_them(text: str, day: date) -> None:
-    assert day_named(text, area="DE", now=NIGHT) == day
-    assert day_named("today", area="GB", now=NIGHT) == date(2023, 2, 28)
+    assert day_named(text, area="DE", clock=FakeClock(NIGHT)) == day
+    assert day_named("today", area="GB", clock=FakeClock(NIGHT)) == date(2023, 2, 28)
 
 
 def logged(log: ServiceLog, *lines: object) -> None:

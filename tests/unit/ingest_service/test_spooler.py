@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,10 @@ def clock() -> FakeClock:
 
 def heard(data: bytes, *, session: int = 1, at_us: int = to_epoch_us(START)) -> Heard:
     return Heard(HeardKind.FRAME, session, at_us, f"ws://listener-{session}", data)
+
+
+def sign(kind: HeardKind, at_us: int) -> Heard:
+    return Heard(kind, 1, at_us, "ws://listener-1", b"")
 
 
 def frame(**changes: Any) -> bytes:
@@ -161,6 +165,23 @@ def test_trades_of_days_long_past_are_forgotten(store: Store, clock: FakeClock) 
 
     with feed.spool.settling() as settling:
         assert set(settling.known(["123", "long ago"])) == {"123"}
+
+
+def test_nothing_is_called_complete_that_a_clock_set_back_has_yet_to_reach(
+    store: Store, clock: FakeClock
+) -> None:
+    clock.advance(2)  # it looks around once a second
+    later_us = to_epoch_us(START)
+    Feed(store, clock).run(sign(HeardKind.OPENED, later_us), sign(HeardKind.PONG, later_us + 1))
+    before = FakeClock(START - timedelta(hours=1))
+    before.advance(2)
+    began_us = to_epoch_us(before.now())
+
+    feed = Feed(store, before)
+    feed.run(sign(HeardKind.OPENED, began_us + 5), sign(HeardKind.PONG, began_us + 9))
+
+    state = feed.spool.state()
+    assert (state.first_us, state.covered_to_us) == (began_us, began_us + 9)
 
 
 def test_what_was_quarantined_is_shown_replayed_and_dropped(feed: Feed) -> None:

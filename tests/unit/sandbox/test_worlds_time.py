@@ -1,18 +1,15 @@
-"""The clock of simulated worlds, the chance in them, and their settings."""
+"""The chance in simulated worlds, and their settings."""
 
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sandbox.chance import bell, between, mixed
 from sandbox.changes import changes_from_text
-from sandbox.clock import SimulatedClock
 from sandbox.exchange import app as exchange_app
 from sandbox.exchange.domain.faults import Faults
 from sandbox.hosting import address_of, is_loopback
@@ -20,52 +17,6 @@ from sandbox.market_data import app as market_data_app
 from sandbox.market_data.domain.faults import Faults as ProviderFaults
 from wattbook.errors import InvalidInput
 from wattbook.settings import SettingsError, load
-
-START = datetime(2023, 2, 6, 9, 0, tzinfo=UTC)
-TICK = timedelta(seconds=2)  # what a busy machine may take between two lines
-
-
-def test_without_settings_it_is_the_machines_time() -> None:
-    clock = SimulatedClock()
-
-    assert abs(clock.now() - datetime.now(UTC)) < TICK
-    assert clock.now().tzinfo is UTC
-
-
-def test_it_begins_where_it_is_told() -> None:
-    assert timedelta(0) <= SimulatedClock(start=START).now() - START < TICK
-
-
-def test_it_runs_as_fast_as_it_is_told() -> None:
-    began_s = time.monotonic()
-    clock = SimulatedClock(start=START, speed=100_000)
-    made_s = time.monotonic()
-
-    simulated_s, elapsed_s = clock.monotonic_s(), (clock.now() - START).total_seconds()
-
-    assert simulated_s <= elapsed_s
-    assert elapsed_s <= (time.monotonic() - began_s) * 100_000
-    assert clock.monotonic_s() >= (time.monotonic() - made_s - 1) * 100_000
-    assert clock.real_s(200_000) == 2
-
-
-def test_clocks_with_one_anchor_agree_whenever_they_are_made() -> None:
-    anchor = datetime.now(UTC) - timedelta(hours=1)
-    settings: dict[str, Any] = {"start": START, "speed": 24, "anchor": anchor}
-
-    first, second = SimulatedClock(**settings), SimulatedClock(**settings)
-
-    assert abs(first.now() - second.now()) < 24 * TICK
-    assert timedelta(0) <= first.now() - (START + timedelta(hours=24)) < 24 * TICK
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [{"speed": 0}, {"speed": float("nan")}, {"speed": float("inf")}, {"start": START.replace(tzinfo=None)}],
-)
-def test_an_impossible_clock_is_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="clock"):
-        SimulatedClock(**settings)
 
 
 def test_chance_repeats_itself_and_is_spread() -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from wattbook import db, rpc
 from wattbook.bus import Bus, open_bus
 from wattbook.bus.consumer import Consumer
-from wattbook.clock import Clock, SystemClock
+from wattbook.clock import Clock
+from wattbook.clock_settings import ClockSettings
 from wattbook.errors import WattbookError
 from wattbook.outbox import Relay
 from wattbook.process import (
@@ -21,7 +22,7 @@ from wattbook.process import (
     stop_on_signals,
     stop_with_parent,
 )
-from wattbook.settings import setting
+from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
 from wattbook_proto import trades_pb2_grpc
 
@@ -36,7 +37,7 @@ CONFIRMED_MESSAGES = 500  # at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(ClockSettings):
     """The environment of trade-service."""
 
     store_url: str = setting("WATTBOOK_TRADE_STORE_URL", "the store of trades, sqlite:///…")
@@ -45,6 +46,15 @@ class Settings:
     log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
     log_json: bool | None = setting("WATTBOOK_LOG_JSON", "JSON logs; unset: unless a terminal", default=None)
     stop_with_parent: bool = setting("WATTBOOK_STOP_WITH_PARENT", "end with the starter", default=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what would only fail later.
+
+        Raises:
+            SettingsError: names each variable.
+        """
+        if problems := self.clock_problems():
+            raise SettingsError(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     bus = open_bus(settings.bus_url)
     relay = Relay(store, bus)
     book = TradeStore(store)
-    clock = clock or SystemClock()
+    clock = clock or settings.desk_clock()
     booker = GroupCommit(book, clock=clock, announce=booked_events, committed=relay.notify)
     confirmations = Consumer(
         lambda: bus.subscribe([CONFIRMED_TYPE], group=NAME),

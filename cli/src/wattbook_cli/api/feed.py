@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import click
 from rich.table import Table
 from rich.text import Text
-from wattbook.clock import SystemClock
 from wattbook.periods import area_of
 
 from wattbook_cli.api.options import Session, calls_gateway
 from wattbook_cli.api.tables import BAD, GOOD, age, console, local_time, plain, table
 from wattbook_cli.api.terminal import counted, pass_through, say
+from wattbook_cli.clients.desk_time import DeskTime
 from wattbook_cli.clients.gateway import exact
-from wattbook_cli.domain.days import day_named
+from wattbook_cli.domain.days import day_named, fixed_day
 from wattbook_cli.domain.stops import EXIT_FAILED, EXIT_NOT_RUNNING, EXIT_ROWS_REFUSED
 from wattbook_cli.usecases.feed import unequal
 
@@ -33,19 +34,19 @@ def feed(session: Session, *, as_json: bool) -> int:
     """
     with session.open() as gateway:
         answer = gateway.ask("GET", "/v1/feed")
+        now = DeskTime(gateway).now()
     found = exact(answer.text)
     listeners = found["listeners"]
     if as_json:
         pass_through([answer.content])
     else:
-        _show(found)
+        _show(found, now)
     if not listeners:
         return EXIT_NOT_RUNNING
     return 0 if all(listener["connected"] for listener in listeners) else EXIT_FAILED
 
 
-def _show(found: dict[str, Any]) -> None:
-    now = SystemClock().now()
+def _show(found: dict[str, Any], now: datetime) -> None:
     shown = console()
     if not found["listeners"]:
         say("This desk listens to no exchange (WATTBOOK_EXCHANGE_URLS, or `wattbook up --sandbox`).")
@@ -69,7 +70,7 @@ def _show(found: dict[str, Any]) -> None:
     waiting = f"{found['spool_depth']:,} to read, {found['outbox_depth']:,} to book"
     say(f"\nLast trade {age(found['last_trade'], now=now)} ago, {lag} after its execution")
     say(f"{counted(found['frames'], 'frame')} kept: {waiting}, {found['quarantined']:,} quarantined")
-    say(_provider(found["prices"], found["prices_missing"]))
+    say(_provider(found["prices"], found["prices_missing"], now))
 
 
 def _state(listener: dict[str, Any]) -> Text:
@@ -78,14 +79,14 @@ def _state(listener: dict[str, Any]) -> Text:
     return Text("not connected", style=BAD)
 
 
-def _provider(prices: dict[str, Any] | None, missing: str | None) -> str:
+def _provider(prices: dict[str, Any] | None, missing: str | None, now: datetime) -> str:
     if prices is None:
         return f"No reference prices: {plain(missing or 'not known')}"
     fresh = f"{prices['periods_fresh']} of {counted(prices['periods_tradable'], 'hour')} fresh"
     left = f"{prices['minute_budget_left']:,} this minute and {prices['hour_budget_left']:,} this hour"
     trouble = ""
     if prices["trouble"]:
-        since = age(prices["trouble_since"], now=SystemClock().now())
+        since = age(prices["trouble_since"], now=now)
         trouble = f"\nThe provider has not answered well for {since}: {plain(prices['trouble'])}"
     return f"Reference prices: {fresh}, requests left {left}{trouble}"
 
@@ -101,8 +102,9 @@ def reconcile(session: Session, *, day: str, area: str, as_json: bool) -> int:
     Ends with 0 where both agree (recovered trades are booked), 2 where something has to be looked at,
     3 where no file has come yet.
     """
-    asked_day = day_named(day, area=area, now=SystemClock().now()).isoformat()
+    fixed_day(day, area=area)
     with session.open() as gateway:
+        asked_day = day_named(day, area=area, clock=DeskTime(gateway)).isoformat()
         answer = gateway.ask("GET", f"/v1/reconciliations/{asked_day}", query={"area": area})
     found = exact(answer.text)
     if as_json:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import quote
 
 import click
 from rich.text import Text
-from wattbook.clock import SystemClock, iso_z
+from wattbook.clock import iso_z
 from wattbook.periods import DeliveryPeriod, NoSuchPeriod, area_of, periods_of_day
 
 from wattbook_cli.api.options import Session, calls_gateway
 from wattbook_cli.api.performance import price
 from wattbook_cli.api.tables import age, console, local_time, table
 from wattbook_cli.api.terminal import exact_json, pass_through, say
+from wattbook_cli.clients.desk_time import DeskTime
 from wattbook_cli.clients.gateway import Gateway, exact
-from wattbook_cli.domain.days import day_named
+from wattbook_cli.domain.days import day_named, fixed_day
 from wattbook_cli.domain.stops import Stop
 
 
@@ -29,21 +30,24 @@ from wattbook_cli.domain.stops import Stop
 @calls_gateway()
 def prices(session: Session, *, day: str, area: str, hour: str | None, as_json: bool) -> None:
     """Reference prices of a delivery day, with when the provider said them."""
-    asked_day = day_named(day, area=area, now=SystemClock().now())
-    asked_hours = _hours(area, asked_day, hour) if hour else []
+    if (fixed := fixed_day(day, area=area)) and hour:
+        _hours(area, fixed, hour)  # what cannot be asked is said before anybody has to sign in
     with session.open() as gateway:
+        clock = DeskTime(gateway)
+        asked_day = day_named(day, area=area, clock=clock)
+        asked_hours = _hours(area, asked_day, hour) if hour else []
         if asked_hours:
             return _show_histories(gateway, asked_hours, as_json=as_json)
         query = {"delivery_day": asked_day.isoformat(), "area": area}
         answer = gateway.ask("GET", "/v1/reference-prices", query=query)
-    if as_json:
-        return pass_through([answer.content])
-    _show_day(exact(answer.text))
+        if as_json:
+            return pass_through([answer.content])
+        _show_day(exact(answer.text), clock.now())
     return None
 
 
-def _show_day(found: dict[str, Any]) -> None:
-    now, zone = SystemClock().now(), area_of(found["area"]).zone
+def _show_day(found: dict[str, Any], now: datetime) -> None:
+    zone = area_of(found["area"]).zone
     shown = console()
     shown.print(
         Text.assemble((f"Reference prices, delivery {found['delivery_day']}, {found['area']}", "bold"))

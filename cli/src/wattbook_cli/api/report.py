@@ -10,14 +10,14 @@ import click
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
-from wattbook.clock import SystemClock
 
 from wattbook_cli.api.live import show_performance
 from wattbook_cli.api.options import Session, calls_gateway
 from wattbook_cli.api.tables import aligned, console, signed_eur, table
 from wattbook_cli.api.terminal import counted, pass_through
+from wattbook_cli.clients.desk_time import DeskTime
 from wattbook_cli.clients.gateway import CSV, JSON, exact
-from wattbook_cli.domain.days import day_named
+from wattbook_cli.domain.days import day_named, fixed_day
 from wattbook_cli.domain.stops import Stop
 from wattbook_cli.usecases.follow import Follow
 
@@ -50,15 +50,15 @@ def report(
     """
     if wide and not live:
         raise Stop("--wide is for --live")
-    clock = SystemClock()
-
-    def query() -> dict[str, str | None]:
-        asked_day = day_named(day, area=area, now=clock.now()).isoformat()
-        return {"trader_id": trader, "delivery_day": asked_day, "area": area}
-
+    fixed_day(day, area=area)  # what cannot be asked is said before anybody has to sign in
     path = "/v1/reports/performance" if live else "/v1/reports/pnl"
-    query()  # what cannot be asked is said before anybody has to sign in
     with session.open() as gateway:
+        clock = DeskTime(gateway)
+
+        def query() -> dict[str, str | None]:
+            asked_day = day_named(day, area=area, clock=clock).isoformat()
+            return {"trader_id": trader, "delivery_day": asked_day, "area": area}
+
         if live and not form:
             return show_performance(Follow(gateway, path, query=query), wide=wide, clock=clock)
         answer = gateway.ask("GET", path, query=query(), accept=form or JSON)

@@ -9,13 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 import click
-from wattbook.clock import SystemClock
 from wattbook.units import CT_PER_EUR
 
 from wattbook_cli.api.options import Session, calls_gateway
 from wattbook_cli.api.tables import console, table
 from wattbook_cli.api.terminal import counted, exact_json, pass_through
-from wattbook_cli.domain.days import day_named
+from wattbook_cli.clients.desk_time import DeskTime
+from wattbook_cli.domain.days import day_named, fixed_day
 from wattbook_cli.usecases.list_trades import list_trades
 
 # The nightly file's columns, so that what is listed can be imported elsewhere.
@@ -50,9 +50,11 @@ def trades(
     form: str | None,
 ) -> None:
     """List trades."""
-    asked_day = day_named(day, area=area or "", now=SystemClock().now()).isoformat() if day else None
-    query = {"trader_id": trader, "delivery_day": asked_day, "area": area}
+    if day:
+        fixed_day(day, area=area or "")
     with session.open() as gateway:
+        asked_day = day_named(day, area=area or "", clock=DeskTime(gateway)).isoformat() if day else None
+        query = {"trader_id": trader, "delivery_day": asked_day, "area": area}
         if form == "json" and limit is None:
             with gateway.download("/v1/trades", query=query) as body:
                 return pass_through(body)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from wattbook.clock import Clock
+
 from gateway.api import documents
 from gateway.api.batch import BatchApi
 from gateway.api.connexion_parts import LifespanMiddleware, Resolver, SecurityMiddleware
@@ -47,6 +49,7 @@ class Services:
     oauth: OAuthApi
     sign_in: SignIn
     probes: Mapping[str, Probe]
+    clock: Clock
 
 
 def make_application(
@@ -63,7 +66,7 @@ def make_application(
         __name__,
         lifespan=lifespan,
         middlewares=[
-            partial(Routing, pages=pages_of(services.probes)),
+            partial(Routing, pages=pages_of(services.probes, clock=services.clock)),
             SecurityMiddleware,
             LifespanMiddleware,
         ],

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
+from wattbook.clock import Clock, iso_z
 
 from gateway.api import documents
 from gateway.api.http import Request, Response, json_response
@@ -30,8 +31,8 @@ _VENDORED = {
 Probe = Callable[[], Awaitable[bool]]
 
 
-def pages_of(probes: Mapping[str, Probe]) -> dict[str, Handler]:
-    """Every page by its path; ``probes`` tell whether an owner can be reached."""
+def pages_of(probes: Mapping[str, Probe], *, clock: Clock) -> dict[str, Handler]:
+    """Every page by its path; ``probes`` tell whether an owner can be reached, ``clock`` the desk's time."""
     ui = f"{documents.BASE_PATH}/ui"
     pages: dict[str, Handler] = {
         "/": partial(_redirect, to=f"{ui}/".encode()),
@@ -39,7 +40,7 @@ def pages_of(probes: Mapping[str, Probe]) -> dict[str, Handler]:
         f"{ui}/": partial(_own, name="ui.html", content_type=b"text/html; charset=utf-8"),
         f"{ui}/ui.js": partial(_own, name="ui.js", content_type=b"text/javascript"),
         f"{documents.BASE_PATH}/openapi.json": _everything,
-        "/healthz": _alive,
+        "/healthz": partial(_alive, clock=clock),
         "/readyz": partial(_ready, probes=probes),
     }
     for name, content_type in _VENDORED.items():
@@ -49,8 +50,8 @@ def pages_of(probes: Mapping[str, Probe]) -> dict[str, Handler]:
     return pages
 
 
-async def _alive(request: Request) -> Response:
-    return json_response({"status": "ok"})
+async def _alive(request: Request, clock: Clock) -> Response:
+    return json_response({"status": "ok", "now": iso_z(clock.now())})
 
 
 async def _ready(request: Request, probes: Mapping[str, Probe]) -> Response:

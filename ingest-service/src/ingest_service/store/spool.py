@@ -95,10 +95,11 @@ class Spool:
             yield Settling(connection)
 
     def cover(self, *, first_us: int, covered_to_us: int, gaps: Sequence[Gap]) -> None:
-        """Remember up to when everything was heard, and new gaps; ``first_us`` counts once."""
+        """Remember up to when everything was heard, and new gaps; the earliest ``first_us`` counts."""
         with self._store.write(durable=bool(gaps)) as connection:
             connection.execute(_CHANGE_STATE, {"covered_to_us": covered_to_us})
-            connection.execute(update(FEED_STATE).where(FEED_STATE.c.first_us == 0).values(first_us=first_us))
+            is_first = (FEED_STATE.c.first_us == 0) | (FEED_STATE.c.first_us > first_us)
+            connection.execute(update(FEED_STATE).where(is_first).values(first_us=first_us))
             if gaps:
                 connection.execute(insert(GAPS), [gap._asdict() for gap in gaps])
 

@@ -25,7 +25,6 @@ BACKOFF = Backoff(first_s=0.25, most_s=15.0)
 STABLE_S = 5.0  # a connection that lasted so long, or had a frame, begins the back-off anew
 LONGEST_SILENCE_S = 3_600.0
 STOP_S = 1.5
-_US_PER_S = 1_000_000
 _numbers = itertools.count(1)
 
 
@@ -118,7 +117,7 @@ class Listener:
 
     def _wait_s(self) -> float:
         wait_s = self._retrying.failed()
-        self.state.next_attempt_us = self._now_us() + int(wait_s * _US_PER_S)
+        self.state.next_attempt_us = to_epoch_us(self._clock.after(wait_s))
         _log.warning(
             "not listening to the exchange: %s",
             self.state.trouble,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from wattbook.bus import Message
-from wattbook.clock import Clock
+from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import Unavailable
 from wattbook.retry import Backoff, Retrying
 
@@ -66,8 +66,10 @@ class Spooler:
         state = spool.state()
         self._name = state.spool
         self._parsed_to = state.parsed_to
-        self._coverage = Coverage(state.covered_to_us)
-        self._first_us = state.first_us
+        # A clock that was set back (a simulated day again) has heard nothing of what is to come.
+        covered_to_us = min(state.covered_to_us, to_epoch_us(clock.now()))
+        self._coverage = Coverage(covered_to_us)
+        self._first_us = min(state.first_us, covered_to_us)
         self._gaps: list[Gap] = []  # certain and not written down yet
         self._covered_to_us = state.covered_to_us  # as written down
         self._looked_at_s = 0.0

@@ -15,6 +15,7 @@ from wattbook import db, rpc
 from wattbook.bus import Bus, open_bus
 from wattbook.bus.consumer import Consumer
 from wattbook.clock import Clock
+from wattbook.clock_settings import ClockSettings
 from wattbook.errors import WattbookError
 from wattbook.outbox import Relay
 from wattbook.process import (
@@ -29,7 +30,6 @@ from wattbook.telemetry import configure_logging
 from wattbook_proto import prices_pb2_grpc
 
 from pricing_service.api import TRADES_EVENT, PricesServicer, TradedHours, price_events
-from pricing_service.app.clock import clock_of
 from pricing_service.clients import MarketData, traded_periods
 from pricing_service.domain import Limits
 from pricing_service.store import PriceStore, Wishes
@@ -42,7 +42,7 @@ HANDLERS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(ClockSettings):
     """The environment of pricing-service."""
 
     store_url: str = setting("WATTBOOK_PRICING_STORE_URL", "the store of prices, sqlite:///…")
@@ -63,11 +63,6 @@ class Settings:
     watch_s: float = setting(
         "WATTBOOK_PRICING_WATCH_S", "how long an hour counts as looked at, s", default=900.0
     )
-    clock_start: str = setting("WATTBOOK_CLOCK_START", "simulated instant to begin at", default="")
-    clock_speed: float = setting("WATTBOOK_CLOCK_SPEED", "simulated seconds a real second", default=1.0)
-    clock_anchor: str = setting(
-        "WATTBOOK_CLOCK_ANCHOR", "real instant at which the simulated start was", default=""
-    )
     log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
     log_json: bool | None = setting("WATTBOOK_LOG_JSON", "JSON logs; unset: unless a terminal", default=None)
     stop_with_parent: bool = setting("WATTBOOK_STOP_WITH_PARENT", "end with the starter", default=False)
@@ -86,16 +81,9 @@ class Settings:
                 problems.append(f"WATTBOOK_MARKET_DATA_{name}_LIMIT: {limit} is not in 1…1000000")
         if not 0 < self.watch_s <= 86_400:
             problems.append(f"WATTBOOK_PRICING_WATCH_S: {self.watch_s:g} is not above 0 and at most 86400")
-        try:
-            self.clock()
-        except (ValueError, OverflowError) as error:
-            problems.append(f"WATTBOOK_CLOCK_START, _SPEED, _ANCHOR: {error}")
+        problems += self.clock_problems()
         if problems:
             raise SettingsError(problems)
-
-    def clock(self) -> Clock:
-        """The clock that these settings describe."""
-        return clock_of(start=self.clock_start, speed=self.clock_speed, anchor=self.clock_anchor)
 
     @property
     def limits(self) -> Limits:
@@ -147,7 +135,7 @@ def build(settings: Settings) -> App:
     Raises:
         Unavailable: the store or the bus cannot be opened.
     """
-    clock = settings.clock()
+    clock = settings.world_clock()
     store = db.open_store(settings.store_url, name="pricing")
     db.migrate(store, "pricing_service")
     bus = open_bus(settings.bus_url)
@@ -164,7 +152,7 @@ def build(settings: Settings) -> App:
         clock=clock,
         limits=settings.limits,
         leads=lambda: poller.leads,
-        watch_s=settings.watch_s,
+        watch_s=settings.watch_s * settings.clock_speed,  # people look in real time
     )
     server = rpc.Server(settings.listen, workers=HANDLERS)
     server.register(prices_pb2_grpc.add_PricesServicer_to_server, servicer)

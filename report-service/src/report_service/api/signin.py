@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import cast
 from urllib.parse import quote
 
@@ -118,7 +117,7 @@ def _form(error: WattbookError | None = None, *, username: str = "", hint: str =
 def _problem(error: WattbookError) -> str:
     if isinstance(error, TooManyRequests):
         wait_s = error.retry_after_s or 60
-        until = time_text(site().clock.now() + timedelta(seconds=wait_s), DEFAULT_AREA)
+        until = time_text(site().clock.after(wait_s), DEFAULT_AREA)
         return f"Too many wrong passwords. Try again at {until}, in {wait_s} s."
     if isinstance(error, Unauthenticated):
         return "The user name and password do not match. Check both and try again."

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from urllib.parse import quote, urlencode, urlsplit
 
 from flask import Response, current_app, g, render_template, request
-from wattbook.clock import Clock
+from wattbook.clock import Clock, DeskClock
 from wattbook.periods import DEFAULT_AREA
 
 from report_service.api.assets import Assets
@@ -100,6 +100,11 @@ class Site:
     snapshots: Snapshots = field(default_factory=Snapshots)
 
     @property
+    def course(self) -> str:
+        """How a browser tells the desk's time; ``""`` where it is the time of day."""
+        return self.clock.course if isinstance(self.clock, DeskClock) else ""
+
+    @property
     def model(self) -> ReadModel:
         """The book in memory."""
         return self.performances.model
@@ -186,7 +191,7 @@ def tag_of(*parts: object) -> str:
 
 def page_facts() -> tuple[object, ...]:
     """What the frame of a page follows from, besides its figures."""
-    return person(), locale(), theme(), site().assets.version, site().model.state
+    return person(), locale(), theme(), site().assets.version, site().model.state, site().course
 
 
 def rendered(template: str, *, section: str = "trading", **context: object) -> str:
@@ -202,6 +207,7 @@ def rendered(template: str, *, section: str = "trading", **context: object) -> s
         feed_since=since,
         here=here(),
         section=section,
+        course=site().course,
         **context,
     )
 

@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wattbook.clock_settings import ClockSettings
 from wattbook.process import load_settings_or_exit
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
@@ -27,7 +28,7 @@ SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ClockSettings):
     """Everything that can differ between two installations."""
 
     bus_url: str = setting("WATTBOOK_BUS_URL", "where trade.booked comes from, like sqlite:///…/bus.db")
@@ -58,7 +59,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later, all of it at once."""
-        problems: list[str] = []
+        problems = self.clock_problems()
         if len(self.session_key) < SHORTEST_KEY:
             problems.append(f"WATTBOOK_SESSION_KEY: its value is shorter than {SHORTEST_KEY} characters")
         for name, address in (("LISTEN", self.listen), ("HTTP_LISTEN", self.http_listen)):

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from wattbook import rpc
 from wattbook.bus import Bus, open_bus
-from wattbook.clock import SystemClock
+from wattbook.clock import Clock, SystemClock
 from wattbook.process import shut_down
 from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
 
@@ -97,7 +97,7 @@ def build(settings: Settings) -> Worker:
     Raises:
         WattbookError: the bus cannot be opened.
     """
-    clock = SystemClock()
+    clock = settings.desk_clock()
     bus = open_bus(settings.bus_url)
     channel = rpc.channel(settings.trade_target)
     model = ReadModel(clock)
@@ -109,12 +109,13 @@ def build(settings: Settings) -> Worker:
     follower = Follower(model, TradeService(channel), clock)
     feed = Feed(lambda: bus.subscribe((TOPIC,), group=None), follower, model)
 
-    gateway = Gateway(settings.gateway_url, clock)
-    hub = Hub(clock)
+    real = SystemClock()  # tokens and sessions end in real time
+    gateway = Gateway(settings.gateway_url, real)
+    hub = Hub(real)
     model.on_change(lambda changed: hub.changed(changed or ()))
     model.on_change(lambda changed: hub.changed({DayKey(key.area, key.day) for key in changed or ()}))
     board.on_change(lambda key: hub.changed((key,)))
-    wsgi = _pages(settings, performances, gateway, hub)
+    wsgi = _pages(settings, performances, gateway, hub, clock)
     prices = _prices(settings.pricing_target, bus, board) if settings.pricing_target else None
     return Worker(
         bus=bus, channel=channel, gateway=gateway, feed=feed, prices=prices, server=server, hub=hub, wsgi=wsgi
@@ -135,9 +136,11 @@ def _prices(target: str, bus: Bus, board: PriceBoard) -> Prices:
     return Prices(PriceFeed(lambda: bus.subscribe((PRICE_TOPIC,), group=None), keeper, board), channel)
 
 
-def _pages(settings: Settings, performances: Performances, gateway: Gateway, hub: Hub) -> Callable[..., Any]:
-    clock = SystemClock()
-    people = People(gateway, clock, idle_s=settings.session_idle_s, longest_s=settings.session_longest_s)
+def _pages(
+    settings: Settings, performances: Performances, gateway: Gateway, hub: Hub, clock: Clock
+) -> Callable[..., Any]:
+    real = SystemClock()
+    people = People(gateway, real, idle_s=settings.session_idle_s, longest_s=settings.session_longest_s)
     _, port = address_of(settings.http_listen)
     sessions = EncryptedSessions(
         settings.session_key,
@@ -147,4 +150,4 @@ def _pages(settings: Settings, performances: Performances, gateway: Gateway, hub
     )
     site = Site(performances, people, clock, Assets(), hub)
     web = build_web(site, secret=settings.session_key, sessions=sessions)
-    return Streaming(Recent(web.wsgi_app, clock), hub)
+    return Streaming(Recent(web.wsgi_app, real), hub)

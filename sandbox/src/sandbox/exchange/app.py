@@ -26,7 +26,6 @@ from sandbox.hosting import http_served, in_background, listening_socket, repeat
 from sandbox.world import (
     WorldSettings,
     choice_problem,
-    clock_problem,
     complain,
     listen_problem,
     range_problem,
@@ -89,7 +88,7 @@ class Settings(WorldSettings):
             SettingsError: something is.
         """
         complain(
-            clock_problem(self),
+            *self.clock_problems(),
             listen_problem("WATTBOOK_SANDBOX_EXCHANGE_LISTEN", self.listen),
             listen_problem("WATTBOOK_SANDBOX_EXCHANGE_CONTROL_LISTEN", self.control, loopback=True),
             range_problem(
@@ -150,7 +149,7 @@ async def served(settings: Settings, *, clock: Clock) -> AsyncIterator[Served]:
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Served]:
     """The exchange on its sockets, trading by its own clock."""
-    clock = settings.clock()
+    clock = settings.simulated_clock()
 
     async with served(settings, clock=clock) as world:
         exchange = world.exchange

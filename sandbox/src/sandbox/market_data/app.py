@@ -25,7 +25,6 @@ from sandbox.market_data.usecases.provider import PATH
 from sandbox.world import (
     WorldSettings,
     choice_problem,
-    clock_problem,
     complain,
     listen_problem,
     range_problem,
@@ -79,7 +78,7 @@ class Settings(WorldSettings):
         """
         name = "WATTBOOK_SANDBOX_MARKET_DATA_"
         complain(
-            clock_problem(self),
+            *self.clock_problems(),
             listen_problem(f"{name}LISTEN", self.listen),
             listen_problem(f"{name}CONTROL_LISTEN", self.control, loopback=True),
             range_problem(f"{name}PER_MINUTE", self.per_minute, 1, 1_000_000),
@@ -137,7 +136,7 @@ async def served(settings: Settings, *, clock: Clock) -> AsyncIterator[Served]:
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Served]:
     """The provider on its sockets, by its own clock."""
-    clock = settings.clock()
+    clock = settings.simulated_clock()
     async with served(settings, clock=clock) as world:
         world.provider.prepare(clock.now())
         _log.info("the provider is open", extra={"api": settings.listen, "control": settings.control})

@@ -1,0 +1,94 @@
+"""What ingest-service is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wattbook.clock_settings import ClockSettings
+from wattbook.settings import LogLevel, SettingsError, setting
+
+from ingest_service.clients import is_websocket_url, public_url
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(ClockSettings):
+    """What the environment says."""
+
+    store_url: str = setting("WATTBOOK_INGEST_STORE_URL", "where the ledger of files is, sqlite:///…")
+    inbox: Path = setting("WATTBOOK_INBOX", "the drop folder")  # a frozen field
+    client_secret: str = setting(
+        "WATTBOOK_INGEST_CLIENT_SECRET", "the secret of our OAuth client at the gateway", secret=True
+    )
+    client_id: str = setting(
+        "WATTBOOK_INGEST_CLIENT_ID", "our OAuth client at the gateway", default="ingest-service"
+    )
+    gateway_url: str = setting(
+        "WATTBOOK_GATEWAY_URL", "the gateway, without /v1", default="http://127.0.0.1:8080"
+    )
+    listen: str = setting("WATTBOOK_INGEST_LISTEN", "gRPC health, host:port", default="127.0.0.1:8092")
+    settle_s: float = setting("WATTBOOK_INGEST_SETTLE_S", "how long a file must stand still, s", default=2.0)
+    rescan_s: float = setting(
+        "WATTBOOK_INGEST_RESCAN_S", "look at the folder this often even without events, s", default=5.0
+    )
+    exchange_urls: tuple[str, ...] = setting(
+        "WATTBOOK_EXCHANGE_URLS", "ws:// or wss:// addresses, comma-separated; unset: no feed", default=()
+    )
+    bus_url: str = setting("WATTBOOK_BUS_URL", "the bus, needed for the feed, sqlite:///…", default="")
+    silence_s: float = setting(
+        "WATTBOOK_FEED_SILENCE_S", "reconnect after so long without a frame, s", default=60.0
+    )
+    ping_s: float = setting("WATTBOOK_FEED_PING_S", "ping so often, and wait so long, s", default=5.0)
+    most_frame_bytes: int = setting("WATTBOOK_FEED_MAX_FRAME_BYTES", "the largest frame", default=1 << 20)
+    queue_frames: int = setting(
+        "WATTBOOK_FEED_QUEUE_FRAMES", "frames in memory while the disk takes none", default=100_000
+    )
+    queue_bytes: int = setting("WATTBOOK_FEED_QUEUE_BYTES", "the same in bytes", default=64 << 20)
+    spool_keep_s: float = setting(
+        "WATTBOOK_FEED_SPOOL_KEEP_S", "how long frames that are done stay, s", default=86_400.0
+    )
+    spool_keep_frames: int = setting(
+        "WATTBOOK_FEED_SPOOL_KEEP_FRAMES", "how many of them at most", default=2_000_000
+    )
+    trades_keep_days: int = setting(
+        "WATTBOOK_FEED_TRADES_KEEP_DAYS", "days of trades to compare files with", default=40
+    )
+    log_level: LogLevel = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
+    log_json: bool | None = setting("WATTBOOK_LOG_JSON", "true or false; unset: off a terminal", default=None)
+    stop_with_parent: bool = setting(
+        "WATTBOOK_STOP_WITH_PARENT", "stop when the starting process is gone", default=False
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what would only fail later.
+
+        Raises:
+            SettingsError: names each variable.
+        """
+        problems = self.clock_problems()
+        if not self.gateway_url.startswith(("http://", "https://")):
+            problems.append(f"WATTBOOK_GATEWAY_URL: {self.gateway_url!r} is no http address")
+        if not 0 <= self.settle_s <= 3600:
+            problems.append(f"WATTBOOK_INGEST_SETTLE_S: {self.settle_s} is not between 0 and 3600")
+        if not 0 < self.rescan_s <= 3600:
+            problems.append(f"WATTBOOK_INGEST_RESCAN_S: {self.rescan_s} is not above 0 and at most 3600")
+        problems += [*self._feed_problems()]
+        if problems:
+            raise SettingsError(problems)
+
+    def _feed_problems(self) -> Iterator[str]:
+        for url in self.exchange_urls:
+            if not is_websocket_url(url):
+                yield f"WATTBOOK_EXCHANGE_URLS: {public_url(url)!r} is no ws:// or wss:// address"
+        if self.exchange_urls and not self.bus_url:
+            yield "WATTBOOK_BUS_URL is not set (what the exchange confirms goes over the bus)"
+        positive = {
+            "SILENCE_S": self.silence_s, "PING_S": self.ping_s, "MAX_FRAME_BYTES": self.most_frame_bytes,
+            "QUEUE_FRAMES": self.queue_frames, "QUEUE_BYTES": self.queue_bytes,
+            "SPOOL_KEEP_S": self.spool_keep_s, "SPOOL_KEEP_FRAMES": self.spool_keep_frames,
+            "TRADES_KEEP_DAYS": self.trades_keep_days,
+        }  # fmt: skip
+        for name, value in positive.items():
+            if value <= 0:
+                yield f"WATTBOOK_FEED_{name}: {value} is not above 0"

@@ -41,7 +41,7 @@ bench: setup ## Measure, and write bench/RESULTS.md
 
 lock: $(BIN)/uv ## Resolve the packages again into constraints.txt
 	printf -- '-e ./%s\n' $(PACKAGES) | $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
-	  --group dev --group bench --group deploy --group release --group node --upgrade - -o .venv/constraints.txt
+	  --group dev --group bench --group deploy --group release --group build --group node --upgrade - -o .venv/constraints.txt
 	grep -v '^-e ' .venv/constraints.txt > constraints.txt
 
 clean: ## Remove what setup and the tests made (not ./data)

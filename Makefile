@@ -9,10 +9,13 @@ FRONT := report-service/frontend
 DIST := report-service/src/report_service/static/dist/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test lint format proto bench clean lock
+IMAGES ?= wattbook
+VERSION ?= dev
+BUILD ?= docker build
+.PHONY: help setup up test lint format proto bench images compose-env clean lock
 
 help: ## List the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) $(DIST) ## Install everything into .venv and build the pages' scripts
 
@@ -38,6 +41,15 @@ proto: $(BIN)/uv ## Generate the gRPC stubs again
 bench: setup ## Measure, and write bench/RESULTS.md
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group bench
 	$(BIN)/python -m bench $(ARGS)
+
+images: ## Build the container image of every service (VERSION=, BUILD="podman build --format docker")
+	@for image in $$($(PYTHON) deploy/image/environments list); do \
+	  $(BUILD) --target $$image --tag $(IMAGES)/$$image:$(VERSION) --build-arg VERSION=$(VERSION) \
+	    --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) . || exit 1; \
+	done
+
+compose-env: ## Make .env with random secrets, for docker-compose.yml
+	$(PYTHON) deploy/compose/env.py
 
 lock: $(BIN)/uv ## Resolve the packages again into constraints.txt
 	printf -- '-e ./%s\n' $(PACKAGES) | $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \

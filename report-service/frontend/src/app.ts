@@ -38,10 +38,11 @@ if (document.querySelector("main[data-stream]")) {
   };
   tick();
   setInterval(tick, tickMs);
-  followStream();
   if (document.querySelector("[data-live-chart]")) {
     requestAnimationFrame(() =>
       requestAnimationFrame(() => void import("./livecharts").then(({ drawLive }) => drawLive())),
     );
   }
 }
+
+followStream();

@@ -15,11 +15,13 @@ let lostSince: Date | null = null;
 let nextTry = 0;
 let silence = 0;
 let countdown = 0;
+let carrier: HTMLElement | null = null;
 
+// A live page follows its own stream; every other page, quietly, the feed's, for the pill in its header.
 export function followStream(): void {
-  const main = document.querySelector<HTMLElement>("main[data-stream]");
-  if (!main) return;
-  version = main.dataset["version"] ?? "";
+  carrier = document.querySelector<HTMLElement>("main[data-stream]") ?? document.querySelector("[data-stream]");
+  if (!carrier) return;
+  version = carrier.dataset["version"] ?? "";
   open();
   window.addEventListener("online", () => open());
   window.addEventListener("offline", () => lost());
@@ -32,8 +34,7 @@ export function followStream(): void {
 function open(): void {
   clearTimeout(nextTry);
   source?.close();
-  const main = document.querySelector<HTMLElement>("main[data-stream]");
-  const address = new URL(main?.dataset["stream"] ?? "", location.href);
+  const address = new URL(carrier?.dataset["stream"] ?? "", location.href);
   address.searchParams.set("last_event_id", version);
   const opened = new EventSource(address);
   source = opened;
@@ -59,6 +60,7 @@ function connected(): void {
   failures = 0;
   lostSince = null;
   clearInterval(countdown);
+  if (isQuiet()) return;
   document.body.classList.remove("disconnected");
   const bar = document.getElementById("disconnected");
   if (bar) bar.hidden = true;
@@ -75,10 +77,16 @@ function lost(): void {
   const at = Date.now() + wait_s * 1000;
   nextTry = window.setTimeout(open, wait_s * 1000);
   clearInterval(countdown);
+  if (isQuiet()) return;
   const say = (): void => sayLost(Math.max(0, Math.ceil((at - Date.now()) / 1000)));
   say();
   countdown = window.setInterval(say, 1000);
   if (failures === 3) void checkSession();
+}
+
+// On a page that keeps itself fresh in another way, that way says when it is cut off.
+function isQuiet(): boolean {
+  return carrier?.dataset["quiet"] !== undefined;
 }
 
 function sayLost(seconds: number): void {
@@ -102,15 +110,17 @@ async function checkSession(): Promise<void> {
 }
 
 function change(slots: Record<string, string>): void {
-  if ("layout" in slots && slots["layout"] !== document.querySelector('[data-slot="layout"]')?.textContent) {
+  const layout = document.querySelector('[data-slot="layout"]');
+  if (layout && "layout" in slots && slots["layout"] !== layout.innerHTML) {
     void newRows().then(() => change(slots));
-    document.querySelector('[data-slot="layout"]')?.replaceChildren(slots["layout"] ?? "");
+    layout.innerHTML = slots["layout"] ?? "";
     return;
   }
   for (const [name, text] of Object.entries(slots)) {
     if (name.startsWith("c:")) restyle(name.slice(2), text);
     else rewrite(name, text);
   }
+  if (isQuiet()) return;
   writeAges();
   markNow();
   document.dispatchEvent(new Event(figuresChanged));
@@ -143,7 +153,7 @@ async function newRows(): Promise<void> {
   if (old && other) {
     const known = new Set([...old.children].map((row) => row.id));
     old.append(...[...other.children].filter((row) => !known.has(row.id)));
-  } else if (other) {
+  } else {
     location.reload();
   }
 }

@@ -1,13 +1,16 @@
-"""Stand-ins for what report-service calls: the book, the bus's subscription, the gateway."""
+"""Stand-ins for what report-service calls: the book, prices, the exchange's feed, the gateway."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from report_service.domain.book import Book, Booking, Cell, CellKey
+from report_service.domain.feed import Feed as ExchangeFeed
+from report_service.domain.feed import Listener, TradingDay
 from report_service.domain.people import Person, Tokens
 from report_service.domain.prices import DayKey, DayPrices, PollerState, ReferencePrice
 from wattbook.bus import Delivery, Message
@@ -286,3 +289,41 @@ def updated(*prices: ReferencePrice, version: int = 1) -> Message:
     """The event of one fetch."""
     body = events_pb2.PricesUpdated(prices=[contract_price(each) for each in prices])
     return Message("price.updated", body.SerializeToString(), NOW, version=version)
+
+
+class FakeFeedOwner:
+    """The feed in memory, with ingest-service's promises: one clock for all its times."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.is_away = False
+        self.calls: list[str] = []
+        self.listeners = [
+            Listener("ws://exchange", is_connected=True, since_us=self.us(-60), last_frame_us=self.us())
+        ]
+        self.quarantined = 0
+        self.days: dict[date, TradingDay] = {}
+
+    def us(self, seconds: float = 0) -> int:
+        """Microseconds since 1970, so many seconds from now."""
+        return to_epoch_us(self._clock.now()) + int(seconds * 1_000_000)
+
+    def now(self, **changes: object) -> None:
+        """Let the first listener be otherwise."""
+        self.listeners[0] = replace(self.listeners[0], **changes)  # type: ignore[arg-type]
+
+    def status(self) -> ExchangeFeed:
+        self._called("status")
+        return ExchangeFeed(
+            tuple(self.listeners), frames=7, quarantined=self.quarantined, last_trade_us=self.us(),
+            lag_us=200_000, now_us=self.us(),
+        )  # fmt: skip
+
+    def trading_day(self, day: date) -> TradingDay:
+        self._called(f"day {day}")
+        return self.days.get(day, TradingDay(day))
+
+    def _called(self, what: str) -> None:
+        if self.is_away:
+            raise Unavailable("a service is not reachable; try again")
+        self.calls.append(what)

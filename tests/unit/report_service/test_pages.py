@@ -17,6 +17,7 @@ from report_service.api.streams import Hub
 from report_service.api.web import build_web
 from report_service.domain.book import Booking
 from report_service.domain.people import Person
+from report_service.usecases.feed import FeedBoard, FeedKeeper
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
 from report_service.usecases.people import People
@@ -26,7 +27,7 @@ from wattbook.clock import FakeClock
 from wattbook.errors import TooManyRequests, Unavailable
 from werkzeug.test import TestResponse
 
-from tests.unit.report_service.fakes import NOW, FakeGateway, FakeTradeBook, booking
+from tests.unit.report_service.fakes import NOW, FakeFeedOwner, FakeGateway, FakeTradeBook, booking
 
 SECRET = "a long random text for tests"
 PAGE = "/traders/trader_1/days/2023-02-28"
@@ -57,7 +58,10 @@ class Pages:
         sessions = EncryptedSessions(SECRET, cookie="session", secure=False, longest_s=12 * HOUR_S)
         self.board = PriceBoard(self.clock)
         performances = Performances(self.model, self.board)
-        self.site = Site(performances, people, self.clock, Assets(), Hub(self.clock))
+        self.feed = FeedBoard(self.clock)
+        self.exchange = FakeFeedOwner(self.clock)
+        self.keeper = FeedKeeper(self.feed, self.exchange)
+        self.site = Site(performances, people, self.clock, Assets(), Hub(self.clock), self.feed)
         self.app = build_web(self.site, secret=SECRET, sessions=sessions)
         self.calls = 0
         inner = self.app.wsgi_app

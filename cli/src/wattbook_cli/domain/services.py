@@ -88,6 +88,7 @@ def _report(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str,
         "WATTBOOK_BUS_URL": layout.bus_url,
         "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
         "WATTBOOK_SESSION_KEY": secrets.session_key,
+        "WATTBOOK_INGEST_TARGET": addresses.listen("ingest-service"),
         **_pricing_target(addresses),
     }
 

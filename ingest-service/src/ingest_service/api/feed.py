@@ -33,6 +33,7 @@ class FeedServicer(feed_pb2_grpc.FeedServicer):
             quarantined=now.quarantined,
             last_trade_us=now.last_trade_us,
             lag_us=now.lag_us,
+            now_us=now.now_us,
         )
 
     def ListQuarantine(  # noqa: N802

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wattbook.clock import Clock, to_epoch_us
+
 from ingest_service.store import Spool
 from ingest_service.usecases.intake import Intake
 from ingest_service.usecases.listening import ListenerState
@@ -22,6 +24,7 @@ class Now:
     quarantined: int
     last_trade_us: int
     lag_us: int
+    now_us: int
 
 
 class FeedStatus:
@@ -29,17 +32,19 @@ class FeedStatus:
 
     def __init__(
         self,
-        *,
         listeners: Sequence[ListenerState],
+        *,
         spool: Spool,
         quarantine: Quarantine,
         intake: Intake,
+        clock: Clock,
     ) -> None:
         """``listeners`` are the live states."""
         self._listeners = listeners
         self._spool = spool
         self._quarantine = quarantine
         self._intake = intake
+        self._clock = clock
 
     def now(self) -> Now:
         """How it is.
@@ -56,4 +61,5 @@ class FeedStatus:
             quarantined=self._quarantine.count_open(),
             last_trade_us=state.last_trade_us,
             lag_us=state.last_trade_us - state.last_executed_us,
+            now_us=to_epoch_us(self._clock.now()),
         )

@@ -5,37 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 
-from flask import Blueprint, Response, redirect, request
-from wattbook.errors import Forbidden, Unavailable
+from flask import Blueprint, redirect, request
+from wattbook.errors import Forbidden
 from wattbook.periods import DEFAULT_AREA, area_of
 from werkzeug.wrappers import Response as AnyResponse
 
 from report_service.api import desk, live
+from report_service.api.answers import live_page, repeatable, said_of_feed, stream_of
 from report_service.api.figures import day_text
-from report_service.api.pages import MOST_SUGGESTED, area_asked, day_asked, day_now, reader
-from report_service.api.recent import Holds, may_repeat
+from report_service.api.health import joined
+from report_service.api.pages import area_asked, day_asked, day_now, reader
 from report_service.api.signin import require_person
 from report_service.api.site import (
     COLUMNS_COOKIE,
-    columns,
     day_address,
     desk_address,
     live_address,
     locale,
-    page_facts,
-    rendered,
+    reconciliation_address,
     safe_address,
-    sent,
-    session_at_hand,
     site,
     tag_of,
-    unchanged,
 )
-from report_service.api.streaming import Asked, may_stream
 from report_service.api.streams import Snapshot, Topic
 from report_service.domain.book import ReportKey
 from report_service.domain.performance import DeskDay, Performance
 from report_service.domain.prices import DayKey
+from report_service.usecases.feed import FEED, trading_day_of
 
 YEAR_S = 365 * 24 * 3600
 _DAY = timedelta(days=1)
@@ -54,15 +50,15 @@ def trader_live(trader_id: str, day: str) -> AnyResponse:
     topic = trader_topic(key, locale())
     performances = site().performances
     found = performances.performance(key)
-    _may_repeat(lambda: performances.performance(key) is found)
+    repeatable(lambda: performances.performance(key) is found)
     snapshot = topic.render()
-    return _page("live.html", snapshot, lambda: _trader_view(found))
+    return live_page("live.html", snapshot, lambda: _trader_view(found))
 
 
 @live_pages.get("/traders/<path:trader_id>/live/<day>/stream")
 def trader_stream(trader_id: str, day: str) -> AnyResponse:
     """What changes on it."""
-    return _stream(trader_topic(_report_key(trader_id, day), locale()))
+    return stream_of(trader_topic(_report_key(trader_id, day), locale()))
 
 
 @live_pages.get("/desk")
@@ -82,15 +78,15 @@ def desk_live(day: str) -> AnyResponse:
     key, order = _desk_key(day), desk.order_of(request.args.get("sort", desk.DEFAULT_ORDER))
     performances = site().performances
     found = performances.desk(area=key.area, day=key.day)
-    _may_repeat(lambda: performances.desk(area=key.area, day=key.day) is found)
+    repeatable(lambda: performances.desk(area=key.area, day=key.day) is found)
     snapshot = desk_topic(key, locale()).render()
-    return _page("desk.html", snapshot, lambda: _desk_view(found, order), order)
+    return live_page("desk.html", snapshot, lambda: _desk_view(found, order), order)
 
 
 @live_pages.get("/desk/<day>/stream")
 def desk_stream(day: str) -> AnyResponse:
     """What changes on it."""
-    return _stream(desk_topic(_desk_key(day), locale()))
+    return stream_of(desk_topic(_desk_key(day), locale()))
 
 
 @live_pages.post("/columns")
@@ -110,11 +106,12 @@ def trader_topic(key: ReportKey, locale_: str) -> Topic:
     def render() -> Snapshot:
         found, feed, prices = parts.performances.performance(key), parts.model.state, parts.board.state
         tag = tag_of("live", found.version, feed, prices, locale_)
-        return parts.snapshots.of(
+        figures = parts.snapshots.of(
             tag, lambda: live.live_slots(found, feed=feed, prices=prices, locale=locale_)
         )
+        return joined(figures, said_of_feed(parts, key.day, locale_))
 
-    return Topic(("live", key, locale_), frozenset({key, DayKey(key.area, key.day)}), render)
+    return Topic(("live", key, locale_), frozenset({key, DayKey(key.area, key.day), FEED}), render)
 
 
 def desk_topic(key: DayKey, locale_: str) -> Topic:
@@ -125,53 +122,12 @@ def desk_topic(key: DayKey, locale_: str) -> Topic:
         found = parts.performances.desk(area=key.area, day=key.day)
         feed, prices = parts.model.state, parts.board.state
         tag = tag_of("desk", found.version, feed, prices, locale_)
-        return parts.snapshots.of(
+        figures = parts.snapshots.of(
             tag, lambda: desk.desk_slots(found, feed=feed, prices=prices, locale=locale_)
         )
+        return joined(figures, said_of_feed(parts, key.day, locale_))
 
-    return Topic(("desk", key, locale_), frozenset({key}), render)
-
-
-def _page(
-    template: str, snapshot: Snapshot, view: Callable[[], dict[str, object]], *more: object
-) -> AnyResponse:
-    names = tuple(site().model.trader_names()[:MOST_SUGGESTED]) if reader().reads_all else ()
-    tag = tag_of(snapshot.version, template, request.full_path, names, columns(), more, page_facts())
-
-    def page() -> str:
-        return rendered(
-            template,
-            view=view(),
-            slots=snapshot.slots,
-            version=snapshot.version,
-            traders=names,
-            columns=columns(),
-            section="desk" if template == "desk.html" else "trading",
-        )
-
-    return unchanged(tag) or sent(site().pages.body(tag, page), tag)
-
-
-def _stream(topic: Topic) -> AnyResponse:
-    if site().hub.is_full:
-        raise Unavailable("too many live streams are open; the page asks again by itself", retry_after_s=5)
-    topic.render()  # refuses where there is nothing to stream yet
-    known = request.headers.get("Last-Event-ID") or request.args.get("last_event_id", "")
-    until_s = site().people.unchanged_until_s(session_at_hand())
-    may_stream(request.environ, Asked(topic, known[:64], until_s))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response("", content_type="text/event-stream; charset=utf-8", headers=headers)
-
-
-def _may_repeat(holds: Callable[[], bool]) -> None:
-    model, board = site().model, site().board
-    names, state, prices = model.trader_names(), model.state, board.state
-
-    def check() -> bool:
-        is_same = model.trader_names() is names and model.state is state and board.state is prices
-        return is_same and holds()
-
-    may_repeat(request.environ, Holds(check, until_s=site().people.unchanged_until_s(session_at_hand())))
+    return Topic(("desk", key, locale_), frozenset({key, FEED}), render)
 
 
 def _trader_view(found: Performance) -> dict[str, object]:
@@ -216,8 +172,11 @@ def _turned(name: str, order: str) -> str:
 
 
 def _frame(area: str, day: date, address: Callable[[date | str], str]) -> dict[str, object]:
+    traded = trading_day_of(day, site().clock.now())
     return {
         "area": area,
+        "reconciliation_url": reconciliation_address(traded.isoformat()),
+        "trading_day": day_text(traded),
         "area_query": area != DEFAULT_AREA,
         "time_zone": area_of(area).time_zone,
         "day": day.isoformat(),

@@ -17,10 +17,12 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from report_service.api.day import day_view
 from report_service.api.figures import Writer, day_text
+from report_service.api.health import pill_mark
 from report_service.api.recent import Holds, may_repeat
 from report_service.api.signin import require_person
 from report_service.api.site import (
     day_address,
+    feed_mark,
     kept_response,
     live_address,
     locale,
@@ -135,10 +137,15 @@ def csv_text(report: Report) -> str:
 
 def _holds(report: Report) -> Holds:
     """The page stays the same while report, traders and feed are the same objects, and the session is."""
-    model = site().model
-    names, state = model.trader_names(), model.state
+    model, feed = site().model, site().feed
+    names, mark = model.trader_names(), feed_mark()
+
+    def check() -> bool:
+        is_same = model.report(report.key) is report and model.trader_names() is names
+        return is_same and pill_mark(feed.watch, model.state) == mark
+
     return Holds(
-        lambda: model.report(report.key) is report and model.trader_names() is names and model.state is state,
+        check,
         until_s=site().people.unchanged_until_s(session_at_hand()),
     )
 

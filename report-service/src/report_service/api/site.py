@@ -16,9 +16,11 @@ from wattbook.periods import DEFAULT_AREA
 
 from report_service.api.assets import Assets
 from report_service.api.figures import locale_for, time_text
+from report_service.api.health import pill_mark, pill_slots
 from report_service.api.slots import Slots
 from report_service.api.streams import Hub, Snapshot
 from report_service.domain.people import Person, SignedIn
+from report_service.usecases.feed import FeedBoard
 from report_service.usecases.model import FeedState, ReadModel
 from report_service.usecases.people import People
 from report_service.usecases.performance import Performances
@@ -96,6 +98,7 @@ class Site:
     clock: Clock
     assets: Assets
     hub: Hub
+    feed: FeedBoard
     pages: Pages = field(default_factory=Pages)
     snapshots: Snapshots = field(default_factory=Snapshots)
 
@@ -179,6 +182,16 @@ def desk_address(day: str, *, area: str = DEFAULT_AREA, sort: str = "") -> str:
     return f"/desk/{day}" + (f"?{urlencode(asked)}" if asked else "")
 
 
+def reconciliation_address(day: str, *, kind: str = "") -> str:
+    """The address of a trading day's reconciliation; ``kind`` shows one kind of difference only."""
+    return f"/reconciliation/{day}" + (f"?{urlencode({'kind': kind})}" if kind else "")
+
+
+def prices_address(day: str, *, area: str = DEFAULT_AREA) -> str:
+    """The address of a delivery day's reference prices."""
+    return f"/prices/{day}" + (f"?{urlencode({'area': area})}" if area != DEFAULT_AREA else "")
+
+
 def columns() -> str:
     """``all`` columns, or the ``few`` of the desk's own sketch."""
     return "all" if request.cookies.get(COLUMNS_COOKIE) == "all" else "few"
@@ -191,12 +204,20 @@ def tag_of(*parts: object) -> str:
 
 def page_facts() -> tuple[object, ...]:
     """What the frame of a page follows from, besides its figures."""
-    return person(), locale(), theme(), site().assets.version, site().model.state, site().course
+    parts = site()
+    return person(), locale(), theme(), parts.assets.version, parts.model.state, parts.course, feed_mark()
+
+
+def feed_mark() -> tuple[object, ...]:
+    """Equal while the header's pill says the same, its seconds aside."""
+    return pill_mark(site().feed.watch, site().model.state)
 
 
 def rendered(template: str, *, section: str = "trading", **context: object) -> str:
     """A page with its frame."""
     feed: FeedState = site().model.state
+    if "slots" not in context:  # a live page's pill comes with its other slots
+        context["pill"] = pill_slots(site().feed.watch, feed, site().clock.now())
     since = time_text(feed.lost_since, DEFAULT_AREA, with_day=True) if feed.lost_since else ""
     return render_template(
         template,

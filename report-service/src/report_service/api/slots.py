@@ -188,8 +188,6 @@ def connection(feed: FeedState, prices: PriceState) -> Slots:
     notice = Markup('<p class="notice warn afloat" role="status">{}</p>')
     return {
         "feed": notice.format(Markup("<br>").join(said)) if said else Markup(""),
-        "c:live": escape("live off" if feed.lost_since else "live on"),
-        "live": escape("Not live" if feed.lost_since else "Live"),
         "poller": _poller(prices),
     }
 

@@ -41,6 +41,9 @@ class Settings(ClockSettings):
     pricing_target: str = setting(
         "WATTBOOK_PRICING_TARGET", "pricing-service; unset: no reference prices", default=""
     )
+    ingest_target: str = setting(
+        "WATTBOOK_INGEST_TARGET", "ingest-service; unset: the exchange's feed is not shown", default=""
+    )
     gateway_url: str = setting(
         "WATTBOOK_GATEWAY_URL", "where people sign in", default="http://127.0.0.1:8080"
     )

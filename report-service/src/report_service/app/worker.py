@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from wattbook import rpc
 from wattbook.bus import Bus, open_bus
-from wattbook.clock import Clock, SystemClock
+from wattbook.clock import SystemClock
 from wattbook.process import shut_down
 from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
 
@@ -24,13 +24,16 @@ from report_service.api.sessions import EncryptedSessions
 from report_service.api.site import Site
 from report_service.api.streaming import Streaming
 from report_service.api.streams import Hub
+from report_service.api.watching import FeedWatcher
 from report_service.api.web import build_web
 from report_service.app import Settings
 from report_service.app.master import address_of
+from report_service.clients.feed import FeedService
 from report_service.clients.gateway import Gateway
 from report_service.clients.prices import PricingService
 from report_service.clients.trades import TradeService
 from report_service.domain.prices import DayKey
+from report_service.usecases.feed import FEED, FeedBoard, FeedKeeper
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
 from report_service.usecases.people import People
@@ -49,6 +52,14 @@ class Prices:
     channel: grpc.Channel
 
 
+@dataclass(frozen=True)
+class FeedHealth:
+    """The way to ingest-service."""
+
+    watcher: FeedWatcher
+    channel: grpc.Channel
+
+
 class Worker:
     """What runs in the worker process."""
 
@@ -60,6 +71,7 @@ class Worker:
         gateway: Gateway,
         feed: Feed,
         prices: Prices | None,
+        health: FeedHealth | None,
         server: rpc.Server,
         hub: Hub,
         wsgi: Callable[..., Any],
@@ -70,6 +82,7 @@ class Worker:
         self._gateway = gateway
         self._feed = feed
         self._prices = prices
+        self._health = health
         self._server = server
         self._hub = hub
         self.wsgi = wsgi
@@ -82,12 +95,16 @@ class Worker:
         self._feed.start()
         if self._prices is not None:
             self._prices.feed.start()
+        if self._health is not None:
+            self._health.watcher.start()
 
     def stop(self) -> None:
         """Stop taking, finish what was taken, let go."""
         steps = [self._hub.stop, self._server.stop, self._feed.stop, self._channel.close, self._gateway.close]
         if self._prices is not None:
             steps += [self._prices.feed.stop, self._prices.channel.close]
+        if self._health is not None:
+            steps += [self._health.watcher.stop, self._health.channel.close]
         shut_down(*steps, self._bus.close)
 
 
@@ -115,10 +132,20 @@ def build(settings: Settings) -> Worker:
     model.on_change(lambda changed: hub.changed(changed or ()))
     model.on_change(lambda changed: hub.changed({DayKey(key.area, key.day) for key in changed or ()}))
     board.on_change(lambda key: hub.changed((key,)))
-    wsgi = _pages(settings, performances, gateway, hub, clock)
-    prices = _prices(settings.pricing_target, bus, board) if settings.pricing_target else None
+    exchange = FeedBoard(clock, is_used=bool(settings.ingest_target))
+    exchange.on_change(lambda: hub.changed((FEED,)))
+    people = People(gateway, real, idle_s=settings.session_idle_s, longest_s=settings.session_longest_s)
+    site = Site(performances, people, clock, Assets(), hub, exchange)
     return Worker(
-        bus=bus, channel=channel, gateway=gateway, feed=feed, prices=prices, server=server, hub=hub, wsgi=wsgi
+        bus=bus,
+        channel=channel,
+        gateway=gateway,
+        feed=feed,
+        prices=_prices(settings.pricing_target, bus, board) if settings.pricing_target else None,
+        health=_health(settings.ingest_target, exchange) if settings.ingest_target else None,
+        server=server,
+        hub=hub,
+        wsgi=_pages(settings, site),
     )
 
 
@@ -136,11 +163,12 @@ def _prices(target: str, bus: Bus, board: PriceBoard) -> Prices:
     return Prices(PriceFeed(lambda: bus.subscribe((PRICE_TOPIC,), group=None), keeper, board), channel)
 
 
-def _pages(
-    settings: Settings, performances: Performances, gateway: Gateway, hub: Hub, clock: Clock
-) -> Callable[..., Any]:
-    real = SystemClock()
-    people = People(gateway, real, idle_s=settings.session_idle_s, longest_s=settings.session_longest_s)
+def _health(target: str, board: FeedBoard) -> FeedHealth:
+    channel = rpc.channel(target)
+    return FeedHealth(FeedWatcher(FeedKeeper(board, FeedService(channel)), board), channel)
+
+
+def _pages(settings: Settings, site: Site) -> Callable[..., Any]:
     _, port = address_of(settings.http_listen)
     sessions = EncryptedSessions(
         settings.session_key,
@@ -148,6 +176,5 @@ def _pages(
         secure=settings.secure_cookies,
         longest_s=settings.session_longest_s,
     )
-    site = Site(performances, people, clock, Assets(), hub)
     web = build_web(site, secret=settings.session_key, sessions=sessions)
-    return Streaming(Recent(web.wsgi_app, real), hub)
+    return Streaming(Recent(web.wsgi_app, SystemClock()), site.hub)

@@ -84,4 +84,7 @@ class PricingService:
             reply.cycle_start_s,
             reply.trouble,
             reply.trouble_since_us,
+            reply.periods_tradable,
+            reply.periods_fresh,
+            reply.last_success_us,
         )

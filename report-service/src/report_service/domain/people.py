@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 READS_ALL = frozenset({"desk", "admin", "service"})
+DESK = frozenset({"desk", "admin"})
 TRADER = "trader"
 
 
@@ -29,6 +30,11 @@ class Person:
     def reads_all(self) -> bool:
         """Whether every trader's reports are theirs to read."""
         return not READS_ALL.isdisjoint(self.roles)
+
+    @property
+    def is_desk(self) -> bool:
+        """Whether they decide for the desk: over what was set aside, say."""
+        return not DESK.isdisjoint(self.roles)
 
     def may_read(self, trader_id: str) -> bool:
         """Whether a trader's reports are theirs to read: a trader reads only their own."""

@@ -65,3 +65,6 @@ class PollerState:
     cycle_start_s: int = 0
     trouble: str = ""
     trouble_since_us: int = 0
+    periods_tradable: int = 0
+    periods_fresh: int = 0
+    last_success_us: int = 0

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 WATCH_EVERY_S = 20.0
 WATCHED_FOR_S = 60.0
 MOST_WATCHED_DAYS = 6
-STATE_EVERY_S = 5.0
+STATE_EVERY_S = 2.0
 CHECK_EVERY_S = 15.0
 IN_USE_S = 600.0
 

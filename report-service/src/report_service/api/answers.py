@@ -1,0 +1,89 @@
+"""How a live page, its stream and their repetition are answered; what the page shows is its own affair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+from flask import Response, request
+from wattbook.errors import Unavailable
+from werkzeug.wrappers import Response as AnyResponse
+
+from report_service.api.figures import Writer
+from report_service.api.health import badge_slots, pill_slots
+from report_service.api.pages import MOST_SUGGESTED, reader
+from report_service.api.recent import Holds, may_repeat
+from report_service.api.site import (
+    Site,
+    columns,
+    page_facts,
+    rendered,
+    sent,
+    session_at_hand,
+    site,
+    tag_of,
+    unchanged,
+)
+from report_service.api.slots import Slots
+from report_service.api.streaming import Asked, may_stream
+from report_service.api.streams import Snapshot, Topic
+from report_service.usecases.feed import trading_day_of
+
+
+def live_page(
+    template: str, snapshot: Snapshot, view: Callable[[], dict[str, object]], *more: object
+) -> AnyResponse:
+    """A page over its slots, kept while nothing on it changes; ``view`` makes what its stream never changes.
+
+    ``more`` is what the view follows from besides the address and the slots.
+    """
+    names = tuple(site().model.trader_names()[:MOST_SUGGESTED]) if reader().reads_all else ()
+    tag = tag_of(snapshot.version, template, request.full_path, names, columns(), more, page_facts())
+
+    def page() -> str:
+        return rendered(
+            template,
+            view=view(),
+            slots=snapshot.slots,
+            version=snapshot.version,
+            traders=names,
+            columns=columns(),
+            section="trading" if template == "live.html" else "desk",
+        )
+
+    return unchanged(tag) or sent(site().pages.body(tag, page), tag)
+
+
+def stream_of(topic: Topic) -> AnyResponse:
+    """What changes on a page, as it changes.
+
+    Raises:
+        Unavailable: there is no room for one more.
+    """
+    if site().hub.is_full:
+        raise Unavailable("too many live streams are open; the page asks again by itself", retry_after_s=5)
+    topic.render()  # refuses where there is nothing to stream yet
+    known = request.headers.get("Last-Event-ID") or request.args.get("last_event_id", "")
+    until_s = site().people.unchanged_until_s(session_at_hand())
+    may_stream(request.environ, Asked(topic, known[:64], until_s))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Response("", content_type="text/event-stream; charset=utf-8", headers=headers)
+
+
+def repeatable(holds: Callable[[], bool]) -> None:
+    """Let this answer be given again while it ``holds``, and all that every live page follows from does."""
+    model, board, feed = site().model, site().board, site().feed
+    names, state, prices, version = model.trader_names(), model.state, board.state, feed.version
+
+    def check() -> bool:
+        is_same = model.trader_names() is names and model.state is state and board.state is prices
+        return is_same and feed.version == version and holds()
+
+    may_repeat(request.environ, Holds(check, until_s=site().people.unchanged_until_s(session_at_hand())))
+
+
+def said_of_feed(parts: Site, day: date, locale_: str) -> Slots:
+    """What a page about a delivery day says of the feed: the pill, and how complete the day is."""
+    now = parts.clock.now()
+    pill = pill_slots(parts.feed.watch, parts.model.state, now)
+    return {**pill, **badge_slots(parts.feed, trading_day_of(day, now), Writer(locale_), now)}

@@ -1,0 +1,131 @@
+"""The desk's health in five blocks: feed, completeness, quarantine, reference prices, their budget."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from markupsafe import Markup, escape
+from wattbook.clock import from_epoch_s, from_epoch_us
+
+from report_service.api.figures import Writer
+from report_service.api.health import Said, moment
+from report_service.api.slots import Slots
+from report_service.domain.feed import Feed, Standing, TradingDay
+from report_service.usecases.feed import FeedBoard, FeedWatch
+from report_service.usecases.prices import PriceState
+
+LOW_HOUR_BUDGET = 50
+_S_PER_MIN = 60
+_US_PER_S = 1_000_000
+_NOT_KNOWN = ("idle", "–", "not known")
+
+
+def block_slots(feed: FeedBoard, prices: PriceState, *, day: date, writer: Writer, now: datetime) -> Slots:
+    """What the blocks say; ``day`` is the trading day whose completeness is shown."""
+    watch = feed.watch
+    return {
+        **_feed(watch, now),
+        **_complete(feed.day(day), watch, writer, now),
+        **_quarantine(watch, writer),
+        **_prices(prices, writer, now),
+        **_budget(prices, writer),
+    }
+
+
+def block(name: str, tone: str, symbol: str, words: str | Markup, note: str | Markup = "") -> Slots:
+    """A block's class, its large words and its note."""
+    said = Said(tone, symbol, escape(words)).slots(f"b.{name}", "block")
+    return {**said, f"b.{name}.note": escape(note)}
+
+
+def _feed(watch: FeedWatch, now: datetime) -> Slots:
+    feed = watch.feed
+    if not watch.is_used or (feed is not None and feed.standing is Standing.NONE):
+        return block("feed", "idle", "–", "none", "no feed configured")
+    if feed is None:
+        return block("feed", *_NOT_KNOWN, "ingest-service has not answered yet")
+    note = _feed_note(feed, now)
+    if watch.lost_since:
+        return block("feed", "warn", "○", "not known", f"since {moment(watch.lost_since, now)}; then {note}")
+    tone, symbol = {
+        Standing.LIVE: ("good", "●"),
+        Standing.SILENT: ("warn", "◐"),
+    }.get(feed.standing, ("bad", "○"))
+    return block("feed", tone, symbol, feed.standing.value, note)
+
+
+def _feed_note(feed: Feed, now: datetime) -> str:
+    since = f"since {moment(from_epoch_us(feed.since_us), now)}" if feed.since_us else ""
+    if feed.standing is Standing.DISCONNECTED:
+        if feed.next_attempt_us:
+            since += f", next try {moment(from_epoch_us(feed.next_attempt_us), now)}"
+        return since
+    if feed.standing is Standing.SILENT or not feed.last_frame_us:
+        return since
+    last = f"last frame {moment(from_epoch_us(feed.last_frame_us), now)}"
+    return f"{last}, lag {seconds(feed.lag_us)}" if feed.last_trade_us else last
+
+
+def _complete(found: TradingDay | None, watch: FeedWatch, writer: Writer, now: datetime) -> Slots:
+    if found is None or not (found.complete_to_us or found.is_reconciled):
+        note = "nobody listened" if found is not None else "not asked yet"
+        return block("complete", *_NOT_KNOWN, note)
+    if found.is_reconciled:
+        note = f"{writer.number(found.recovered)} recovered from the file"
+        if found.differing or found.feed_only:
+            note += f", {writer.number(found.differing + found.feed_only)} to look at"
+    else:
+        note = "the nightly file is still to come"
+    if found.is_complete:
+        return block("complete", "good", "✓", "complete", note)
+    now_us = watch.feed.now_us if watch.feed is not None else 0
+    to = f"to {moment(from_epoch_us(found.complete_to_us), now)}"
+    if found.has_gap(now_us):
+        return block("complete", "warn", "▲", to, f"then a gap; {note}")
+    return block("complete", "good", "✓", to, note)
+
+
+def _quarantine(watch: FeedWatch, writer: Writer) -> Slots:
+    if watch.feed is None:
+        return block("quarantine", *_NOT_KNOWN)
+    count = watch.feed.quarantined
+    tone, symbol = ("warn", "▲") if count else ("good", "✓")
+    note = "wait for a decision" if count > 1 else "waits for a decision" if count else "nothing is set aside"
+    return block("quarantine", tone, symbol, writer.number(count), note)
+
+
+def _prices(prices: PriceState, writer: Writer, now: datetime) -> Slots:
+    poller = prices.poller
+    if not prices.is_used:
+        return block("prices", "idle", "–", "none", "no provider configured")
+    cycle = f"cycle {moment(from_epoch_s(poller.cycle_start_s), now)[:-3]}" if poller.cycle_start_s else ""
+    if prices.lost_since:
+        note = f"since {moment(prices.lost_since, now)}" + (f"; {cycle}" if cycle else "")
+        return block("prices", "warn", "○", "not known", note)
+    if poller.trouble:
+        since = moment(from_epoch_us(poller.trouble_since_us), now)
+        return block("prices", "bad", "▼", "in trouble", f"since {since}: {poller.trouble}")
+    if not poller.cycle_start_s:
+        return block("prices", *_NOT_KNOWN, "no cycle seen yet")
+    fresh, tradable = writer.number(poller.periods_fresh), writer.number(poller.periods_tradable)
+    return block("prices", "good", "●", cycle, f"{fresh} of {tradable} tradable hours fresh")
+
+
+def _budget(prices: PriceState, writer: Writer) -> Slots:
+    if not prices.is_used:
+        return block("budget", "idle", "–", "none", "no provider configured")
+    minute, hour = prices.poller.minute_budget_left, prices.poller.hour_budget_left
+    is_low = hour < LOW_HOUR_BUDGET  # a minute's is spent whole after every publication
+    words = Markup('{}<span class="of"> · {}</span>').format(writer.number(minute), writer.number(hour))
+    note = "requests left this minute · hour"
+    return block("budget", "warn" if is_low else "good", "▲" if is_low else "✓", words, note)
+
+
+def seconds(us: int) -> str:
+    """A wait in words, as exact as it matters."""
+    s = us / _US_PER_S
+    if abs(s) < 10:
+        return f"{s:.1f} s".replace("-", "\N{MINUS SIGN}")
+    if s < 2 * _S_PER_MIN:
+        return f"{s:.0f} s"
+    return f"{s / _S_PER_MIN:.0f} min"

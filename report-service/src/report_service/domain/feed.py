@@ -1,0 +1,129 @@
+"""The exchange's feed as its owner says it is, and how complete a trading day is. Times in µs since 1970."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from functools import cached_property
+
+from wattbook.clock import to_epoch_us
+from wattbook.periods import DEFAULT_AREA, day_bounds
+
+SILENT_AFTER_US = 30_000_000  # at a hundred trades a minute, half a minute without one is worth a word
+BEHIND_AFTER_US = 60_000_000  # later than pings and looks explain: a gap
+
+
+class Standing(Enum):
+    """How the feed is."""
+
+    NONE = "none"
+    LIVE = "live"
+    SILENT = "silent"
+    DISCONNECTED = "disconnected"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One connection to the exchange; times are 0 where not yet."""
+
+    url: str
+    is_connected: bool = False
+    since_us: int = 0
+    last_frame_us: int = 0
+    frames: int = 0
+    connects: int = 0
+    next_attempt_us: int = 0
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """All listeners together, and what is kept; ``now_us`` is the owner's clock when it said so."""
+
+    listeners: tuple[Listener, ...] = ()
+    frames: int = 0
+    spool_depth: int = 0
+    outbox_depth: int = 0
+    quarantined: int = 0
+    last_trade_us: int = 0
+    lag_us: int = 0
+    now_us: int = 0
+
+    @property
+    def connected(self) -> int:
+        """How many listeners are connected."""
+        return sum(each.is_connected for each in self.listeners)
+
+    @cached_property
+    def last_frame_us(self) -> int:
+        """The last sign of the exchange on any connection; 0 where there was none."""
+        return max((each.last_frame_us for each in self.listeners), default=0)
+
+    @cached_property
+    def standing(self) -> Standing:
+        """How the feed is: one connection is enough, none heard for a while is silence."""
+        if not self.listeners:
+            return Standing.NONE
+        if not self.connected:
+            return Standing.DISCONNECTED
+        return Standing.SILENT if self.now_us - self._heard_us > SILENT_AFTER_US else Standing.LIVE
+
+    @property
+    def since_us(self) -> int:
+        """Since when it stands so: live or disconnected as the listeners say, silent since the last frame."""
+        if self.standing is Standing.SILENT:
+            return self._heard_us
+        if self.standing is Standing.DISCONNECTED:
+            return max(each.since_us for each in self.listeners)
+        return min((each.since_us for each in self.listeners if each.is_connected), default=0)
+
+    @property
+    def next_attempt_us(self) -> int:
+        """When somebody tries again; 0 where nobody says."""
+        return min((each.next_attempt_us for each in self.listeners if each.next_attempt_us), default=0)
+
+    @property
+    def _heard_us(self) -> int:
+        began_us = min((each.since_us for each in self.listeners if each.is_connected), default=0)
+        return max(self.last_frame_us, began_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A trade that the nightly file and the feed do not both have alike; ``kind`` as in ``feed.proto``."""
+
+    trade_id: str
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class TradingDay:
+    """How complete a trading day is, and its nightly file against the feed."""
+
+    day: date
+    is_reconciled: bool = False
+    file_name: str = ""
+    reconciled_us: int = 0
+    in_both: int = 0
+    recovered: int = 0
+    feed_only: int = 0
+    differing: int = 0
+    complete_to_us: int = 0
+    differences: tuple[Difference, ...] = ()
+
+    @cached_property
+    def ends_us(self) -> int:
+        """The end of the day on the exchange's wall clock."""
+        return to_epoch_us(day_bounds(DEFAULT_AREA, self.day)[1])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing of the day is missing."""
+        return self.complete_to_us >= self.ends_us
+
+    def has_gap(self, now_us: int) -> bool:
+        """Whether something is missing that the feed alone will not bring any more."""
+        due_us = min(now_us - BEHIND_AFTER_US, self.ends_us)
+        return 0 < self.complete_to_us < due_us

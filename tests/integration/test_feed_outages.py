@@ -123,8 +123,11 @@ def test_a_gap_is_told_until_the_nightly_file_closes_it(tmp_path: Path, fake: Fa
         found = world.ingest.reconciliation(day)
         assert not found.reconciled
         assert 0 < found.complete_to_us < killed_us
+        assert found.gap
         assert_recovered(world, fake, world.exchange.heard_ids())
-        assert world.ingest.reconciliation(day).complete_to_us > killed_us
+        closed = world.ingest.reconciliation(day)
+        assert closed.complete_to_us > killed_us
+        assert not closed.gap
 
 
 def test_the_file_tells_what_differs_and_what_only_the_feed_has(tmp_path: Path, fake: FakeGateway) -> None:

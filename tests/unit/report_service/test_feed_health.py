@@ -125,7 +125,7 @@ class TestCompleteness:
         assert 'class="badge good" href="/reconciliation/2023-02-28"' in page
 
     def test_a_gap_is_said(self, pages: Pages, ana: FlaskClient) -> None:
-        self.known(pages, complete_to_us=pages.exchange.us(-600))
+        self.known(pages, complete_to_us=pages.exchange.us(-600), has_gap=True)
 
         assert text_of(ana.get(LIVE).text, "complete") == "▲ complete to 13:53:07, then a gap"
 
@@ -139,7 +139,7 @@ class TestCompleteness:
 
     def test_a_gap_of_the_day_before_is_said_too(self, pages: Pages, ana: FlaskClient) -> None:
         yesterday = DAY - timedelta(days=1)
-        self.known(pages, yesterday, complete_to_us=TradingDay(yesterday).ends_us - 1)
+        self.known(pages, yesterday, complete_to_us=TradingDay(yesterday).ends_us - 1, has_gap=True)
         self.known(pages, complete_to_us=pages.exchange.us())
 
         words = "✓ complete to 14:03:07 · gap on Mon 27 Feb"

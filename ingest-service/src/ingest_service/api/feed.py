@@ -71,11 +71,11 @@ class FeedServicer(feed_pb2_grpc.FeedServicer):
         self, request: feed_pb2.ReconciliationRequest, context: grpc.ServicerContext
     ) -> feed_pb2.ReconciliationReply:
         """A day's nightly file against the feed."""
-        found, complete_to_us = self._tie_out.reconciliation(request.area, request.day)
+        found, complete_to_us, gap = self._tie_out.reconciliation(request.area, request.day)
         return feed_pb2.ReconciliationReply(
             day=found.day, reconciled=found.reconciled_us > 0, file_name=found.file_name,
             reconciled_us=found.reconciled_us, in_both=found.in_both, recovered=found.recovered,
-            feed_only=found.feed_only, differing=found.differing, complete_to_us=complete_to_us,
+            feed_only=found.feed_only, differing=found.differing, complete_to_us=complete_to_us, gap=gap,
             differences=[
                 feed_pb2.Difference(trade_id=each.trade_id, kind=each.kind, detail=each.detail)
                 for each in found.differences

@@ -100,8 +100,10 @@ class TieOut:
             return
         self._record(found, day.isoformat(), record, name=shown(source.name))
 
-    def reconciliation(self, area: str, day: str) -> tuple[Reconciliation, int]:
-        """A day's comparison and up to when the day is known to be complete, microseconds since 1970.
+    def reconciliation(self, area: str, day: str) -> tuple[Reconciliation, int, bool]:
+        """A day's comparison, up to when the day is known to be complete, and whether a gap follows.
+
+        Microseconds since 1970.
 
         Raises:
             InvalidInput: no such day, or the feed is not of that area.
@@ -115,10 +117,11 @@ class TieOut:
         found = self._days.reconciliation(date.fromisoformat(day).isoformat())
         begins_us, ends_us = to_epoch_us(begins), to_epoch_us(ends)
         first_us, covered_to_us, gap = self._days.coverage(after_us=max(begins_us, found.reconciled_us))
-        return found, complete_to_us(
+        to_us = complete_to_us(
             begins_us=begins_us, ends_us=ends_us, reconciled_us=found.reconciled_us,
             covered_to_us=covered_to_us, first_us=first_us, gap=gap,
         )  # fmt: skip
+        return found, to_us, 0 < to_us < ends_us and gap is not None and gap.began_us <= to_us
 
     def _compare(self, found: _Comparison, rows: dict[str, tuple[str, date]]) -> None:
         heard = self._days.tie(list(rows), run=found.run)

@@ -25,7 +25,7 @@ def block_slots(feed: FeedBoard, prices: PriceState, *, day: date, writer: Write
     watch = feed.watch
     return {
         **_feed(watch, now),
-        **_complete(feed.day(day), watch, writer, now),
+        **_complete(feed.day(day), writer, now),
         **_quarantine(watch, writer),
         **_prices(prices, writer, now),
         **_budget(prices, writer),
@@ -66,7 +66,7 @@ def _feed_note(feed: Feed, now: datetime) -> str:
     return f"{last}, lag {seconds(feed.lag_us)}" if feed.last_trade_us else last
 
 
-def _complete(found: TradingDay | None, watch: FeedWatch, writer: Writer, now: datetime) -> Slots:
+def _complete(found: TradingDay | None, writer: Writer, now: datetime) -> Slots:
     if found is None or not (found.complete_to_us or found.is_reconciled):
         note = "nobody listened" if found is not None else "not asked yet"
         return block("complete", *_NOT_KNOWN, note)
@@ -78,9 +78,8 @@ def _complete(found: TradingDay | None, watch: FeedWatch, writer: Writer, now: d
         note = "the nightly file is still to come"
     if found.is_complete:
         return block("complete", "good", "✓", "complete", note)
-    now_us = watch.feed.now_us if watch.feed is not None else 0
     to = f"to {moment(from_epoch_us(found.complete_to_us), now)}"
-    if found.has_gap(now_us):
+    if found.has_gap:
         return block("complete", "warn", "▲", to, f"then a gap; {note}")
     return block("complete", "good", "✓", to, note)
 

@@ -107,9 +107,8 @@ def badge_slots(board: FeedBoard, day: date, writer: Writer, now: datetime) -> S
             return {"c:complete": escape("badge none"), "complete": Markup("")}
     said = _completeness(found, watch, now)
     words = [said.words, *_from_file(found, writer)]
-    now_us = watch.feed.now_us if watch.feed is not None else 0
     tone = said.tone
-    if before is not None and before.has_gap(now_us):
+    if before is not None and before.has_gap:
         words.append(escape(f"gap on {day_text(before.day)[:-5]}"))
         tone = "warn" if tone == "good" else tone
     if watch.lost_since:
@@ -123,9 +122,10 @@ def _completeness(found: TradingDay | None, watch: FeedWatch, now: datetime) -> 
     if found.is_complete:
         return Said("good", "✓", Markup("complete"))
     words = Markup("complete to {}").format(moment(from_epoch_us(found.complete_to_us), now))
-    now_us = watch.feed.now_us if watch.feed is not None else 0
-    if found.has_gap(now_us):
+    if found.has_gap:
         return Said("warn", "▲", words + Markup(", then a gap"))
+    if watch.feed is not None and watch.feed.standing is Standing.DISCONNECTED:
+        return Said("warn", "▲", words)
     return Said("good", "✓", words)
 
 

@@ -59,6 +59,7 @@ class FeedService:
             feed_only=reply.feed_only,
             differing=reply.differing,
             complete_to_us=reply.complete_to_us,
+            has_gap=reply.gap,
             differences=tuple(
                 Difference(each.trade_id, each.kind, each.detail) for each in reply.differences
             ),

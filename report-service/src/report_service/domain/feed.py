@@ -11,7 +11,6 @@ from wattbook.clock import to_epoch_us
 from wattbook.periods import DEFAULT_AREA, day_bounds
 
 SILENT_AFTER_US = 30_000_000  # at a hundred trades a minute, half a minute without one is worth a word
-BEHIND_AFTER_US = 60_000_000  # later than pings and looks explain: a gap
 
 
 class Standing(Enum):
@@ -100,7 +99,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class TradingDay:
-    """How complete a trading day is, and its nightly file against the feed."""
+    """How complete a trading day is, and its nightly file against the feed.
+
+    ``has_gap``: something is missing after ``complete_to_us`` that only the nightly file can bring.
+    """
 
     day: date
     is_reconciled: bool = False
@@ -111,6 +113,7 @@ class TradingDay:
     feed_only: int = 0
     differing: int = 0
     complete_to_us: int = 0
+    has_gap: bool = False
     differences: tuple[Difference, ...] = ()
 
     @cached_property
@@ -122,8 +125,3 @@ class TradingDay:
     def is_complete(self) -> bool:
         """Whether nothing of the day is missing."""
         return self.complete_to_us >= self.ends_us
-
-    def has_gap(self, now_us: int) -> bool:
-        """Whether something is missing that the feed alone will not bring any more."""
-        due_us = min(now_us - BEHIND_AFTER_US, self.ends_us)
-        return 0 < self.complete_to_us < due_us

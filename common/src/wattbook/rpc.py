@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from wattbook import telemetry
+from wattbook.access import Principal
 from wattbook.errors import BY_CODE, BY_GRPC_STATUS, Internal, WattbookError
+from wattbook.tls import Tls
+from wattbook.walls import Guard, PassSource, Rule, called_by
 
 _log = logging.getLogger(__name__)
 
@@ -41,24 +45,33 @@ _CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
 )
 
 
-def channel(target: str) -> grpc.Channel:
-    """A client channel for threads; use :func:`call` or a stub with ``timeout=``."""
-    return grpc.intercept_channel(
-        grpc.insecure_channel(target, options=_CHANNEL_OPTIONS), _SendTraceContext()
+def channel(target: str, *, tls: Tls | None = None, passes: PassSource | None = None) -> grpc.Channel:
+    """A client channel for threads; use :func:`call` or a stub with ``timeout=``.
+
+    ``passes`` gives the pass that each call carries; a call raises what it raises.
+    """
+    opened = (
+        grpc.secure_channel(target, tls.for_client(), options=_CHANNEL_OPTIONS)
+        if tls
+        else grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
     )
+    return grpc.intercept_channel(opened, _SendContext(passes))
 
 
-def aio_channel(target: str) -> grpc.aio.Channel:
+def aio_channel(target: str, *, tls: Tls | None = None) -> grpc.aio.Channel:
     """A client channel for asyncio; pass :func:`outgoing_metadata` and a timeout with each call."""
+    if tls:
+        return grpc.aio.secure_channel(target, tls.for_client(), options=_CHANNEL_OPTIONS)
     return grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
 
 
-def outgoing_metadata() -> list[tuple[str, str]]:
-    """Metadata that carries the current trace context and request id."""
+def outgoing_metadata(pass_: str = "") -> list[tuple[str, str]]:
+    """Metadata that carries the current trace context and request id, and a pass where there is one."""
+    shown = [("authorization", f"Bearer {pass_}")] if pass_ else []
     context = telemetry.current()
     if context is None:
-        return []
-    return [("traceparent", context.traceparent), ("x-request-id", context.request_id)]
+        return shown
+    return [("traceparent", context.traceparent), ("x-request-id", context.request_id), *shown]
 
 
 def translate(error: grpc.RpcError) -> WattbookError:
@@ -112,19 +125,28 @@ def stream(
 class Server:
     """A gRPC server with the health service; ``register`` adds servicers before :meth:`start`."""
 
-    def __init__(self, address: str, *, workers: int = 16) -> None:
-        """Prepare to listen on ``address`` (host:port) with ``workers`` handler threads."""
+    def __init__(self, address: str, *, guard: Guard, tls: Tls | None = None, workers: int = 16) -> None:
+        """Prepare to listen on ``address`` (host:port) with ``workers`` handler threads, behind ``guard``."""
         self._address = address
+        self._tls = tls
+        self._guard = guard
+        self._rules: dict[str, Rule] = {}
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
-            interceptors=[_HandleErrors()],
+            interceptors=[_HandleErrors(guard, self._rules)],
             options=_OPTIONS,
         )
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
-    def register(self, add: Callable[[Any, grpc.Server], None], servicer: Any) -> None:
-        """Serve ``servicer``; ``add`` is the generated ``add_…_to_server``."""
+    def register(
+        self, add: Callable[[Any, grpc.Server], None], servicer: Any, *, rules: Mapping[str, Rule]
+    ) -> None:
+        """Serve ``servicer``; ``add`` is the generated ``add_…_to_server``.
+
+        ``rules`` has for each method's name who may call it; what has none nobody may call.
+        """
+        self._rules.update(rules)
         add(servicer, self._server)
 
     def start(self) -> int:
@@ -134,8 +156,13 @@ class Server:
             OSError: the address is in use.
         """
         _probe(self._address)
+        if self._guard.is_open:
+            _log.warning("the walls are open: whoever reaches this port is let in")
         try:
-            port = self._server.add_insecure_port(self._address)
+            if self._tls:
+                port = self._server.add_secure_port(self._address, self._tls.for_server())
+            else:
+                port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}") from error
         self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -166,9 +193,9 @@ def _probe(address: str) -> None:
         raise OSError(f"cannot listen on {address}: {error.strerror}") from error
 
 
-def is_healthy(target: str, *, timeout_s: float = 1.0) -> bool:
-    """Whether the health service at ``target`` says it is serving."""
-    with grpc.insecure_channel(target, options=_CHANNEL_OPTIONS) as probe:
+def is_healthy(target: str, *, timeout_s: float = 1.0, tls: Tls | None = None) -> bool:
+    """Whether the health service at ``target`` says it is serving. It asks for no pass."""
+    with channel(target, tls=tls) as probe:
         try:
             answer = health_pb2_grpc.HealthStub(probe).Check(
                 health_pb2.HealthCheckRequest(), timeout=timeout_s
@@ -178,9 +205,14 @@ def is_healthy(target: str, *, timeout_s: float = 1.0) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-class _SendTraceContext(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+class _SendContext(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Sends the trace context along, and the caller's pass."""
+
+    def __init__(self, passes: PassSource | None) -> None:
+        self._passes = passes
+
     def _sent(self, details: Any) -> Any:
-        metadata = [*(details.metadata or ()), *outgoing_metadata()]
+        metadata = [*(details.metadata or ()), *outgoing_metadata(self._passes() if self._passes else "")]
         return details._replace(metadata=metadata) if hasattr(details, "_replace") else details
 
     def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
@@ -191,22 +223,28 @@ class _SendTraceContext(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClient
 
 
 class _HandleErrors(grpc.ServerInterceptor):
-    """Restores the caller's trace context and translates errors, for unary and streamed answers."""
+    """Asks the guard, restores the trace context and translates errors, for unary and streamed answers."""
+
+    def __init__(self, guard: Guard, rules: Mapping[str, Rule]) -> None:
+        self._guard = guard
+        self._rules = rules
 
     def intercept_service(self, continuation: Any, details: Any) -> Any:
         handler = continuation(details)
         if handler is None or details.method.startswith("/grpc.health."):
             return handler
         metadata = dict(details.invocation_metadata or ())
+        rule = self._rules.get(details.method.rpartition("/")[2])
+        admit = partial(self._guard.admit, metadata, rule)
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
-                _unary(handler.unary_unary, metadata),
+                _unary(handler.unary_unary, metadata, admit),
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(
-                _streamed(handler.unary_stream, metadata),
+                _streamed(handler.unary_stream, metadata, admit),
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
@@ -218,22 +256,27 @@ def _context_of(metadata: dict[str, Any]) -> telemetry.TraceContext:
     return telemetry.new_context(str(metadata.get("traceparent", "")), request_id=request_id)
 
 
-def _unary(behaviour: Callable[..., Any], metadata: dict[str, Any]) -> Callable[..., Any]:
+_Admit = Callable[[], Principal]
+
+
+def _unary(behaviour: Callable[..., Any], metadata: dict[str, Any], admit: _Admit) -> Callable[..., Any]:
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
         with telemetry.within(_context_of(metadata)):
             try:
-                return behaviour(request, context)
+                with called_by(admit()):
+                    return behaviour(request, context)
             except Exception as error:
                 return _refuse(error, context)
 
     return handle
 
 
-def _streamed(behaviour: Callable[..., Any], metadata: dict[str, Any]) -> Callable[..., Any]:
+def _streamed(behaviour: Callable[..., Any], metadata: dict[str, Any], admit: _Admit) -> Callable[..., Any]:
     def handle(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         with telemetry.within(_context_of(metadata)):
             try:
-                yield from behaviour(request, context)
+                with called_by(admit()):
+                    yield from behaviour(request, context)
             except Exception as error:
                 _refuse(error, context)
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from joserfc.jwk import ECKey
@@ -18,6 +19,7 @@ from wattbook.clock import Clock, SystemClock
 from wattbook.clock_settings import ClockSettings
 from wattbook.db import Store, migrate, open_store
 from wattbook.errors import Unavailable
+from wattbook.passes import ISSUER
 from wattbook.process import (
     EXIT_BAD_SETTINGS,
     load_settings_or_exit,
@@ -26,13 +28,16 @@ from wattbook.process import (
     stop_with_parent,
 )
 from wattbook.settings import LogLevel, SettingsError, setting
+from wattbook.tls import Tls
+from wattbook.walls import WallSettings
 
 from gateway import api
 from gateway.api import batch, feed, oauth, performance, prices, reports, server, trades, users
 from gateway.clients import FeedClient, PricesClient, ReportsClient, TradesClient
 from gateway.clients.coalescer import Limits
+from gateway.clients.owner import Door
 from gateway.store import TokenStore, UserStore
-from gateway.usecases import accounts, live, memory, signin, tokens
+from gateway.usecases import accounts, live, memory, passes, signin, tokens
 from gateway.usecases import batch as batch_usecase
 from gateway.usecases import oauth as oauth_usecase
 from gateway.usecases import reports as reports_usecase
@@ -42,13 +47,12 @@ from gateway.usecases.passwords import Passwords
 from gateway.usecases.threads import Pool
 from gateway.usecases.throttle import Throttle
 
-ISSUER = "wattbook-gateway"
 SWITCH_INTERVAL_S = 0.001
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings):
+class Settings(ClockSettings, WallSettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept, sqlite:///…")
@@ -79,6 +83,12 @@ class Settings(ClockSettings):
     )
     ingest_client_secret: str | None = setting(
         "WATTBOOK_INGEST_CLIENT_SECRET", "secret of ingest-service's own tokens", default=None, secret=True
+    )
+    report_client_secret: str | None = setting(
+        "WATTBOOK_REPORT_CLIENT_SECRET", "secret of report-service's passes", default=None, secret=True
+    )
+    pricing_client_secret: str | None = setting(
+        "WATTBOOK_PRICING_CLIENT_SECRET", "secret of pricing-service's passes", default=None, secret=True
     )
     body_limit_bytes: int = setting("WATTBOOK_BODY_LIMIT_BYTES", "largest single body", default=64 * 1024)
     batch_limit_bytes: int = setting("WATTBOOK_BATCH_LIMIT_BYTES", "largest batch of lines", default=1024**3)
@@ -120,23 +130,37 @@ class Gateway:
         self._database = Pool("store", threads=4, most_waiting=1_000)
         self._formatting = Pool("format", threads=1, most_waiting=200)
         self._users = UserStore(store)
-        self._clients = oauth_usecase.clients_of(ingest_secret=settings.ingest_client_secret)
-        programs = frozenset(self._clients) - {oauth_usecase.PUBLIC_CLIENT_ID}
+        self._clients = oauth_usecase.clients_of(
+            {
+                "ingest-service": settings.ingest_client_secret,
+                "report-service": settings.report_client_secret,
+                "pricing-service": settings.pricing_client_secret,
+            }
+        )
+        self._passes = passes.Passes(key)
+        programs = frozenset(name for name, client in self._clients.items() if client.uses_api)
         self._tokens = tokens.AccessTokens(key=key, issuer=ISSUER, clock=clock, clients=programs)
         self._token_server = oauth_usecase.TokenServer(
             users=self._users,
             store=TokenStore(store),
             access=self._tokens,
+            service_pass=self._passes.for_service,
             clients=self._clients,
             clock=clock,
         )
-        self._trades = TradesClient(settings.trade_target, limits=Limits(timeout_s=settings.book_timeout_s))
-        self._reports = ReportsClient(
-            settings.report_target, limits=Limits(timeout_s=settings.report_timeout_s)
-        )
+        door = partial(_door, signed=self._passes, tls=Tls.of(settings))
         timeout_s = settings.report_timeout_s
-        self._prices = PricesClient(settings.pricing_target, timeout_s=timeout_s)
-        self._feed = FeedClient(settings.ingest_target, timeout_s=timeout_s)
+        self._trades = TradesClient(
+            door("trade-service", settings.trade_target), limits=Limits(timeout_s=settings.book_timeout_s)
+        )
+        self._reports = ReportsClient(
+            door("report-service", settings.report_target), limits=Limits(timeout_s=timeout_s)
+        )
+        pricing, ingest = settings.pricing_target, settings.ingest_target
+        self._prices = PricesClient(
+            door("pricing-service", pricing) if pricing else None, timeout_s=timeout_s
+        )
+        self._feed = FeedClient(door("ingest-service", ingest) if ingest else None, timeout_s=timeout_s)
         self._batches = batch_usecase.Batches(self._trades)
         self.application = api.make_application(
             self._services(), body_limit=settings.body_limit_bytes, running=self._running
@@ -201,6 +225,10 @@ class Gateway:
     def close(self) -> None:
         """End the threads, once nothing is served any more."""
         shut_down(self._batches.close, self._formatting.close, self._passwords.close, self._database.close)
+
+
+def _door(owner: str, target: str, *, signed: passes.Passes, tls: Tls | None) -> Door:
+    return Door(target, reading=signed.reading(owner), writing=signed.writing(owner), tls=tls)
 
 
 def build(settings: Settings, *, store: Store, key: ECKey, clock: Clock | None = None) -> Gateway:

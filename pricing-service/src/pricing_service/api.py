@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 import grpc
+from wattbook.access import Principal
 from wattbook.bus import Message
 from wattbook.clock import Clock, from_epoch_us
 from wattbook.errors import InvalidInput
@@ -21,6 +22,7 @@ PRICES_EVENT = "price.updated"
 PRICES_VERSION = 1
 TRADES_EVENT = "trade.booked"
 MOST_WATCHED = 200
+RULES = dict.fromkeys(("Day", "History", "Watch", "Status"), Principal.require_any_role)  # the market's
 
 
 class PricesServicer(prices_pb2_grpc.PricesServicer):

@@ -1,8 +1,8 @@
 """Who may do what."""
 
 import pytest
-from gateway.domain.access import Principal, Role
 from gateway.domain.users import check_name, check_password, checked_roles
+from wattbook.access import Principal, Role
 from wattbook.errors import Forbidden, InvalidInput
 
 TRADER = Principal("t", frozenset({Role.TRADER}), "trader_1")

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from gateway.api.negotiation import body_type, chosen_type
 from gateway.api.params import Parameters
-from gateway.domain.access import Principal
 from gateway.usecases import throttle as throttle_module
 from gateway.usecases.memory import Memory
 from gateway.usecases.throttle import Throttle
 from gateway.usecases.trades import Filters, after_seq, cursor_after
 from hypothesis import given
 from hypothesis import strategies as st
+from wattbook.access import Principal
 from wattbook.clock import FakeClock
 from wattbook.errors import InvalidInput, NotAcceptable, UnsupportedMediaType
 

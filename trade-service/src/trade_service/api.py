@@ -9,10 +9,12 @@ from datetime import datetime
 from typing import Any
 
 import grpc
+from wattbook.access import Principal
 from wattbook.bus import Message
 from wattbook.clock import Clock, from_epoch_us
 from wattbook.errors import InvalidInput, Unavailable
 from wattbook.periods import NoSuchPeriod, area_of
+from wattbook.walls import caller
 from wattbook_proto import events_pb2, trades_pb2, trades_pb2_grpc
 
 from trade_service import usecases
@@ -39,6 +41,11 @@ EVENT_TRADES = 1_000
 BOOK_TIMEOUT_S = 30.0
 HANDLERS = 128
 STREAMS = 96  # the other handlers are for bookings
+RULES = {
+    "Book": Principal.require_booking,
+    "Search": Principal.require_any_role,
+    "Positions": Principal.require_sees_all,
+}
 _INVALID = int(Result.INVALID)
 _BOOKED_TIME_US = BookedTrade._fields.index("booked_time_us")
 
@@ -54,6 +61,7 @@ class TradesServicer(trades_pb2_grpc.TradesServicer):
 
     def Book(self, request: trades_pb2.BookRequest, context: grpc.ServicerContext) -> trades_pb2.BookReply:  # noqa: N802
         """Book one or many; one result a trade, in order."""
+        _require_own(request)
         trades, invalid = _stated(request.trades)
         outcome = self._booker.book(trades, source=_source(request), timeout_s=_timeout_s(context))
         return _reply(outcome, invalid)
@@ -62,7 +70,7 @@ class TradesServicer(trades_pb2_grpc.TradesServicer):
         self, request: trades_pb2.SearchRequest, context: grpc.ServicerContext
     ) -> Iterator[trades_pb2.TradePage]:
         """Matching trades in booking order, in pages."""
-        criteria = _criteria(request)
+        criteria = _criteria(request, trader_id=caller().visible_trader_id(request.trader_id))
         with self._stream():
             for page in usecases.search(
                 self._store, criteria, after_seq=request.after_seq, limit=request.limit
@@ -217,12 +225,23 @@ def _book_reply(results: Any, reasons: dict[int, str]) -> trades_pb2.BookReply:
     return trades_pb2.BookReply(results=results, reasons=reasons)
 
 
-def _criteria(request: trades_pb2.SearchRequest) -> Criteria:
-    if "\0" in request.trader_id:  # some engines cannot even be asked
+def _require_own(request: trades_pb2.BookRequest) -> None:
+    """Insist that whoever books may book all of it."""
+    asker = caller()
+    if asker.sees_all:
+        return
+    if request.source == trades_pb2.FILE:
+        asker.require_file_source()
+    for trader_id in {trade.trader_id for trade in request.trades}:
+        asker.require_trader(trader_id)
+
+
+def _criteria(request: trades_pb2.SearchRequest, *, trader_id: str) -> Criteria:
+    if "\0" in trader_id:  # some engines cannot even be asked
         raise InvalidInput("trader_id contains control characters")
     try:
         return Criteria(
-            trader_id=request.trader_id or None,
+            trader_id=trader_id or None,
             delivery_day=day_number(request.delivery_day) if request.delivery_day else None,
             area=area_of(request.area).code if request.area else None,
             executed_from_us=request.executed_from_us if request.HasField("executed_from_us") else None,

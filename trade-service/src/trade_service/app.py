@@ -24,9 +24,11 @@ from wattbook.process import (
 )
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
+from wattbook.tls import Tls
+from wattbook.walls import WallSettings
 from wattbook_proto import trades_pb2_grpc
 
-from trade_service.api import CONFIRMED_TYPE, HANDLERS, Confirmations, TradesServicer, booked_events
+from trade_service.api import CONFIRMED_TYPE, HANDLERS, RULES, Confirmations, TradesServicer, booked_events
 from trade_service.store import TradeStore
 from trade_service.usecases import GroupCommit
 
@@ -36,8 +38,8 @@ NAME = "trade-service"  # of its group on the bus too, which the feed makes know
 CONFIRMED_MESSAGES = 500  # at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Settings(ClockSettings):
+@dataclass(frozen=True)
+class Settings(ClockSettings, WallSettings):
     """The environment of trade-service."""
 
     store_url: str = setting("WATTBOOK_TRADE_STORE_URL", "the store of trades, sqlite:///…")
@@ -92,7 +94,9 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
 
     Raises:
         Unavailable: the store or the bus cannot be opened.
+        ValueError: an address, a file or a key in the settings is of no use.
     """
+    guard = settings.guard(NAME)
     store = db.open_store(settings.store_url, name="trade")
     db.migrate(store, "trade_service")
     bus = open_bus(settings.bus_url)
@@ -106,8 +110,9 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
         name="confirmations",
         most=CONFIRMED_MESSAGES,
     )
-    server = rpc.Server(settings.listen, workers=HANDLERS)
-    server.register(trades_pb2_grpc.add_TradesServicer_to_server, TradesServicer(store=book, booker=booker))
+    server = rpc.Server(settings.listen, guard=guard, tls=Tls.of(settings), workers=HANDLERS)
+    servicer = TradesServicer(store=book, booker=booker)
+    server.register(trades_pb2_grpc.add_TradesServicer_to_server, servicer, rules=RULES)
     return App(store, bus, relay, booker, confirmations, server)
 
 

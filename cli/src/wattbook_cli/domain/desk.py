@@ -168,6 +168,7 @@ class Secrets:
 
     signing_key_file: Path
     session_key: str = field(repr=False)
-    ingest_client_secret: str = field(repr=False)
+    verify_keys_file: Path
+    client_secrets: Mapping[str, str] = field(repr=False)
     admin_password: str = field(repr=False, default="")
     admin_if_new: str = field(repr=False, default="")

@@ -41,10 +41,14 @@ def services(
     The sandbox comes last, so that it stops first: what it sent is heard.
     """
     world = outside or Outside()
-    common = {**dict(_passed_on(environment)), **world.clock}
+    common = {
+        **dict(_passed_on(environment)),
+        **world.clock,
+        "WATTBOOK_VERIFY_KEYS_FILE": str(secrets.verify_keys_file),
+    }
     told = {"trade-service": _trade(layout, addresses)}
     if addresses.has_pricing:
-        told[PRICING] = _pricing(layout, addresses, world)
+        told[PRICING] = _pricing(layout, addresses, secrets, world)
     told |= {
         "report-service": _report(layout, addresses, secrets),
         "gateway": _gateway(layout, addresses, secrets),
@@ -70,12 +74,14 @@ def _trade(layout: Layout, addresses: Addresses) -> dict[str, str]:
     }
 
 
-def _pricing(layout: Layout, addresses: Addresses, outside: Outside) -> dict[str, str]:
+def _pricing(layout: Layout, addresses: Addresses, secrets: Secrets, outside: Outside) -> dict[str, str]:
     return {
         "WATTBOOK_PRICING_LISTEN": addresses.listen(PRICING),
         "WATTBOOK_PRICING_STORE_URL": layout.store_url("pricing"),
         "WATTBOOK_BUS_URL": layout.bus_url,
         "WATTBOOK_TRADE_TARGET": addresses.listen("trade-service"),
+        "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
+        **_client_secrets(secrets, "pricing"),
         MARKET_DATA_URL: outside.market_data_url,
     }
 
@@ -89,6 +95,7 @@ def _report(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str,
         "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
         "WATTBOOK_SESSION_KEY": secrets.session_key,
         "WATTBOOK_INGEST_TARGET": addresses.listen("ingest-service"),
+        **_client_secrets(secrets, "report"),
         **_pricing_target(addresses),
     }
 
@@ -101,7 +108,7 @@ def _gateway(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str
         "WATTBOOK_REPORT_TARGET": addresses.listen("report-service"),
         "WATTBOOK_INGEST_TARGET": addresses.listen("ingest-service"),
         "WATTBOOK_SIGNING_KEY_FILE": str(secrets.signing_key_file),
-        "WATTBOOK_INGEST_CLIENT_SECRET": secrets.ingest_client_secret,
+        **_client_secrets(secrets, *secrets.client_secrets),
         **_pricing_target(addresses),
     }
     if secrets.admin_password:
@@ -117,13 +124,17 @@ def _ingest(layout: Layout, addresses: Addresses, secrets: Secrets, outside: Out
         "WATTBOOK_INGEST_STORE_URL": layout.store_url("ingest"),
         "WATTBOOK_INBOX": str(layout.inbox),
         "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
-        "WATTBOOK_INGEST_CLIENT_SECRET": secrets.ingest_client_secret,
+        **_client_secrets(secrets, "ingest"),
         # Also without a feed: an earlier start may have left trades that are not on the bus yet.
         "WATTBOOK_BUS_URL": layout.bus_url,
     }
     if outside.exchange_urls:
         told[EXCHANGE_URLS] = outside.exchange_urls
     return told
+
+
+def _client_secrets(secrets: Secrets, *names: str) -> dict[str, str]:
+    return {f"WATTBOOK_{name.upper()}_CLIENT_SECRET": secrets.client_secrets[name] for name in names}
 
 
 def _pricing_target(addresses: Addresses) -> dict[str, str]:
@@ -182,6 +193,10 @@ _NOT_PASSED_ON = frozenset(
         "WATTBOOK_ADMIN_PASSWORD_IF_NEW",
         "WATTBOOK_SESSION_KEY",
         "WATTBOOK_INGEST_CLIENT_SECRET",
+        "WATTBOOK_REPORT_CLIENT_SECRET",
+        "WATTBOOK_PRICING_CLIENT_SECRET",
+        "WATTBOOK_VERIFY_KEYS_FILE",
+        "WATTBOOK_OPEN_WALLS",
         "WATTBOOK_PRICING_TARGET",
         "WATTBOOK_INGEST_TARGET",
         EXCHANGE_URLS,

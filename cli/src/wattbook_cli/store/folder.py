@@ -13,6 +13,7 @@ from wattbook_cli.store.files import PRIVATE_FILE, PRIVATE_FOLDER, tighten, writ
 
 # No letters that are read as others: 20 of 32 signs are 100 bits.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+CLIENTS = ("ingest", "report", "pricing")  # services with a secret of their own at the gateway
 _PENDING = "admin-password.pending"
 _SETTLED = "admin-password.settled"
 
@@ -50,7 +51,11 @@ def load_secrets(layout: Layout, *, admin_password: str) -> Secrets:
         return Secrets(
             signing_key_file=_signing_key(layout.secrets / "signing-key.pem"),
             session_key=_kept(layout.secrets / "session-key", random_secrets.token_urlsafe),
-            ingest_client_secret=_kept(layout.secrets / "ingest-client-secret", random_secrets.token_urlsafe),
+            verify_keys_file=_public_key(layout.secrets),
+            client_secrets={
+                name: _kept(layout.secrets / f"{name}-client-secret", random_secrets.token_urlsafe)
+                for name in CLIENTS
+            },
             admin_password=admin_password,
             admin_if_new="" if admin_password else _candidate(layout),
         )
@@ -91,6 +96,18 @@ def _kept(path: Path, make: Callable[[], str]) -> str:
 
 def _signing_key(path: Path) -> Path:
     _kept(path, _new_signing_key)
+    return path
+
+
+def _public_key(secrets: Path) -> Path:
+    """What the owners check passes with, made from the signing key."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+    key = load_pem_private_key(_signing_key(secrets / "signing-key.pem").read_bytes(), password=None)
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    path = secrets / "verify-keys.pem"
+    if not path.exists() or path.read_bytes() != pem:
+        write_whole(path, pem)
     return path
 
 

@@ -7,9 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from wattbook.access import Principal
 from wattbook.errors import InvalidInput, TooLarge, WattbookError, error_body
-
-from gateway.domain.access import Principal
 
 BODY_IDLE_S = 30.0
 WRITE_IDLE_S = 60.0

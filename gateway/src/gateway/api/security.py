@@ -7,11 +7,11 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
+from wattbook.access import Principal
 from wattbook.errors import Unauthenticated
 
 from gateway.api.connexion_parts import NO_VALUE, AbstractSecurityHandler
 from gateway.api.http import header
-from gateway.domain.access import Principal
 from gateway.usecases.signin import REFUSED, SignIn
 
 MAX_HEADER_BYTES = 16 * 1024

@@ -115,6 +115,25 @@ class Coalescer(Generic[Item, Answer]):
                     future.set_result(answer)
 
 
+async def call_by_pass(
+    asked: Sequence[tuple[str, Item]], call: Callable[[str, Sequence[Item]], Awaitable[Sequence[Answer]]]
+) -> Sequence[Answer]:
+    """Answers in order to what was asked with passes: one call a pass, so that nobody asks with another's.
+
+    Where one of the calls fails, all count as failed.
+    """
+    by_pass: dict[str, list[int]] = {}
+    for index, (pass_, _) in enumerate(asked):
+        by_pass.setdefault(pass_, []).append(index)
+    calls = [call(pass_, [asked[index][1] for index in places]) for pass_, places in by_pass.items()]
+    if len(calls) == 1:
+        return await calls[0]
+    found: dict[int, Answer] = {}
+    for places, answers in zip(by_pass.values(), await asyncio.gather(*calls), strict=True):
+        found.update(zip(places, answers, strict=False))
+    return [found[index] for index in range(len(asked))] if len(found) == len(asked) else []
+
+
 def _expire(future: asyncio.Future[Answer]) -> None:
     if not future.done():
         future.set_exception(Unavailable("a service did not answer in time; try again"))

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from wattbook import rpc
+from wattbook.access import Principal
 from wattbook.errors import Unavailable
+from wattbook.tls import Tls
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """An owner's address, and the passes that its guard lets in: those for reading, those for writing too."""
+
+    target: str
+    reading: Callable[[Principal], str]
+    writing: Callable[[Principal], str]
+    tls: Tls | None = None
+
+    def channel(self) -> grpc.aio.Channel:
+        """Connected lazily; call it on the event loop that will be used."""
+        return rpc.aio_channel(self.target, tls=self.tls)
 
 
 class OptionalOwner:
-    """The service ``name`` at ``target``; subclasses say what it is asked, always through :meth:`_ask`."""
+    """The service ``name`` behind ``door``; subclasses say what it is asked, always through :meth:`_ask`."""
 
-    def __init__(self, name: str, target: str | None, *, timeout_s: float) -> None:
-        """``timeout_s`` is the deadline of each call."""
+    def __init__(self, name: str, door: Door | None, *, timeout_s: float) -> None:
+        """``timeout_s`` is the deadline of each call; ``door`` None: this desk has no such owner."""
         self._name = name
-        self._target = target
+        self._door = door
         self._timeout_s = timeout_s
         self._channel: grpc.aio.Channel | None = None
         self._stub: Any = None
 
     def open(self) -> None:
-        """Connect, lazily, where there is a target; call it on the event loop that will be used."""
-        if self._target:
-            self._channel = rpc.aio_channel(self._target)
+        """Connect, lazily, where there is a door; call it on the event loop that will be used."""
+        if self._door:
+            self._channel = self._door.channel()
             self._stub = self._stub_on(self._channel)
 
     async def close(self) -> None:
@@ -34,17 +52,18 @@ class OptionalOwner:
     def _stub_on(self, channel: grpc.aio.Channel) -> Any:
         raise NotImplementedError
 
-    async def _ask(self, method: str, request: Any) -> Any:
-        """What the owner answers.
+    async def _ask(self, asker: Principal, method: str, request: Any, *, writes: bool = False) -> Any:
+        """What the owner answers to ``asker``.
 
         Raises:
             Unavailable: it is not running, not reachable or too slow.
             WattbookError: as it refused.
         """
-        if self._stub is None:
+        if self._stub is None or self._door is None:
             raise Unavailable(f"{self._name} is not running here")
         call = getattr(self._stub, method)
+        pass_ = self._door.writing(asker) if writes else self._door.reading(asker)
         try:
-            return await call(request, timeout=self._timeout_s, metadata=rpc.outgoing_metadata())
+            return await call(request, timeout=self._timeout_s, metadata=rpc.outgoing_metadata(pass_))
         except grpc.RpcError as error:
             raise rpc.translate(error) from error

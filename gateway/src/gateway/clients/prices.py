@@ -5,33 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+from wattbook.access import Principal
 from wattbook.periods import HOUR_MINUTES
 from wattbook_proto import prices_pb2, prices_pb2_grpc
 
-from gateway.clients.owner import OptionalOwner
+from gateway.clients.owner import Door, OptionalOwner
 
 
 class PricesClient(OptionalOwner):
     """pricing-service. Every method raises WattbookError as it refused, Unavailable where it is not there."""
 
-    def __init__(self, target: str | None, *, timeout_s: float) -> None:
-        """``target`` None: this desk has none."""
-        super().__init__("pricing-service", target, timeout_s=timeout_s)
+    def __init__(self, door: Door | None, *, timeout_s: float) -> None:
+        """``door`` None: this desk has none."""
+        super().__init__("pricing-service", door, timeout_s=timeout_s)
 
-    async def day(self, *, area: str, delivery_day: str) -> prices_pb2.DayReply:
+    async def day(self, asker: Principal, *, area: str, delivery_day: str) -> prices_pb2.DayReply:
         """The newest price of every hour of a day that has one."""
-        return await self._ask("Day", prices_pb2.DayRequest(area=area, delivery_day=delivery_day))
+        return await self._ask(asker, "Day", prices_pb2.DayRequest(area=area, delivery_day=delivery_day))
 
-    async def history(self, *, area: str, delivery_start_s: int) -> prices_pb2.HistoryReply:
+    async def history(self, asker: Principal, *, area: str, delivery_start_s: int) -> prices_pb2.HistoryReply:
         """Every value that an hour ever had, oldest first."""
         request = prices_pb2.HistoryRequest(
             area=area, delivery_start_s=delivery_start_s, delivery_minutes=HOUR_MINUTES
         )
-        return await self._ask("History", request)
+        return await self._ask(asker, "History", request)
 
-    async def status(self) -> prices_pb2.StatusReply:
+    async def status(self, asker: Principal) -> prices_pb2.StatusReply:
         """How the poller is doing, and what is left of its budget."""
-        return await self._ask("Status", prices_pb2.StatusRequest())
+        return await self._ask(asker, "Status", prices_pb2.StatusRequest())
 
     def _stub_on(self, channel: grpc.aio.Channel) -> Any:
         return prices_pb2_grpc.PricesStub(channel)  # type: ignore[no-untyped-call]

@@ -10,9 +10,11 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 from wattbook import rpc
+from wattbook.access import Principal
 from wattbook_proto import reports_pb2, reports_pb2_grpc
 
-from gateway.clients.coalescer import Coalescer, Limits
+from gateway.clients.coalescer import Coalescer, Limits, call_by_pass
+from gateway.clients.owner import Door
 from gateway.clients.trades import says_it_serves
 
 
@@ -27,46 +29,49 @@ class PnlAsk:
 
 
 class ReportsClient:
-    """report-service at ``target``."""
+    """report-service behind ``door``."""
 
     _channel: grpc.aio.Channel
     _stub: Any
     _health: health_pb2_grpc.HealthStub
 
-    def __init__(self, target: str, *, limits: Limits) -> None:
+    def __init__(self, door: Door, *, limits: Limits) -> None:
         """``limits`` are for gathering reports."""
-        self._target = target
+        self._door = door
         self._timeout_s = limits.timeout_s
-        self._asks: Coalescer[PnlAsk, reports_pb2.PnlAnswer] = Coalescer(
+        self._asks: Coalescer[tuple[str, PnlAsk], reports_pb2.PnlAnswer] = Coalescer(
             partial(self._ask_gathered, "Pnl", reports_pb2.PnlRequest), limits
         )
-        self._performance_asks: Coalescer[PnlAsk, reports_pb2.PerformanceAnswer] = Coalescer(
+        self._performance_asks: Coalescer[tuple[str, PnlAsk], reports_pb2.PerformanceAnswer] = Coalescer(
             partial(self._ask_gathered, "Performance", reports_pb2.PerformanceRequest), limits
         )
 
     def open(self) -> None:
         """Connect, lazily; call it on the event loop that will be used."""
-        self._channel = rpc.aio_channel(self._target)
+        self._channel = self._door.channel()
         self._stub = reports_pb2_grpc.ReportsStub(self._channel)  # type: ignore[no-untyped-call]
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
-    async def pnl(self, ask: PnlAsk) -> reports_pb2.PnlAnswer:
+    async def pnl(self, asker: Principal, ask: PnlAsk) -> reports_pb2.PnlAnswer:
         """One report, asked for together with whoever else asks at this moment.
 
         Raises:
             WattbookError: report-service could not answer.
         """
-        return await self._asks.ask(ask)
+        return await self._asks.ask((self._door.reading(asker), ask))
 
-    async def performance(self, ask: PnlAsk) -> reports_pb2.PerformanceAnswer:
+    async def performance(self, asker: Principal, ask: PnlAsk) -> reports_pb2.PerformanceAnswer:
         """The same against the reference price. Raises like :meth:`pnl`."""
-        return await self._performance_asks.ask(ask)
+        return await self._performance_asks.ask((self._door.reading(asker), ask))
 
-    async def desk(self, *, area: str, delivery_day: str, known_version: str) -> reports_pb2.DeskReply:
+    async def desk(
+        self, asker: Principal, *, area: str, delivery_day: str, known_version: str
+    ) -> reports_pb2.DeskReply:
         """A line a trader. Raises like :meth:`pnl`."""
         request = reports_pb2.DeskRequest(area=area, delivery_day=delivery_day, known_version=known_version)
+        metadata = rpc.outgoing_metadata(self._door.reading(asker))
         try:
-            return await self._stub.Desk(request, timeout=self._timeout_s, metadata=rpc.outgoing_metadata())
+            return await self._stub.Desk(request, timeout=self._timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             raise rpc.translate(error) from error
 
@@ -80,7 +85,14 @@ class ReportsClient:
         await self._performance_asks.close()
         await self._channel.close(grace=1.0)
 
-    async def _ask_gathered(self, method: str, new_request: Any, asks: Sequence[PnlAsk]) -> Sequence[Any]:
+    async def _ask_gathered(
+        self, method: str, new_request: Any, asked: Sequence[tuple[str, PnlAsk]]
+    ) -> Sequence[Any]:
+        return await call_by_pass(asked, partial(self._ask_together, method, new_request))
+
+    async def _ask_together(
+        self, method: str, new_request: Any, pass_: str, asks: Sequence[PnlAsk]
+    ) -> Sequence[Any]:
         once = list(dict.fromkeys(asks))
         request = new_request()
         for ask in once:
@@ -92,7 +104,7 @@ class ReportsClient:
             )
         call = getattr(self._stub, method)
         try:
-            reply = await call(request, timeout=self._timeout_s, metadata=rpc.outgoing_metadata())
+            reply = await call(request, timeout=self._timeout_s, metadata=rpc.outgoing_metadata(pass_))
         except grpc.RpcError as error:
             raise rpc.translate(error) from error
         answers = dict(zip(once, reply.answers, strict=False))

@@ -11,10 +11,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from msgspec import UNSET
 from wattbook import rpc
+from wattbook.access import Principal
 from wattbook.errors import Unavailable
 from wattbook_proto import trades_pb2, trades_pb2_grpc
 
-from gateway.clients.coalescer import Coalescer, Limits
+from gateway.clients.coalescer import Coalescer, Limits, call_by_pass
+from gateway.clients.owner import Door
 from gateway.domain.trades import JsonTrade, StatedTrade, delivery_start_s, epoch_us, quantity_kw
 
 BATCH_TIMEOUT_S = 30.0
@@ -73,52 +75,63 @@ def _day_text(day: Any) -> str:
 
 
 class TradesClient:
-    """trade-service at ``target``."""
+    """trade-service behind ``door``."""
 
     _channel: grpc.aio.Channel
     _stub: Any
     _health: health_pb2_grpc.HealthStub
 
-    def __init__(self, target: str, *, limits: Limits) -> None:
+    def __init__(self, door: Door, *, limits: Limits) -> None:
         """``limits`` are for gathering single bookings."""
-        self._target = target
+        self._door = door
         self._timeout_s = limits.timeout_s
-        self._bookings: Coalescer[trades_pb2.TradeToBook, Booking] = Coalescer(self._book_gathered, limits)
+        self._bookings: Coalescer[tuple[str, trades_pb2.TradeToBook], Booking] = Coalescer(
+            self._book_gathered, limits
+        )
 
     def open(self) -> None:
         """Connect, lazily; call it on the event loop that will be used."""
-        self._channel = rpc.aio_channel(self._target)
+        self._channel = self._door.channel()
         self._stub = trades_pb2_grpc.TradesStub(self._channel)  # type: ignore[no-untyped-call]
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
-    async def book(self, trade: trades_pb2.TradeToBook) -> Booking:
-        """Book one trade, together with whoever else books at this moment.
+    async def book(self, asker: Principal, trade: trades_pb2.TradeToBook) -> Booking:
+        """Book one trade, together with what else ``asker`` books at this moment.
 
         Raises:
             WattbookError: nothing is known to be booked; trying again is safe.
         """
-        return await self._bookings.ask(trade)
+        return await self._bookings.ask((self._door.writing(asker), trade))
 
     async def book_many(
-        self, request: trades_pb2.BookRequest, *, timeout_s: float = BATCH_TIMEOUT_S
+        self, asker: Principal, request: trades_pb2.BookRequest, *, timeout_s: float = BATCH_TIMEOUT_S
     ) -> trades_pb2.BookReply:
         """Book many trades in one call; one result a trade.
 
         Raises:
             WattbookError: nothing is known to be booked; trying again is safe.
         """
-        reply = await _answer(self._stub.Book(request, timeout=timeout_s, metadata=rpc.outgoing_metadata()))
+        return await self._book(self._door.writing(asker), request, timeout_s=timeout_s)
+
+    async def _book(
+        self, pass_: str, request: trades_pb2.BookRequest, *, timeout_s: float
+    ) -> trades_pb2.BookReply:
+        metadata = rpc.outgoing_metadata(pass_)
+        reply = await _answer(self._stub.Book(request, timeout=timeout_s, metadata=metadata))
         if len(reply.results) != len(request.trades):
             raise Unavailable("a service answered in part; try again")
         return reply
 
-    async def search(self, request: trades_pb2.SearchRequest) -> AsyncIterator[Sequence[Any]]:
+    async def search(
+        self, asker: Principal, request: trades_pb2.SearchRequest
+    ) -> AsyncIterator[Sequence[Any]]:
         """Matching trades in booking order, page by page.
 
         Raises:
             WattbookError: as the owner refused it, or Unavailable.
         """
-        call = self._stub.Search(request, timeout=SEARCH_TIMEOUT_S, metadata=rpc.outgoing_metadata())
+        metadata = rpc.outgoing_metadata(self._door.reading(asker))
+        call = self._stub.Search(request, timeout=SEARCH_TIMEOUT_S, metadata=metadata)
         try:
             async for page in call:
                 yield page.trades
@@ -136,10 +149,13 @@ class TradesClient:
         await self._bookings.close()
         await self._channel.close(grace=1.0)
 
-    async def _book_gathered(self, trades: Sequence[trades_pb2.TradeToBook]) -> Sequence[Booking]:
+    async def _book_gathered(self, asked: Sequence[tuple[str, trades_pb2.TradeToBook]]) -> Sequence[Booking]:
+        return await call_by_pass(asked, self._book_together)
+
+    async def _book_together(self, pass_: str, trades: Sequence[trades_pb2.TradeToBook]) -> Sequence[Booking]:
         request = new_request()
         request.trades.extend(trades)
-        reply = await self.book_many(request, timeout_s=self._timeout_s)
+        reply = await self._book(pass_, request, timeout_s=self._timeout_s)
         if not reply.reasons:
             return [_PLAIN_BOOKINGS[result] for result in reply.results]
         reasons = reply.reasons

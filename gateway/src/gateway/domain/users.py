@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from wattbook.access import Principal, Role
 from wattbook.errors import InvalidInput
-
-from gateway.domain.access import Principal, Role
 
 PASSWORD_MIN_CHARACTERS = 8
 PASSWORD_MAX_BYTES = 1024

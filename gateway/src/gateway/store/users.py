@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from wattbook.access import Role
 from wattbook.clock import from_epoch_us, to_epoch_us
 from wattbook.db import Store
 from wattbook.errors import Conflict, NotFound
 
-from gateway.domain.access import Role
 from gateway.domain.users import User
 from gateway.store.tables import refresh_tokens, users
 

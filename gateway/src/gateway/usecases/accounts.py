@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from wattbook.access import Principal, Role
 from wattbook.clock import Clock
 from wattbook.errors import Conflict, Forbidden, NotFound
 
-from gateway.domain.access import Principal, Role
 from gateway.domain.users import PASSWORD_MAX_BYTES, User, check_name, check_password, checked_roles
 from gateway.store import UserStore
 from gateway.usecases.passwords import Passwords

@@ -18,11 +18,11 @@ from itertools import islice
 from typing import IO, Any
 
 import msgspec
+from wattbook.access import Principal
 from wattbook.errors import InvalidInput, Unavailable
 from wattbook_proto import trades_pb2
 
 from gateway.clients import TradesClient, new_request, stated
-from gateway.domain.access import Principal
 from gateway.domain.trades import CsvTrade, JsonTrade
 from gateway.usecases.threads import Pool
 
@@ -171,7 +171,7 @@ class _Run:
             await asyncio.wait([before])
             if before.cancelled() or before.exception() is not None:
                 raise Unavailable("an earlier part was not booked; send all again")
-        return await self.client.book_many(request) if request.trades else trades_pb2.BookReply()
+        return await self.client.book_many(self.asker, request) if request.trades else trades_pb2.BookReply()
 
     def _next_chunk(self, rows: Iterator[Row], *, last: bool) -> _Chunk | None:
         """The next chunk out of ``rows`` and what waited; None once ``rows`` is used up."""

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from wattbook.access import Principal
 from wattbook.periods import DEFAULT_AREA
 
 from gateway.clients import ReportsClient
-from gateway.domain.access import Principal
 from gateway.usecases.threads import Pool
 
 MOST_KEPT = 64
@@ -47,7 +47,7 @@ class DeskReports:
         key = (area or DEFAULT_AREA, delivery_day.isoformat())
         kept = self._kept.get(key)
         reply = await self._client.desk(
-            area=key[0], delivery_day=key[1], known_version=kept.version if kept else ""
+            asker, area=key[0], delivery_day=key[1], known_version=kept.version if kept else ""
         )
         if kept is not None and reply.unchanged:
             return kept

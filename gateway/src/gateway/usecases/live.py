@@ -6,11 +6,11 @@ import asyncio
 import datetime as dt
 from dataclasses import dataclass
 
+from wattbook.access import Principal
 from wattbook.errors import WattbookError
 from wattbook_proto import feed_pb2, prices_pb2
 
 from gateway.clients import FeedClient, PricesClient
-from gateway.domain.access import Principal
 
 
 class Prices:
@@ -28,7 +28,7 @@ class Prices:
             InvalidInput: there is no such day.
         """
         asker.require_any_role()
-        return await self._client.day(area=area, delivery_day=delivery_day.isoformat())
+        return await self._client.day(asker, area=area, delivery_day=delivery_day.isoformat())
 
     async def history(self, asker: Principal, *, delivery_start_s: int, area: str) -> prices_pb2.HistoryReply:
         """Every value that an hour ever had, oldest first.
@@ -38,7 +38,7 @@ class Prices:
             InvalidInput: no hour starts then.
         """
         asker.require_any_role()
-        return await self._client.history(area=area, delivery_start_s=delivery_start_s)
+        return await self._client.history(asker, area=area, delivery_start_s=delivery_start_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Feed:
             Forbidden: not the asker's to see.
         """
         asker.require_sees_all()
-        feed, (prices, missing) = await asyncio.gather(self._feed.status(), self._prices_status())
+        feed, (prices, missing) = await asyncio.gather(self._feed.status(asker), self._prices_status(asker))
         return LiveStatus(feed, prices, missing)
 
     async def reconciliation(
@@ -78,11 +78,11 @@ class Feed:
             InvalidInput: there is no such day or no feed of that area.
         """
         asker.require_sees_all()
-        return await self._feed.reconciliation(area=area, day=day.isoformat())
+        return await self._feed.reconciliation(asker, area=area, day=day.isoformat())
 
-    async def _prices_status(self) -> tuple[prices_pb2.StatusReply | None, str]:
+    async def _prices_status(self, asker: Principal) -> tuple[prices_pb2.StatusReply | None, str]:
         try:
-            return await self._prices.status(), ""
+            return await self._prices.status(asker), ""
         except WattbookError as error:
             return None, error.message
 
@@ -103,7 +103,7 @@ class Quarantine:
             Forbidden: not the asker's to see.
         """
         asker.require_desk()
-        return await self._client.quarantine(state=state, before_id=before_id, limit=limit)
+        return await self._client.quarantine(asker, state=state, before_id=before_id, limit=limit)
 
     async def show(self, asker: Principal, number: int) -> feed_pb2.Quarantined:
         """One with its frame.
@@ -113,7 +113,7 @@ class Quarantine:
             NotFound: there is none of that number.
         """
         asker.require_desk()
-        return await self._client.quarantined(number, by=asker.name)
+        return await self._client.quarantined(asker, number)
 
     async def replay(self, asker: Principal, number: int) -> feed_pb2.Quarantined:
         """Have it read and booked again; it stays, with the new reason, where that fails again.
@@ -123,7 +123,7 @@ class Quarantine:
             NotFound: there is none of that number. Conflict: it was dropped.
         """
         asker.require_desk()
-        return await self._client.replay(number, by=asker.name)
+        return await self._client.replay(asker, number)
 
     async def drop(self, asker: Principal, number: int, *, reason: str) -> feed_pb2.Quarantined:
         """Set it aside for good.
@@ -133,4 +133,4 @@ class Quarantine:
             NotFound: there is none of that number.
         """
         asker.require_desk()
-        return await self._client.drop(number, by=asker.name, reason=reason)
+        return await self._client.drop(asker, number, reason=reason)

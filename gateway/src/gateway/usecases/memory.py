@@ -6,9 +6,8 @@ import hmac
 import secrets
 from typing import Any
 
+from wattbook.access import Principal
 from wattbook.clock import Clock
-
-from gateway.domain.access import Principal
 
 REMEMBER_S = 60.0
 RIGHT_RECENTLY_S = 12 * 3600.0

@@ -6,11 +6,12 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, OAuth2Request, TokenMixin, grants
 from authlib.oauth2.rfc6749.errors import InvalidGrantError
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
@@ -18,13 +19,20 @@ from wattbook.clock import Clock
 
 from gateway.domain.users import User
 from gateway.store import RefreshToken, TokenStore, UserStore
+from gateway.usecases.passes import SERVICE_LIFETIME_S
 from gateway.usecases.tokens import ACCESS_LIFETIME, AccessTokens
 
 REFRESH_LIFETIME = timedelta(hours=12)
 # Two requests of one browser may refresh at once: the later is refused, but that is no theft.
 REUSE_FORGIVEN = timedelta(seconds=10)
 PUBLIC_CLIENT_ID = "wattbook"
-INGEST_CLIENT_ID = "ingest-service"
+# What a service may do with its own secret: book files through the API; read at other owners.
+USE_THE_API = frozenset({"ingest-service"})
+READS_AT = {
+    "ingest-service": frozenset[str](),
+    "pricing-service": frozenset({"trade-service"}),
+    "report-service": frozenset({"trade-service", "pricing-service", "ingest-service"}),
+}
 _ENDPOINT = "https://gateway.invalid/v1/oauth/token"  # Authlib wants an address; nobody calls it
 _log = logging.getLogger(__name__)
 
@@ -32,9 +40,22 @@ _log = logging.getLogger(__name__)
 class Client(ClientMixin):
     """A program that may ask for tokens: without a secret for users, with one for itself."""
 
-    def __init__(self, client_id: str, *, secret: str | None, grant_types: frozenset[str]) -> None:
-        """``secret`` None makes it a public client."""
+    def __init__(
+        self,
+        client_id: str,
+        *,
+        secret: str | None,
+        grant_types: frozenset[str],
+        uses_api: bool = False,
+        owners: frozenset[str] = frozenset(),
+    ) -> None:
+        """``secret`` None makes it a public client.
+
+        With client credentials it may ``use`` the REST ``api``, and read at these ``owners``.
+        """
         self.client_id = client_id
+        self.uses_api = uses_api
+        self.owners = owners
         self._secret = secret
         self._grant_types = grant_types
 
@@ -59,13 +80,16 @@ class Client(ClientMixin):
         return grant_type in self._grant_types
 
 
-def clients_of(*, ingest_secret: str | None) -> dict[str, Client]:
-    """The public client for people, and the ingest service's own where it has a secret."""
+def clients_of(secrets: Mapping[str, str | None]) -> dict[str, Client]:
+    """The public client for people, and those of the services that have a secret, by their ids."""
     people = frozenset({"password", "refresh_token"})
     found = [Client(PUBLIC_CLIENT_ID, secret=None, grant_types=people)]
-    if ingest_secret:
-        own = frozenset({"client_credentials"})
-        found.append(Client(INGEST_CLIENT_ID, secret=ingest_secret, grant_types=own))
+    own = frozenset({"client_credentials"})
+    found += [
+        Client(name, secret=secret, grant_types=own, uses_api=name in USE_THE_API, owners=READS_AT[name])
+        for name, secret in secrets.items()
+        if secret
+    ]
     return {client.client_id: client for client in found}
 
 
@@ -130,7 +154,28 @@ class _RefreshGrant(grants.RefreshTokenGrant):
 
 
 class _ClientGrant(grants.ClientCredentialsGrant):
+    """A token for the REST API or, with ``audience``, a pass to an owner."""
+
     TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post"]  # noqa: RUF012
+
+    def validate_token_request(self) -> None:
+        super().validate_token_request()
+        client = self.request.client
+        audience = self.request.form.get("audience", "")
+        if audience not in client.owners if audience else not client.uses_api:
+            raise _InvalidTarget(f"no token for {audience or 'the API'} for this client")
+
+    def generate_token(self, **asked: Any) -> Any:
+        audience = self.request.form.get("audience")
+        if not audience:
+            return super().generate_token(**asked)
+        return self.server.service_pass(self.request.client.client_id, audience)
+
+
+class _InvalidTarget(OAuth2Error):
+    """RFC 8707, section 2."""
+
+    error = "invalid_target"
 
 
 class TokenServer(AuthorizationServer):
@@ -138,7 +183,7 @@ class TokenServer(AuthorizationServer):
 
     def __init__(
         self, *, users: UserStore, store: TokenStore, access: AccessTokens, clients: Mapping[str, Client],
-        clock: Clock,
+        clock: Clock, service_pass: Callable[[str, str], str],
     ) -> None:  # fmt: skip
         """Everything is injected."""
         super().__init__()
@@ -147,6 +192,7 @@ class TokenServer(AuthorizationServer):
         self._access = access
         self._clients = clients
         self._clock = clock
+        self._sign_pass = service_pass
         self.register_token_generator("default", self._make_token)
         for grant in (_PasswordGrant, _RefreshGrant, _ClientGrant):
             self.register_grant(grant)
@@ -186,6 +232,11 @@ class TokenServer(AuthorizationServer):
             _log.warning("a refresh token was used twice; its session ends", extra={"user": found.user_name})
             self._store.revoke_family(found.family)
         return None
+
+    def service_pass(self, client_id: str, audience: str) -> dict[str, Any]:
+        """A service's pass for reading at the owner ``audience``, as a token response."""
+        token = self._sign_pass(client_id, audience)
+        return {"token_type": "Bearer", "access_token": token, "expires_in": SERVICE_LIFETIME_S}
 
     def create_oauth2_request(self, request: Request) -> Request:
         """It is one already."""

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from wattbook.access import Principal
 from wattbook.errors import Forbidden, InvalidInput
 from wattbook.periods import DEFAULT_AREA
 
 from gateway.clients import PnlAsk
-from gateway.domain.access import Principal
 
 MOST_KEPT = 2_000
 
@@ -30,7 +30,7 @@ class Reports:
     """Reports of one kind of report-service, for those who may see them."""
 
     def __init__(
-        self, ask: Callable[[PnlAsk], Awaitable[Any]], render: Callable[[PnlAsk, Any], Rendered]
+        self, ask: Callable[[Principal, PnlAsk], Awaitable[Any]], render: Callable[[PnlAsk, Any], Rendered]
     ) -> None:
         """Get answers from ``ask``, format with ``render``."""
         self._ask = ask
@@ -49,7 +49,7 @@ class Reports:
         key = (trader_id, delivery_day.isoformat(), area or DEFAULT_AREA)
         kept = self._kept.get(key)
         ask = PnlAsk(*key, known_version=kept.version if kept else "")
-        answer = await self._ask(ask)
+        answer = await self._ask(asker, ask)
         if answer.error:
             raise InvalidInput(answer.error)
         if kept is not None and answer.unchanged:

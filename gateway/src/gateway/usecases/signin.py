@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from wattbook.access import Principal
 from wattbook.errors import Unauthenticated, WattbookError
 
-from gateway.domain.access import Principal
 from gateway.domain.users import PASSWORD_MAX_BYTES, User
 from gateway.store import UserStore
 from gateway.usecases.memory import Memory

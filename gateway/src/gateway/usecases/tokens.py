@@ -11,10 +11,9 @@ from typing import Any
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
+from wattbook.access import Principal, Role
 from wattbook.clock import Clock, from_epoch_s
 from wattbook.errors import Unauthenticated
-
-from gateway.domain.access import Principal, Role
 
 ALGORITHM = "ES256"
 ACCESS_LIFETIME = timedelta(hours=1)

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wattbook.access import Principal
 from wattbook.errors import Conflict, InvalidInput
 from wattbook.periods import FIRST_DAY, LAST_DAY
 from wattbook_proto import trades_pb2
 
 from gateway.clients import Booking, TradesClient, stated
-from gateway.domain.access import Principal
 from gateway.domain.trades import JsonTrade
 
 _SEQ_BYTES, _CHECK_BYTES = 8, 8
@@ -53,7 +53,7 @@ class Trades:
             InvalidInput: it cannot be.
         """
         asker.require_trader(trade.trader_id)
-        booking = await self._client.book(stated(trade))
+        booking = await self._client.book(asker, stated(trade))
         if booking.result == "conflict":
             raise Conflict(booking.reason or "another trade is booked under this id")
         if booking.result == "invalid":
@@ -66,7 +66,7 @@ class Trades:
         Raises:
             Forbidden: not the asker's to see.
         """
-        return self._client.search(_request(asker, filters))
+        return self._client.search(asker, _request(asker, filters))
 
     async def page(self, asker: Principal, filters: Filters, *, limit: int, cursor: str | None) -> Page:
         """Up to ``limit`` matching trades after ``cursor``.
@@ -79,7 +79,7 @@ class Trades:
         request.after_seq = after_seq(cursor, filters) if cursor else 0
         request.limit = limit + 1  # one more tells whether there is a next page
         found: list[Any] = []
-        async for trades in self._client.search(request):
+        async for trades in self._client.search(asker, request):
             found.extend(trades)
         more = len(found) > limit
         del found[limit:]

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import grpc
+from wattbook.access import Principal
 from wattbook.errors import InvalidInput
 from wattbook_proto import feed_pb2, feed_pb2_grpc
 
 from ingest_service.domain import Quarantined, QuarantineState
 from ingest_service.usecases import FeedStatus, Quarantine, TieOut
 from ingest_service.usecases.listening import ListenerState
+
+RULES = {
+    "Status": Principal.require_sees_all,
+    "Reconciliation": Principal.require_sees_all,
+    "ListQuarantine": Principal.require_sees_all,
+    "ShowQuarantined": Principal.require_sees_all,
+    "ReplayQuarantined": Principal.require_desk_write,
+    "DropQuarantined": Principal.require_desk_write,
+}
 
 
 class FeedServicer(feed_pb2_grpc.FeedServicer):

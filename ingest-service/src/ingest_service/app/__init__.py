@@ -18,10 +18,11 @@ from wattbook.db import Store, migrate, open_store
 from wattbook.errors import Unavailable
 from wattbook.outbox import Relay
 from wattbook.process import EXIT_BAD_SETTINGS
+from wattbook.tls import Tls
 from wattbook_proto import feed_pb2_grpc
 
 from ingest_service import usecases
-from ingest_service.api import FeedServicer, InboxWatch, Refusals, confirmed_events
+from ingest_service.api import RULES, FeedServicer, InboxWatch, Refusals, confirmed_events
 from ingest_service.app.settings import Settings
 from ingest_service.clients import DropFolder, Gateway, TradesBus, refused_ids
 from ingest_service.clients.bus import REFUSED
@@ -29,6 +30,7 @@ from ingest_service.store import FeedDays, Ledger, QuarantineStore, Spool
 from ingest_service.usecases import Listener, Parts, Rounds, TieOut
 
 _log = logging.getLogger(__name__)
+NAME = "ingest-service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,23 +174,23 @@ class Ingest(threading.Thread):
 def main() -> None:
     """Run until SIGTERM or SIGINT; exit 1 where the start or the loop failed."""
     settings = process.load_settings_or_exit(Settings, os.environ)
-    telemetry.configure_logging("ingest-service", level=settings.log_level, json_lines=settings.log_json)
+    telemetry.configure_logging(NAME, level=settings.log_level, json_lines=settings.log_json)
     _quieten_libraries()
     stopping = process.stop_on_signals()
     if settings.stop_with_parent:
         process.stop_with_parent(stopping)
     try:
+        server = rpc.Server(settings.listen, guard=settings.guard(NAME), tls=Tls.of(settings), workers=8)
         store = open_store(settings.store_url, name="ingest")
         migrate(store, "ingest_service")
         feed = build_feed(settings, store)
-        server = rpc.Server(settings.listen, workers=8)
-        server.register(feed_pb2_grpc.add_FeedServicer_to_server, feed.servicer)
+        server.register(feed_pb2_grpc.add_FeedServicer_to_server, feed.servicer, rules=RULES)
         server.start()
     except ValueError as error:  # an address that nothing here knows
         print(f"setting: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_SETTINGS)
     except (OSError, Unavailable) as error:
-        sys.exit(f"ingest-service cannot start: {error}")
+        sys.exit(f"{NAME} cannot start: {error}")
     feed.start()
     ingest = Ingest(settings, store, feed, on_ready=server.set_ready)
     ingest.start()

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from wattbook.clock_settings import ClockSettings
 from wattbook.settings import LogLevel, SettingsError, setting
+from wattbook.walls import WallSettings
 
 from ingest_service.clients import is_websocket_url, public_url
 
 
-@dataclass(frozen=True, slots=True)
-class Settings(ClockSettings):
+@dataclass(frozen=True)
+class Settings(ClockSettings, WallSettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_INGEST_STORE_URL", "where the ledger of files is, sqlite:///…")

@@ -27,9 +27,11 @@ from wattbook.process import (
 )
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
+from wattbook.tls import Tls
+from wattbook.walls import WallSettings, service_passes
 from wattbook_proto import prices_pb2_grpc
 
-from pricing_service.api import TRADES_EVENT, PricesServicer, TradedHours, price_events
+from pricing_service.api import RULES, TRADES_EVENT, PricesServicer, TradedHours, price_events
 from pricing_service.clients import MarketData, traded_periods
 from pricing_service.domain import Limits
 from pricing_service.store import PriceStore, Wishes
@@ -41,8 +43,8 @@ NAME = "pricing-service"
 HANDLERS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Settings(ClockSettings):
+@dataclass(frozen=True)
+class Settings(ClockSettings, WallSettings):
     """The environment of pricing-service."""
 
     store_url: str = setting("WATTBOOK_PRICING_STORE_URL", "the store of prices, sqlite:///…")
@@ -53,6 +55,15 @@ class Settings(ClockSettings):
     listen: str = setting("WATTBOOK_PRICING_LISTEN", "host:port of gRPC", default="127.0.0.1:8093")
     trade_target: str = setting(
         "WATTBOOK_TRADE_TARGET", "trade-service, asked at the start for what is traded", default=""
+    )
+    gateway_url: str = setting(
+        "WATTBOOK_GATEWAY_URL", "the gateway, which gives passes", default="http://127.0.0.1:8080"
+    )
+    client_secret: str = setting(
+        "WATTBOOK_PRICING_CLIENT_SECRET",
+        "the secret of our OAuth client at the gateway",
+        default="",
+        secret=True,
     )
     minute_limit: int = setting(
         "WATTBOOK_MARKET_DATA_MINUTE_LIMIT", "requests that the provider allows in any minute", default=50
@@ -135,6 +146,7 @@ def build(settings: Settings) -> App:
     Raises:
         Unavailable: the store or the bus cannot be opened.
     """
+    guard, tls = settings.guard(NAME), Tls.of(settings)
     clock = settings.world_clock()
     store = db.open_store(settings.store_url, name="pricing")
     db.migrate(store, "pricing_service")
@@ -144,7 +156,7 @@ def build(settings: Settings) -> App:
     provider, poller = _polling(settings, clock, prices, wishes, committed=relay.notify)
     traded = TradedHours(wishes=wishes, clock=clock)
     consumer = Consumer(lambda: bus.subscribe([TRADES_EVENT], group=NAME), traded.handle, name="traded-hours")
-    trades = rpc.channel(settings.trade_target) if settings.trade_target else None
+    trades = _trades(settings, tls) if settings.trade_target else None
     learning = UntilItWorks("traded-hours", lambda: traded.learn(traded_periods(trades))) if trades else None
     servicer = PricesServicer(
         store=prices,
@@ -154,10 +166,20 @@ def build(settings: Settings) -> App:
         leads=lambda: poller.leads,
         watch_s=settings.watch_s * settings.clock_speed,  # people look in real time
     )
-    server = rpc.Server(settings.listen, workers=HANDLERS)
-    server.register(prices_pb2_grpc.add_PricesServicer_to_server, servicer)
+    server = rpc.Server(settings.listen, guard=guard, tls=tls, workers=HANDLERS)
+    server.register(prices_pb2_grpc.add_PricesServicer_to_server, servicer, rules=RULES)
     running = Running(poller, speed=settings.clock_speed)
     return App(store, bus, relay, provider, running, consumer, learning, trades, server)
+
+
+def _trades(settings: Settings, tls: Tls | None) -> grpc.Channel:
+    passes = service_passes(
+        gateway_url=settings.gateway_url,
+        client_id=NAME,
+        secret=settings.client_secret,
+        audience="trade-service",
+    )
+    return rpc.channel(settings.trade_target, tls=tls, passes=passes)
 
 
 def _polling(

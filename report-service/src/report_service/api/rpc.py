@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from wattbook.access import Principal
+from wattbook.walls import caller
 from wattbook_proto import reports_pb2, reports_pb2_grpc
 
 from report_service.api.contract import key_of, row_of
@@ -15,6 +18,11 @@ from report_service.usecases.model import ReadModel
 from report_service.usecases.performance import Performances
 
 MOST_QUERIES = 10_000
+RULES = {
+    "Pnl": Principal.require_any_role,
+    "Performance": Principal.require_any_role,
+    "Desk": Principal.require_desk,
+}
 
 
 class Reports(reports_pb2_grpc.ReportsServicer):
@@ -29,12 +37,14 @@ class Reports(reports_pb2_grpc.ReportsServicer):
         self, request: reports_pb2.PnlRequest, context: Any
     ) -> reports_pb2.PnlReply:
         """One answer a query, in order; what cannot be answered says so in its ``error``."""
+        _require_own(request.queries)
         return pnl(self._model, request)
 
     def Performance(  # noqa: N802 - the contract's name
         self, request: reports_pb2.PerformanceRequest, context: Any
     ) -> reports_pb2.PerformanceReply:
         """The same against the reference price."""
+        _require_own(request.queries)
         return performance(self._performances, request)
 
     def Desk(  # noqa: N802 - the contract's name
@@ -42,6 +52,13 @@ class Reports(reports_pb2_grpc.ReportsServicer):
     ) -> reports_pb2.DeskReply:
         """One line a trader."""
         return desk(self._performances, request)
+
+
+def _require_own(queries: Iterable[Any]) -> None:
+    asker = caller()
+    if not asker.sees_all:
+        for trader_id in {query.trader_id for query in queries}:
+            asker.require_trader(trader_id)
 
 
 def pnl(model: ReadModel, request: reports_pb2.PnlRequest) -> reports_pb2.PnlReply:

@@ -17,6 +17,7 @@ from wattbook.clock_settings import ClockSettings
 from wattbook.process import load_settings_or_exit
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
+from wattbook.walls import WallSettings
 
 from report_service.app.master import Master, address_of, listen
 
@@ -28,7 +29,7 @@ SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings):
+class Settings(ClockSettings, WallSettings):
     """Everything that can differ between two installations."""
 
     bus_url: str = setting("WATTBOOK_BUS_URL", "where trade.booked comes from, like sqlite:///…/bus.db")
@@ -46,6 +47,12 @@ class Settings(ClockSettings):
     )
     gateway_url: str = setting(
         "WATTBOOK_GATEWAY_URL", "where people sign in", default="http://127.0.0.1:8080"
+    )
+    client_secret: str = setting(
+        "WATTBOOK_REPORT_CLIENT_SECRET",
+        "the secret of our OAuth client at the gateway",
+        default="",
+        secret=True,
     )
     secure_cookies: bool = setting(
         "WATTBOOK_SECURE_COOKIES",

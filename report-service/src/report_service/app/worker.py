@@ -12,6 +12,8 @@ from wattbook import rpc
 from wattbook.bus import Bus, open_bus
 from wattbook.clock import SystemClock
 from wattbook.process import shut_down
+from wattbook.tls import Tls
+from wattbook.walls import service_passes
 from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
 
 from report_service.api.assets import Assets
@@ -19,14 +21,14 @@ from report_service.api.feed import TOPIC, Feed
 from report_service.api.prices import TOPIC as PRICE_TOPIC
 from report_service.api.prices import PriceFeed
 from report_service.api.recent import Recent
-from report_service.api.rpc import Reports
+from report_service.api.rpc import RULES, Reports
 from report_service.api.sessions import EncryptedSessions
 from report_service.api.site import Site
 from report_service.api.streaming import Streaming
 from report_service.api.streams import Hub
 from report_service.api.watching import FeedWatcher
 from report_service.api.web import build_web
-from report_service.app import Settings
+from report_service.app import SERVICE, Settings
 from report_service.app.master import address_of
 from report_service.clients.feed import FeedService
 from report_service.clients.gateway import Gateway
@@ -116,12 +118,13 @@ def build(settings: Settings) -> Worker:
     """
     clock = settings.desk_clock()
     bus = open_bus(settings.bus_url)
-    channel = rpc.channel(settings.trade_target)
+    tls = Tls.of(settings)
+    channel = _channel(settings, settings.trade_target, "trade-service", tls)
     model = ReadModel(clock)
-    server = rpc.Server(settings.listen, workers=8)
+    server = rpc.Server(settings.listen, guard=settings.guard(SERVICE), tls=tls, workers=8)
     board = PriceBoard(clock, is_used=bool(settings.pricing_target))
     performances = Performances(model, board)
-    server.register(add_ReportsServicer_to_server, Reports(model, performances))
+    server.register(add_ReportsServicer_to_server, Reports(model, performances), rules=RULES)
     model.on_ready(server.set_ready)
     follower = Follower(model, TradeService(channel), clock)
     feed = Feed(lambda: bus.subscribe((TOPIC,), group=None), follower, model)
@@ -141,8 +144,8 @@ def build(settings: Settings) -> Worker:
         channel=channel,
         gateway=gateway,
         feed=feed,
-        prices=_prices(settings.pricing_target, bus, board) if settings.pricing_target else None,
-        health=_health(settings.ingest_target, exchange) if settings.ingest_target else None,
+        prices=_prices(settings, bus, board, tls) if settings.pricing_target else None,
+        health=_health(settings, exchange, tls) if settings.ingest_target else None,
         server=server,
         hub=hub,
         wsgi=_pages(settings, site),
@@ -157,14 +160,21 @@ def _allow_many_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _prices(target: str, bus: Bus, board: PriceBoard) -> Prices:
-    channel = rpc.channel(target)
+def _channel(settings: Settings, target: str, owner: str, tls: Tls | None) -> grpc.Channel:
+    passes = service_passes(
+        gateway_url=settings.gateway_url, client_id=SERVICE, secret=settings.client_secret, audience=owner
+    )
+    return rpc.channel(target, tls=tls, passes=passes)
+
+
+def _prices(settings: Settings, bus: Bus, board: PriceBoard, tls: Tls | None) -> Prices:
+    channel = _channel(settings, settings.pricing_target, "pricing-service", tls)
     keeper = PriceKeeper(board, PricingService(channel), SystemClock())
     return Prices(PriceFeed(lambda: bus.subscribe((PRICE_TOPIC,), group=None), keeper, board), channel)
 
 
-def _health(target: str, board: FeedBoard) -> FeedHealth:
-    channel = rpc.channel(target)
+def _health(settings: Settings, board: FeedBoard, tls: Tls | None) -> FeedHealth:
+    channel = _channel(settings, settings.ingest_target, "ingest-service", tls)
     return FeedHealth(FeedWatcher(FeedKeeper(board, FeedService(channel)), board), channel)
 
 

@@ -1,4 +1,4 @@
-"""Who may do what."""
+"""Who may do what: the same rules at the gateway and at every owner behind it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ _DESK = frozenset({Role.DESK, Role.ADMIN})
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who proved who they are; ``trader_id`` is set for the trader role."""
+    """Somebody who proved who they are; ``trader_id`` is set for the trader role.
+
+    ``may_write`` False: whoever carries this pass was only let in to read.
+    """
 
     name: str
     roles: frozenset[Role]
     trader_id: str | None = None
     is_client: bool = False
+    may_write: bool = True
 
     @property
     def sees_all(self) -> bool:
@@ -46,6 +50,15 @@ class Principal:
         if self.sees_all or (own is not None and own == trader_id):
             return None
         return f"you may only use trades of {own}" if own else "you have no role that allows this"
+
+    def require_write(self) -> None:
+        """Insist that this is no pass for reading only.
+
+        Raises:
+            Forbidden: it is.
+        """
+        if not self.may_write:
+            raise Forbidden("this pass is for reading only")
 
     def require_trader(self, trader_id: str) -> None:
         """Insist that they may see and book trades of ``trader_id``.
@@ -78,6 +91,15 @@ class Principal:
         if not self.sees_all:
             raise Forbidden("only service, desk and admin users book from a file")
 
+    def require_booking(self) -> None:
+        """Insist on a role, and that this is no pass for reading only.
+
+        Raises:
+            Forbidden: they lack one of both.
+        """
+        self.require_any_role()
+        self.require_write()
+
     def require_any_role(self) -> None:
         """Insist that they are anything at all.
 
@@ -104,6 +126,15 @@ class Principal:
         """
         if _DESK.isdisjoint(self.roles):
             raise Forbidden("only desk and admin users may do this")
+
+    def require_desk_write(self) -> None:
+        """Insist on the desk or the admin role, and that this is no pass for reading only.
+
+        Raises:
+            Forbidden: they lack one of both.
+        """
+        self.require_desk()
+        self.require_write()
 
     def require_admin(self) -> None:
         """Insist on the admin role.

@@ -1,0 +1,156 @@
+"""Passes: short-lived signed statements of who calls an owner, and what they may do there.
+
+A pass is a JWT (RFC 7519) signed with ES256 by the gateway's key. Its audience is one owner, so what was
+stolen from one is worth nothing at another, nor at the gateway's REST API; its scope is ``read`` or
+``read write``. Time is the machine's own: a simulated clock neither lengthens nor ends a pass.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from pathlib import Path
+
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import ECKey, KeySet
+
+from wattbook.access import Principal, Role
+from wattbook.errors import Unauthenticated
+
+ALGORITHM = "ES256"
+ISSUER = "wattbook-gateway"
+READ, READ_WRITE = "read", "read write"
+MAX_CHARACTERS = 4096
+MOST_KEPT = 4096
+_REFUSED = "the pass is not valid, or not any more"
+_PEM = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
+
+
+def public_keys(path: Path) -> list[ECKey]:
+    """The keys in a PEM file, the first the newest; several while keys change.
+
+    Raises:
+        ValueError: it cannot be read, or holds something else than EC keys on P-256; says which.
+    """
+    try:
+        found = [match.group() for match in _PEM.finditer(path.read_bytes())]
+        keys = [ECKey.import_key(pem, {"use": "sig", "alg": ALGORITHM}) for pem in found]
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, JoseError):
+        raise ValueError(f"{path} holds something else than EC keys in PEM form") from None
+    if not keys or any(key.curve_name != "P-256" for key in keys):
+        raise ValueError(f"{path} holds no EC key on the curve P-256 in PEM form")
+    for key in keys:
+        key.ensure_kid()
+    return keys
+
+
+def write_pass(
+    key: ECKey, principal: Principal, *, audience: str, lifetime_s: int, now_s: float | None = None
+) -> str:
+    """A pass for ``principal`` to the owner ``audience``, signed with the private ``key``."""
+    issued_s = int(time.time() if now_s is None else now_s)
+    claims = {
+        "iss": ISSUER,
+        "aud": audience,
+        "sub": principal.name,
+        "iat": issued_s,
+        "exp": issued_s + lifetime_s,
+        "roles": sorted(principal.roles),
+        "scope": READ_WRITE if principal.may_write else READ,
+    }
+    if principal.trader_id is not None:
+        claims["trader_id"] = principal.trader_id
+    key.ensure_kid()
+    return jwt.encode({"alg": ALGORITHM, "kid": key.kid}, claims, key)
+
+
+class PassReader:
+    """Reads passes to one owner; one that was read is remembered until it ends. Thread-safe."""
+
+    def __init__(self, keys_file: Path, *, audience: str) -> None:
+        """Trust the keys in ``keys_file``, which is read again when a pass names a key that is not in it.
+
+        Raises:
+            ValueError: the file holds no such keys.
+        """
+        self._file = keys_file
+        self._audience = audience
+        self._lock = threading.Lock()
+        self._changed_ns = 0
+        self._keys = KeySet([])
+        self._known: dict[str, tuple[Principal, float]] = {}
+        self._load()
+
+    def principal(self, token: str) -> Principal:
+        """Who holds the pass, and what they may do.
+
+        Raises:
+            Unauthenticated: it is not the gateway's, not for this owner, altered, or over.
+        """
+        known = self._known.get(token)
+        if known is not None and time.time() < known[1]:
+            return known[0]
+        try:
+            if len(token) > MAX_CHARACTERS:
+                raise ValueError("too long")
+            principal, until_s = self._read(token)
+        except (JoseError, ValueError, TypeError, KeyError):
+            raise Unauthenticated(_REFUSED) from None
+        with self._lock:
+            if len(self._known) >= MOST_KEPT:
+                self._known.clear()
+            self._known[token] = principal, until_s
+        return principal
+
+    def _read(self, token: str) -> tuple[Principal, float]:
+        try:
+            claims = jwt.decode(token, self._keys, algorithms=[ALGORITHM]).claims
+        except InvalidKeyIdError:
+            if not self._load():
+                raise
+            claims = jwt.decode(token, self._keys, algorithms=[ALGORITHM]).claims
+        _registry(self._audience).validate(claims)
+        scope = str(claims["scope"])
+        if scope not in (READ, READ_WRITE):
+            raise ValueError("unknown scope")
+        principal = Principal(
+            name=str(claims["sub"]),
+            roles=frozenset(Role(role) for role in claims["roles"]),
+            trader_id=claims.get("trader_id"),
+            may_write=scope == READ_WRITE,
+        )
+        return principal, float(claims["exp"])
+
+    def _load(self) -> bool:
+        """Read the file where it changed; whether it had."""
+        with self._lock:
+            try:
+                changed_ns = self._file.stat().st_mtime_ns
+            except OSError as error:
+                if self._keys.keys:
+                    return False  # a key that was good stays good while its file is being replaced
+                raise ValueError(f"{self._file} cannot be read: {error.strerror}") from None
+            if changed_ns == self._changed_ns:
+                return False
+            self._keys = KeySet(list(public_keys(self._file)))
+            self._changed_ns = changed_ns
+            self._known.clear()  # a key that was taken out holds no more
+            return True
+
+
+def _registry(audience: str) -> jwt.JWTClaimsRegistry:
+    return jwt.JWTClaimsRegistry(
+        now=lambda: int(time.time()),
+        leeway=5,
+        iss={"essential": True, "value": ISSUER},
+        aud={"essential": True, "value": audience},
+        exp={"essential": True},
+        iat={"essential": True},
+        sub={"essential": True},
+        scope={"essential": True},
+        roles={"essential": True},
+    )

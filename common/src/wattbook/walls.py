@@ -1,0 +1,176 @@
+"""Inside the walls: who may call which method of an owner, over what, and how a service proves itself.
+
+An owner accepts a call only with a pass (:mod:`wattbook.passes`) and only to a method that has a rule.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wattbook.access import Principal, Role
+from wattbook.errors import Forbidden, Unauthenticated, Unavailable
+from wattbook.settings import setting
+
+if TYPE_CHECKING:
+    from wattbook.passes import PassReader
+
+Rule = Callable[[Principal], None]
+PassSource = Callable[[], str]
+
+TOKEN_TIMEOUT_S = 5.0
+_ANYBODY = Principal("anybody", frozenset({Role.SERVICE, Role.DESK}))
+_caller: ContextVar[Principal | None] = ContextVar("wattbook_caller", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WallSettings:
+    """What each owner's settings say about its gRPC door; a part of their ``Settings``."""
+
+    verify_keys_file: Path | None = setting(
+        "WATTBOOK_VERIFY_KEYS_FILE", "PEM file of the public keys that passes are signed by", default=None
+    )
+    open_walls: bool = setting(
+        "WATTBOOK_OPEN_WALLS", "true: let everybody who reaches the port in; for tests", default=False
+    )
+    grpc_ca_file: Path | None = setting(
+        "WATTBOOK_GRPC_CA_FILE", "PEM file of the authority of gRPC certificates; unset: no TLS", default=None
+    )
+    grpc_cert_file: Path | None = setting(
+        "WATTBOOK_GRPC_CERT_FILE", "PEM file of this server's certificate chain", default=None
+    )
+    grpc_key_file: Path | None = setting(
+        "WATTBOOK_GRPC_KEY_FILE", "PEM file of this server's private key", default=None
+    )
+
+    def guard(self, owner: str) -> Guard:
+        """The guard of ``owner``'s door.
+
+        Raises:
+            ValueError: no keys are named and the walls are not said to be open, or the keys cannot be used.
+        """
+        if self.verify_keys_file is None:
+            if self.open_walls:
+                return Guard(None)
+            what = "PEM file of the public keys that passes are signed by"
+            raise ValueError(f"WATTBOOK_VERIFY_KEYS_FILE is not set ({what})")
+        from wattbook.passes import PassReader
+
+        try:
+            return Guard(PassReader(self.verify_keys_file, audience=owner))
+        except ValueError as error:
+            raise ValueError(f"WATTBOOK_VERIFY_KEYS_FILE: {error}") from None
+
+
+class Guard:
+    """Lets calls in that carry a valid pass."""
+
+    def __init__(self, reader: PassReader | None) -> None:
+        """``reader`` None: everybody is let in."""
+        self._reader = reader
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody is let in."""
+        return self._reader is None
+
+    def admit(self, metadata: Mapping[str, Any], rule: Rule | None) -> Principal:
+        """Whoever calls, if they may.
+
+        Raises:
+            Unauthenticated: no pass, or one that does not hold.
+            Forbidden: the method's rule refuses them, or it has none.
+        """
+        if self._reader is None:
+            return _ANYBODY
+        kind, _, token = str(metadata.get("authorization", "")).partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise Unauthenticated("a pass is needed to call this service")
+        principal = self._reader.principal(token)
+        if rule is None:
+            raise Forbidden("nobody may call this method")
+        rule(principal)
+        return principal
+
+
+def caller() -> Principal:
+    """Who called, inside a handler.
+
+    Raises:
+        Unauthenticated: nobody did; not inside a handler.
+    """
+    found = _caller.get()
+    if found is None:
+        raise Unauthenticated("nobody is calling")
+    return found
+
+
+@contextmanager
+def called_by(principal: Principal) -> Iterator[None]:
+    """Make ``principal`` the caller for the block."""
+    token = _caller.set(principal)
+    try:
+        yield
+    finally:
+        _caller.reset(token)
+
+
+def service_passes(*, gateway_url: str, client_id: str, secret: str, audience: str) -> PassSource | None:
+    """Where ``client_id`` gets its passes to ``audience``; None where it has no secret."""
+    if not secret:
+        return None
+    return ServicePasses(gateway_url=gateway_url, client_id=client_id, secret=secret, audience=audience)
+
+
+class ServicePasses:
+    """A service's own passes to one owner, from the gateway's token endpoint by client credentials.
+
+    One is used for half of its life, so a gateway that is away for less than the other half is not missed.
+    """
+
+    def __init__(self, *, gateway_url: str, client_id: str, secret: str, audience: str) -> None:
+        """Nothing is asked before the first pass is needed."""
+        self._url = f"{gateway_url.rstrip('/')}/v1/oauth/token"
+        self._credentials = (client_id, secret)
+        self._audience = audience
+        self._lock = threading.Lock()
+        self._token = ""
+        self._renew_s = self._over_s = 0.0
+
+    def __call__(self) -> str:
+        """A pass that holds.
+
+        Raises:
+            Unavailable: the gateway gives none now.
+        """
+        if time.monotonic() < self._renew_s:
+            return self._token
+        with self._lock:
+            if time.monotonic() >= self._renew_s:
+                try:
+                    self._renew()
+                except Unavailable:
+                    if time.monotonic() >= self._over_s:
+                        raise
+            return self._token
+
+    def _renew(self) -> None:
+        import httpx
+
+        asked_s = time.monotonic()
+        form = {"grant_type": "client_credentials", "audience": self._audience}
+        try:
+            answer = httpx.post(
+                self._url, data=form, auth=self._credentials, timeout=TOKEN_TIMEOUT_S, trust_env=False
+            )
+            body = answer.raise_for_status().json()
+            token, lasts_s = str(body["access_token"]), float(body["expires_in"])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise Unavailable(f"no pass to {self._audience}: the gateway gives none") from error
+        self._token, self._renew_s, self._over_s = token, asked_s + lasts_s / 2, asked_s + lasts_s - 10

@@ -36,6 +36,7 @@ class Exchange:
             "PATH": os.environ["PATH"],
             "PYTHONDONTWRITEBYTECODE": "1",
             "WATTBOOK_STOP_WITH_PARENT": "true",
+            "WATTBOOK_OPEN_WALLS": "true",
             f"{prefix}LISTEN": self.url.removeprefix("ws://"),
             f"{prefix}CONTROL_LISTEN": self.control.removeprefix("http://"),
             f"{prefix}FILES": str(self.files),

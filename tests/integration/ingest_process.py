@@ -43,6 +43,7 @@ class IngestProcess:
             "WATTBOOK_INGEST_SETTLE_S": "0.2",
             "WATTBOOK_INGEST_RESCAN_S": "0.5",
             "WATTBOOK_STOP_WITH_PARENT": "true",
+            "WATTBOOK_OPEN_WALLS": "true",
             **more,
         }
 

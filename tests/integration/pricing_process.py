@@ -47,6 +47,7 @@ class Process:
             "PATH": os.environ["PATH"],
             "PYTHONDONTWRITEBYTECODE": "1",
             "WATTBOOK_STOP_WITH_PARENT": "true",
+            "WATTBOOK_OPEN_WALLS": "true",
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None

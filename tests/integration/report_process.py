@@ -37,6 +37,7 @@ class ReportProcess:
             "WATTBOOK_BUS_URL": bus_url,
             "WATTBOOK_SESSION_KEY": "only for this test, and long enough",
             "WATTBOOK_STOP_WITH_PARENT": "true",
+            "WATTBOOK_OPEN_WALLS": "true",
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None

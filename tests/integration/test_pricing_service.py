@@ -303,6 +303,7 @@ def caller(tmp_path: Path) -> Iterator[Any]:
             bus_url=f"sqlite:///{tmp_path}/bus.db",
             market_data_url=f"http://127.0.0.1:{free_port()}",
             listen="127.0.0.1:0",
+            open_walls=True,
         )
     )
     channel = rpc.channel(f"127.0.0.1:{app.start()}")

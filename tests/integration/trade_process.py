@@ -117,7 +117,9 @@ class Listener:
 def settings(folder: Path, *, listen: str = "127.0.0.1:0") -> Settings:
     """Store and bus in ``folder``."""
     store_url = f"sqlite:///{folder}/stores/trade.db"
-    return Settings(store_url=store_url, bus_url=f"sqlite:///{folder}/bus/bus.db", listen=listen)
+    return Settings(
+        store_url=store_url, bus_url=f"sqlite:///{folder}/bus/bus.db", listen=listen, open_walls=True
+    )
 
 
 @contextmanager
@@ -148,6 +150,7 @@ class TradeProcess:
             "WATTBOOK_TRADE_STORE_URL": chosen.store_url,
             "WATTBOOK_BUS_URL": chosen.bus_url,
             "WATTBOOK_STOP_WITH_PARENT": "true",
+            "WATTBOOK_OPEN_WALLS": "true",
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None

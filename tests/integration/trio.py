@@ -8,6 +8,7 @@ from typing import Any
 from report_service.domain.prices import ReferencePrice
 from wattbook import rpc
 from wattbook.bus import open_bus
+from wattbook.walls import OPEN
 from wattbook_proto import reports_pb2, reports_pb2_grpc
 from wattbook_proto.prices_pb2_grpc import add_PricesServicer_to_server
 
@@ -39,8 +40,8 @@ class Trio:
         self._stub: Any = reports_pb2_grpc.ReportsStub(self._channel)
 
     def serve_prices(self) -> None:
-        self.prices = rpc.Server(self.target, workers=2)
-        self.prices.register(add_PricesServicer_to_server, FakePrices(self.owner))
+        self.prices = rpc.Server(self.target, guard=OPEN, workers=2)
+        self.prices.register(add_PricesServicer_to_server, FakePrices(self.owner), rules={})
         self.prices.start()
 
     def stop_prices(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from pathlib import Path
 
 from joserfc import jwt
@@ -17,6 +16,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import ECKey, KeySet
 
 from wattbook.access import Principal, Role
+from wattbook.clock import SystemClock
 from wattbook.errors import Unauthenticated
 
 ALGORITHM = "ES256"
@@ -24,6 +24,7 @@ ISSUER = "wattbook-gateway"
 READ, READ_WRITE = "read", "read write"
 MAX_CHARACTERS = 4096
 MOST_KEPT = 4096
+_CLOCK = SystemClock()
 _REFUSED = "the pass is not valid, or not any more"
 _PEM = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
 
@@ -52,7 +53,7 @@ def write_pass(
     key: ECKey, principal: Principal, *, audience: str, lifetime_s: int, now_s: float | None = None
 ) -> str:
     """A pass for ``principal`` to the owner ``audience``, signed with the private ``key``."""
-    issued_s = int(time.time() if now_s is None else now_s)
+    issued_s = int(_now_s() if now_s is None else now_s)
     claims = {
         "iss": ISSUER,
         "aud": audience,
@@ -92,7 +93,7 @@ class PassReader:
             Unauthenticated: it is not the gateway's, not for this owner, altered, or over.
         """
         known = self._known.get(token)
-        if known is not None and time.time() < known[1]:
+        if known is not None and _now_s() < known[1]:
             return known[0]
         try:
             if len(token) > MAX_CHARACTERS:
@@ -142,9 +143,13 @@ class PassReader:
             return True
 
 
+def _now_s() -> float:
+    return _CLOCK.now().timestamp()
+
+
 def _registry(audience: str) -> jwt.JWTClaimsRegistry:
     return jwt.JWTClaimsRegistry(
-        now=lambda: int(time.time()),
+        now=lambda: int(_now_s()),
         leeway=5,
         iss={"essential": True, "value": ISSUER},
         aud={"essential": True, "value": audience},

@@ -148,6 +148,13 @@ class Gateway:
             clients=self._clients,
             clock=clock,
         )
+        self._open_doors(settings)
+        self._batches = batch_usecase.Batches(self._trades)
+        self.application = api.make_application(
+            self._services(), body_limit=settings.body_limit_bytes, running=self._running
+        )
+
+    def _open_doors(self, settings: Settings) -> None:
         door = partial(_door, signed=self._passes, tls=Tls.of(settings))
         timeout_s = settings.report_timeout_s
         self._trades = TradesClient(
@@ -161,10 +168,6 @@ class Gateway:
             door("pricing-service", pricing) if pricing else None, timeout_s=timeout_s
         )
         self._feed = FeedClient(door("ingest-service", ingest) if ingest else None, timeout_s=timeout_s)
-        self._batches = batch_usecase.Batches(self._trades)
-        self.application = api.make_application(
-            self._services(), body_limit=settings.body_limit_bytes, running=self._running
-        )
 
     def _services(self) -> api.Services:
         settings = self._settings

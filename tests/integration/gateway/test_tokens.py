@@ -3,13 +3,17 @@
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from wattbook.errors import Unavailable
+from wattbook.passes import PassReader
+from wattbook.walls import ServicePasses, service_passes
 
 from tests.integration.gateway.support import refusal, user_of
-from tests.unit.gateway.started import ADMIN_PASSWORD, CLIENT_SECRET, Started
+from tests.unit.gateway.started import ADMIN_PASSWORD, CLIENT_SECRET, REPORT_SECRET, Started
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -94,6 +98,59 @@ class TestTokens:
         assert "refresh_token" not in answer.json()
         me = self.bearer(nobody, answer.json()["access_token"]).json()
         assert me == {"name": "ingest-service", "roles": ["service"], "trader_id": None}
+
+    def test_a_service_gets_passes_for_reading_at_the_owners_it_needs(
+        self, own_gateway: Started, tmp_path: Path
+    ) -> None:
+        keys = tmp_path / "keys.pem"
+        keys.write_bytes(own_gateway.key.as_pem(private=False))
+        passes = service_passes(
+            gateway_url=own_gateway.url,
+            client_id="report-service",
+            secret=REPORT_SECRET,
+            audience="trade-service",
+        )
+
+        assert passes is not None
+        principal = PassReader(keys, audience="trade-service").principal(passes())
+        assert (principal.name, principal.roles, principal.may_write) == (
+            "report-service",
+            {"service"},
+            False,
+        )
+        assert passes() == passes()  # kept for half of its life
+        with own_gateway.client(None) as nobody:
+            refusal(self.bearer(nobody, passes()), 401)  # no token for the API
+
+    @pytest.mark.parametrize(
+        ("client", "audience"),
+        [
+            ("pricing-service", "report-service"),
+            ("ingest-service", "trade-service"),
+            ("report-service", ""),
+            ("report-service", "wattbook"),
+        ],
+    )
+    def test_a_service_gets_no_pass_to_what_it_does_not_need(
+        self, own_gateway: Started, client: str, audience: str
+    ) -> None:
+        secret = {"ingest-service": CLIENT_SECRET}.get(client, REPORT_SECRET)
+        with own_gateway.client(None) as nobody:
+            answer = nobody.post(
+                "/v1/oauth/token",
+                data={"grant_type": "client_credentials", "audience": audience},
+                auth=(client, secret),
+            )
+
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_target")
+
+    def test_a_wrong_secret_gets_no_pass_and_the_service_says_so(self, own_gateway: Started) -> None:
+        passes = ServicePasses(
+            gateway_url=own_gateway.url, client_id="report-service", secret="no", audience="trade-service"
+        )
+
+        with pytest.raises(Unavailable, match="no pass to trade-service"):
+            passes()
 
     @pytest.mark.parametrize(
         ("form", "status", "error"),

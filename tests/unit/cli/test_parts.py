@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from wattbook.clock import FakeClock
 from wattbook.rpc import Server
+from wattbook.walls import OPEN
 from wattbook_cli.clients.probes import is_healthy
 from wattbook_cli.clients.processes import refuse_busy_ports
 from wattbook_cli.domain.days import day_named
@@ -68,7 +69,7 @@ def test_nothing_heavy_is_loaded_for_the_supervisor(tmp_path: Path) -> None:
 
 def test_a_grpc_service_is_healthy_once_it_says_so() -> None:
     port = free_port()
-    server = Server(f"127.0.0.1:{port}", workers=2)
+    server = Server(f"127.0.0.1:{port}", guard=OPEN, workers=2)
     probe = Probe(ProbeKind.GRPC, "127.0.0.1", port)
 
     before = is_healthy(probe, timeout_s=1)
@@ -115,7 +116,7 @@ def test_the_data_folder_is_laid_out_with_its_secrets_kept_private(tmp_path: Pat
     assert (layout.inbox / "archive").is_dir()
     assert (layout.inbox / "rejected").is_dir()
     assert load_secrets(layout, admin_password="") == made
-    assert len({made.session_key, made.ingest_client_secret, made.admin_if_new}) == 3
+    assert len({made.session_key, *made.client_secrets.values(), made.admin_if_new}) == 5
     assert made.session_key not in repr(made)
 
 
@@ -181,10 +182,15 @@ def test_two_supervisors_never_hold_the_same_folder(tmp_path: Path) -> None:
     assert not state.is_held()
 
 
+CLIENTS = {name: f"secret of {name}" for name in ("ingest", "report", "pricing")}
+
+
 def of_desk(
     tmp_path: Path, host: str = "127.0.0.1", *, world: Outside | None = None, **environment: str
 ) -> dict[str, Service]:
-    known = Secrets(tmp_path / "key.pem", "session", "ingest", admin_if_new="made")
+    known = Secrets(
+        tmp_path / "key.pem", "session", tmp_path / "verify-keys.pem", CLIENTS, admin_if_new="made"
+    )
     world = world or Outside()
     addresses = Addresses(9000, host, has_pricing=bool(world.market_data_url), has_sandbox=world.has_sandbox)
     made = services(
@@ -200,16 +206,18 @@ def test_each_service_is_told_what_it_needs_and_no_other_s_secrets(tmp_path: Pat
 
     secrets = {
         name: {
-            value for value in service.environment.values() if value in {"session", "ingest", "made", "mine"}
+            value
+            for value in service.environment.values()
+            if value in {"session", *CLIENTS.values(), "made", "mine"}
         }
         for name, service in found.items()
     }
     assert list(found) == ["trade-service", "report-service", "gateway", "ingest-service"]
     assert secrets == {
         "trade-service": set(),
-        "report-service": {"session"},
-        "gateway": {"ingest", "made"},
-        "ingest-service": {"ingest"},
+        "report-service": {"session", CLIENTS["report"]},
+        "gateway": {*CLIENTS.values(), "made"},
+        "ingest-service": {CLIENTS["ingest"]},
     }
     for service in found.values():
         assert service.environment["WATTBOOK_LOG_LEVEL"] == "DEBUG"

@@ -13,11 +13,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from wattbook import rpc
 from wattbook.probe import is_well, main
+from wattbook.walls import OPEN
 
 
 @pytest.fixture
 def server() -> Iterator[tuple[rpc.Server, str]]:
-    made = rpc.Server("127.0.0.1:0", workers=2)
+    made = rpc.Server("127.0.0.1:0", guard=OPEN, workers=2)
     yield made, f"127.0.0.1:{made.start()}"
     made.stop(0.5)
 

@@ -19,6 +19,7 @@ from wattbook.errors import (
     WattbookError,
     error_types,
 )
+from wattbook.walls import OPEN
 
 Behaviour = Callable[[bytes, grpc.ServicerContext], Any]
 
@@ -29,8 +30,8 @@ class Service:
     def __init__(self) -> None:
         self.behaviour: Behaviour = lambda request, _context: request
         self.released = threading.Event()
-        self.server = rpc.Server("127.0.0.1:0", workers=4)
-        self.server.register(self._add, None)
+        self.server = rpc.Server("127.0.0.1:0", guard=OPEN, workers=4)
+        self.server.register(self._add, None, rules={})
         self.target = f"127.0.0.1:{self.server.start()}"
         self.server.set_ready()
         self.channel = rpc.channel(self.target)
@@ -211,7 +212,7 @@ def test_health_follows_readiness_and_an_orderly_stop_finishes_what_runs(service
 
 
 def test_an_address_in_use_is_an_os_error(service: Service) -> None:
-    other = rpc.Server(service.target)
+    other = rpc.Server(service.target, guard=OPEN)
 
     with pytest.raises(OSError, match="cannot listen on"):
         other.start()

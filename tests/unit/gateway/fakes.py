@@ -11,6 +11,7 @@ import grpc
 from wattbook import rpc
 from wattbook.errors import Conflict, InvalidInput, NotFound, Unavailable
 from wattbook.periods import NoSuchPeriod, hour_of
+from wattbook.walls import OPEN
 from wattbook_proto import (
     feed_pb2,
     feed_pb2_grpc,
@@ -314,9 +315,9 @@ class Owners:
             (prices_pb2_grpc.add_PricesServicer_to_server, self.prices),
             (feed_pb2_grpc.add_FeedServicer_to_server, self.feed),
         ]
-        self._servers = [rpc.Server("127.0.0.1:0") for _ in registrations]
+        self._servers = [rpc.Server("127.0.0.1:0", guard=OPEN) for _ in registrations]
         for server, (add, servicer) in zip(self._servers, registrations, strict=True):
-            server.register(add, servicer)
+            server.register(add, servicer, rules={})
         self.trade_target, self.report_target, self.pricing_target, self.ingest_target = (
             f"127.0.0.1:{server.start()}" for server in self._servers
         )

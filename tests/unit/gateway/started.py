@@ -19,6 +19,7 @@ from wattbook.db import open_store
 from tests.unit.gateway.fakes import Owners
 
 ADMIN_PASSWORD = "corréct horse: battery"
+REPORT_SECRET = "a secret of another program"
 CLIENT_SECRET = "a secret of a program"
 START = datetime(2023, 2, 28, 12, tzinfo=UTC)
 
@@ -41,6 +42,8 @@ class Started:
                 "ingest_target": self.owners.ingest_target,
                 "admin_password": ADMIN_PASSWORD,
                 "ingest_client_secret": CLIENT_SECRET,
+                "report_client_secret": REPORT_SECRET,
+                "pricing_client_secret": REPORT_SECRET,
                 **settings,
             }
         )

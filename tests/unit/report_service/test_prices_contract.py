@@ -17,6 +17,7 @@ from wattbook import rpc
 from wattbook.clock import FakeClock
 from wattbook.db import migrate, open_store
 from wattbook.errors import InvalidInput
+from wattbook.walls import OPEN
 from wattbook_proto import prices_pb2
 from wattbook_proto.prices_pb2_grpc import PricesStub, add_PricesServicer_to_server
 
@@ -58,8 +59,8 @@ class Served:
     def __init__(self, made: tuple[Any, Publish, Callable[[], None]]) -> None:
         servicer, self.publish, self._close = made
         target = f"127.0.0.1:{free_port()}"
-        self._server = rpc.Server(target, workers=2)
-        self._server.register(add_PricesServicer_to_server, servicer)
+        self._server = rpc.Server(target, guard=OPEN, workers=2)
+        self._server.register(add_PricesServicer_to_server, servicer, rules={})
         self._server.start()
         self._channel = rpc.channel(target)
         self.stub = PricesStub(self._channel)

@@ -1,4 +1,4 @@
-"""How the gateway is put together: settings, wiring, start and orderly stop."""
+"""How the gateway is put together: wiring, start and orderly stop. ``python -m gateway.app`` starts it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from joserfc.jwk import ECKey
 from wattbook import telemetry
 from wattbook.clock import Clock, SystemClock
-from wattbook.clock_settings import ClockSettings
 from wattbook.db import Store, migrate, open_store
 from wattbook.errors import Unavailable
 from wattbook.passes import ISSUER
@@ -27,12 +24,11 @@ from wattbook.process import (
     stop_on_signals,
     stop_with_parent,
 )
-from wattbook.settings import LogLevel, SettingsError, setting
 from wattbook.tls import Tls
-from wattbook.walls import WallSettings
 
 from gateway import api
 from gateway.api import batch, feed, oauth, performance, prices, reports, server, trades, users
+from gateway.app.settings import Settings
 from gateway.clients import FeedClient, PricesClient, ReportsClient, TradesClient
 from gateway.clients.coalescer import Limits
 from gateway.clients.owner import Door
@@ -49,72 +45,6 @@ from gateway.usecases.throttle import Throttle
 
 SWITCH_INTERVAL_S = 0.001
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings):
-    """What the environment says."""
-
-    store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept, sqlite:///…")
-    signing_key_file: Path = setting(  # a field
-        "WATTBOOK_SIGNING_KEY_FILE", "PEM file of the EC P-256 key that signs tokens"
-    )
-    listen: str = setting("WATTBOOK_GATEWAY_LISTEN", "host:port of the REST API", default="127.0.0.1:8080")
-    trade_target: str = setting(
-        "WATTBOOK_TRADE_TARGET", "host:port of trade-service", default="127.0.0.1:8090"
-    )
-    report_target: str = setting(
-        "WATTBOOK_REPORT_TARGET", "host:port of report-service", default="127.0.0.1:8091"
-    )
-    pricing_target: str | None = setting(
-        "WATTBOOK_PRICING_TARGET", "host:port of pricing-service; unset: there is none", default=None
-    )
-    ingest_target: str | None = setting(
-        "WATTBOOK_INGEST_TARGET", "host:port of ingest-service; unset: there is none", default=None
-    )
-    admin_password: str | None = setting(
-        "WATTBOOK_ADMIN_PASSWORD", "password of the user admin, set at every start", default=None, secret=True
-    )
-    admin_password_if_new: str | None = setting(
-        "WATTBOOK_ADMIN_PASSWORD_IF_NEW",
-        "password of the user admin where there is none",
-        default=None,
-        secret=True,
-    )
-    ingest_client_secret: str | None = setting(
-        "WATTBOOK_INGEST_CLIENT_SECRET", "secret of ingest-service's own tokens", default=None, secret=True
-    )
-    report_client_secret: str | None = setting(
-        "WATTBOOK_REPORT_CLIENT_SECRET", "secret of report-service's passes", default=None, secret=True
-    )
-    pricing_client_secret: str | None = setting(
-        "WATTBOOK_PRICING_CLIENT_SECRET", "secret of pricing-service's passes", default=None, secret=True
-    )
-    body_limit_bytes: int = setting("WATTBOOK_BODY_LIMIT_BYTES", "largest single body", default=64 * 1024)
-    batch_limit_bytes: int = setting("WATTBOOK_BATCH_LIMIT_BYTES", "largest batch of lines", default=1024**3)
-    batch_array_limit_bytes: int = setting(
-        "WATTBOOK_BATCH_ARRAY_LIMIT_BYTES", "largest batch as a JSON array", default=16 * 1024**2
-    )
-    book_timeout_s: float = setting("WATTBOOK_BOOK_TIMEOUT_S", "deadline of single bookings", default=10.0)
-    report_timeout_s: float = setting("WATTBOOK_REPORT_TIMEOUT_S", "deadline of reports", default=5.0)
-    log_level: LogLevel = setting(  # a field
-        "WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO"
-    )
-    log_json: bool | None = setting(
-        "WATTBOOK_LOG_JSON", "JSON logs; unset: unless on a terminal", default=None
-    )
-    stop_with_parent: bool = setting(
-        "WATTBOOK_STOP_WITH_PARENT", "stop when the starter is gone", default=False
-    )
-
-    def __post_init__(self) -> None:
-        """Refuse what would only fail later.
-
-        Raises:
-            SettingsError: names each variable.
-        """
-        if problems := self.clock_problems():
-            raise SettingsError(problems)
 
 
 class Gateway:
@@ -299,7 +229,3 @@ def main() -> int:
     shut_down(gateway.close, store.close)
     _log.info("stopped")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

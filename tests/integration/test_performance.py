@@ -77,3 +77,27 @@ def test_hours_looked_at_are_reported_to_the_prices_owner(trio: Trio) -> None:
     trio.total()
 
     wait_until(lambda: len(trio.owner.watched) == 24, timeout_s=20, what="the day is watched")
+
+
+def test_the_first_look_at_a_day_has_its_prices(trio: Trio) -> None:
+    trio.serve_prices()
+    trio.owner.publish(14, "1.00", at_s=1_677_580_000)
+    trio.caller.book(sale(1))
+    trio.reports.start()
+    trio.reports.wait_for(1)  # asks for no price
+
+    assert trio.total().delta_eur_per_mwh == "0.20"
+
+
+def test_who_asks_for_an_answer_now_is_told_that_prices_are_on_their_way(trio: Trio) -> None:
+    trio.serve_prices()
+    trio.owner.publish(14, "1.00", at_s=1_677_580_000)
+    trio.caller.book(sale(1))
+    trio.reports.start()
+    trio.reports.wait_for(1)
+
+    first = trio.answer(now=True)
+
+    assert (first.loading, first.total.reference_eur_per_mwh) == (True, "")
+    trio.wait_for("0.20")
+    assert not trio.answer(now=True).loading

@@ -52,10 +52,13 @@ class Trio:
     def tell(self, *prices: ReferencePrice) -> None:
         self.bus.publish([updated(*prices)])
 
-    def total(self) -> reports_pb2.PerformanceRow:
+    def answer(self, *, now: bool = False) -> reports_pb2.PerformanceAnswer:
         query = reports_pb2.PnlQuery(trader_id="trader_1", delivery_day=DAY)
-        request = reports_pb2.PerformanceRequest(queries=[query])
-        return rpc.call(self._stub.Performance, request).answers[0].total
+        request = reports_pb2.PerformanceRequest(queries=[query], now=now)
+        return rpc.call(self._stub.Performance, request).answers[0]
+
+    def total(self) -> reports_pb2.PerformanceRow:
+        return self.answer().total
 
     def wait_for(self, delta: str) -> reports_pb2.PerformanceRow:
         def found() -> reports_pb2.PerformanceRow | None:

@@ -108,10 +108,16 @@ class Client:
         return dict(exact(answer.text))
 
     def get_report(
-        self, trader_id: str, delivery_day: object, *, headers: dict[str, str] | None = None, **query: object
+        self,
+        trader_id: str,
+        delivery_day: object,
+        *,
+        kind: str = "pnl",
+        headers: dict[str, str] | None = None,
+        **query: object,
     ) -> httpx.Response:
         asked = _said({"trader_id": trader_id, "delivery_day": delivery_day, **query})
-        return self.http.get("/v1/reports/pnl", params=asked, headers=headers or {})
+        return self.http.get(f"/v1/reports/{kind}", params=asked, headers=headers or {})
 
     def add_user(self, name: str, password: str, *roles: str, trader_id: str | None = None) -> httpx.Response:
         body = {"name": name, "password": password, "roles": list(roles), "trader_id": trader_id}

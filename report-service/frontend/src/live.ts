@@ -1,7 +1,7 @@
 // Writes what the server streams into the page, piece by piece: order, scroll and focus stay.
 import { writeAges } from "./ages";
 import { deskNow } from "./clock";
-import { figuresChanged } from "./refresh";
+import { figuresChanged } from "./events";
 import { markNow } from "./rows";
 
 const FIRST_WAIT_S = 0.5;
@@ -123,7 +123,7 @@ function change(slots: Record<string, string>): void {
   if (isQuiet()) return;
   writeAges();
   markNow();
-  document.dispatchEvent(new Event(figuresChanged));
+  document.dispatchEvent(new CustomEvent(figuresChanged, { detail: new Set(Object.keys(slots)) }));
 }
 
 function restyle(name: string, classes: string): void {
@@ -133,15 +133,22 @@ function restyle(name: string, classes: string): void {
   element.setAttribute("class", [classes, ...kept].join(" "));
 }
 
+const holder = document.createElement("div");
+
 function rewrite(name: string, text: string): void {
-  const element = document.querySelector<HTMLElement>(`[data-slot="${CSS.escape(name)}"]`);
-  if (!element || element.dataset["was"] === text) return;
-  element.innerHTML = text;
-  element.dataset["was"] = text;
-  if (!element.matches("td, dd.big")) return;
-  element.classList.remove("changed");
-  void element.offsetWidth; // restarts the animation
-  element.classList.add("changed");
+  for (const element of document.querySelectorAll<HTMLElement>(`[data-slot="${CSS.escape(name)}"]`)) {
+    holder.innerHTML = text;
+    if (element.innerHTML === holder.innerHTML) continue;
+    element.innerHTML = text;
+    const cell = element.closest<HTMLElement>("td, dd.big");
+    if (cell && !element.matches(".quiet")) glow(cell);
+  }
+}
+
+export function glow(cell: HTMLElement): void {
+  cell.classList.remove("changed");
+  void cell.offsetWidth; // restarts the animation
+  cell.classList.add("changed");
 }
 
 // A trader who has just made a first trade: the only time that a row comes in.

@@ -19,7 +19,7 @@ from tests.unit.report_service.fakes import DAY, NOW, FakeFeedOwner
 from tests.unit.report_service.test_pages import Pages
 
 PNL = "/traders/trader_1/days/2023-02-28"
-LIVE = "/traders/trader_1/live/2023-02-28"
+LIVE = "/traders/trader_1/days/2023-02-28"
 DESK = "/desk/2023-02-28"
 
 
@@ -134,7 +134,7 @@ class TestCompleteness:
         ends_us = TradingDay(yesterday).ends_us
         self.known(pages, yesterday, complete_to_us=ends_us, is_reconciled=True, feed_only=1, differing=3)
 
-        page = ana.get("/traders/trader_1/live/2023-02-27").text
+        page = ana.get("/traders/trader_1/days/2023-02-27").text
         assert text_of(page, "complete") == "✓ complete · 1 only in the feed · 3 differing"
 
     def test_a_gap_of_the_day_before_is_said_too(self, pages: Pages, ana: FlaskClient) -> None:

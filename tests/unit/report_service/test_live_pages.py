@@ -14,7 +14,7 @@ from report_service.usecases.prices import PriceState
 from tests.unit.report_service.fakes import DAY, booking, price
 from tests.unit.report_service.test_pages import Pages
 
-LIVE = "/traders/trader_1/live/2023-02-28"
+LIVE = "/traders/trader_1/days/2023-02-28"
 DESK = "/desk/2023-02-28"
 
 
@@ -63,7 +63,7 @@ class TestATradersDay:
         tim = pages.as_("tim")
 
         assert tim.get(LIVE).status_code == 200
-        for address in ("/traders/trader_2/live/2023-02-28", DESK):
+        for address in ("/traders/trader_2/days/2023-02-28", DESK):
             assert tim.get(address).status_code == 403
             assert tim.get(f"{address}/stream").status_code == 403
         assert pages.stranger().get(f"{LIVE}/stream").status_code == 302
@@ -104,11 +104,11 @@ class TestATradersDay:
 
     @pytest.mark.parametrize("day", ["2023-02-30", "yesterday"])
     def test_what_is_no_day_is_not_found(self, ana: FlaskClient, day: str) -> None:
-        assert ana.get(f"/traders/trader_1/live/{day}").status_code == 404
+        assert ana.get(f"/traders/trader_1/days/{day}").status_code == 404
         assert ana.get(f"/desk/{day}").status_code == 404
 
     def test_an_empty_day_is_a_page_with_all_hours(self, ana: FlaskClient) -> None:
-        page = ana.get("/traders/trader_1/live/2023-10-29").text
+        page = ana.get("/traders/trader_1/days/2023-10-29").text
 
         assert page.count("data-start=") == 25
 
@@ -130,9 +130,6 @@ class TestTheDesk:
     def test_an_address_by_form_leads_to_the_day(self, ana: FlaskClient) -> None:
         assert ana.get("/desk").location == "/desk/2023-02-28"
         assert ana.get("/desk?day=2023-03-01&sort=-edge").location == "/desk/2023-03-01?sort=-edge"
-        assert (
-            ana.get("/traders?trader_id=x&day=2023-03-01&view=live").location == "/traders/x/live/2023-03-01"
-        )
 
     def test_a_day_without_trades_says_what_to_do(self, ana: FlaskClient) -> None:
         assert "No trades for delivery on" in ana.get("/desk/2024-01-01").text
@@ -163,15 +160,29 @@ class TestStreams:
         assert ana.get(f"{LIVE}/stream").status_code == 503  # the hub is not started
 
 
-def test_columns_are_remembered_and_lead_back(ana: FlaskClient) -> None:
-    assert 'data-columns="few"' in ana.get(LIVE).text
+class TestColumns:
+    SKETCH = 'data-show="ours reference age doing"'
 
-    answer = ana.post("/columns", data={"columns": "all", "return_to": LIVE})
+    def test_the_desks_own_sketch_comes_first_and_a_choice_is_remembered(self, ana: FlaskClient) -> None:
+        assert self.SKETCH in ana.get(LIVE).text
 
-    assert answer.location == LIVE
-    assert 'data-columns="all"' in ana.get(LIVE).text
-    assert ana.post("/columns", data={"columns": "x", "return_to": "//evil"}).location == "/"
-    assert 'data-columns="few"' in ana.get(LIVE).text
+        answer = ana.post("/columns", data={"preset": "pnl", "return_to": LIVE})
+
+        assert answer.location == LIVE
+        assert 'data-show="trades buy_mw sell_mw pnl"' in ana.get(LIVE).text
+
+    def test_any_columns_can_be_chosen_one_by_one(self, ana: FlaskClient) -> None:
+        ana.post("/columns", data={"column": ["edge", "ours"], "return_to": LIVE})
+
+        page = ana.get(LIVE).text
+        assert 'data-show="ours edge"' in page
+        assert page.count("checked") == 2
+        assert page.count('aria-pressed="true"') == 1  # the colours; no preset
+
+    @pytest.mark.parametrize("form", [{}, {"column": "x"}, {"preset": "x"}])
+    def test_what_is_no_choice_is_the_sketch(self, ana: FlaskClient, form: dict[str, str]) -> None:
+        assert ana.post("/columns", data={**form, "return_to": "//evil"}).location == "/"
+        assert self.SKETCH in ana.get(LIVE).text
 
 
 def test_the_series_for_the_charts_are_numbers(ana: FlaskClient) -> None:
@@ -182,7 +193,17 @@ def test_the_series_for_the_charts_are_numbers(ana: FlaskClient) -> None:
     assert (series["ours"][14], series["reference"][14], series["ours"][0]) == (55.71, 50.0, None)
 
 
-def test_without_an_owner_of_prices_the_page_says_that_lights_stay_grey(pages: Pages) -> None:
+def test_without_an_owner_of_prices_each_missing_one_has_its_reason(pages: Pages) -> None:
     pages.board._state = PriceState(is_used=False)
+    page = pages.as_("ana").get("/traders/trader_1/days/2023-03-01").text
 
-    assert "lights stay grey" in pages.as_("ana").get(LIVE).text
+    assert "lights stay grey" in page
+    assert slot(page, "h14.reference") == "– (reference prices are not set up here)"
+
+
+def test_where_the_page_was_before_leads_to_where_it_is(ana: FlaskClient) -> None:
+    assert (
+        ana.get("/traders/a%2Fb/live/2023-02-28?area=AT").location == "/traders/a%2Fb/days/2023-02-28?area=AT"
+    )
+    assert ana.get("/traders/trader_1/live/today").location == "/traders/trader_1/days/today"
+    assert ana.get("/traders/trader_1/live/2023-02-28/stream").status_code == 503  # the hub is not started

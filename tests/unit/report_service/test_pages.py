@@ -93,10 +93,20 @@ def token_of(page: TestResponse) -> dict[str, str]:
     return {"csrf_token": found.group(1)}
 
 
-def table(page: TestResponse) -> list[list[str]]:
-    rows = re.findall(r"<tr\b.*?</tr>", page.text, flags=re.DOTALL)
-    cells = (re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", row, flags=re.DOTALL) for row in rows)
-    return [[re.sub(r"<[^>]+>", "", cell).strip() for cell in row] for row in cells]
+PNL_COLUMNS = ("trades", "buy_mw", "sell_mw", "pnl")
+
+
+def table(page: TestResponse, columns: tuple[str, ...] = PNL_COLUMNS) -> list[list[str]]:
+    """Label and some columns of each row."""
+    found: list[list[str]] = []
+    for row in re.findall(r"<tr\b.*?</tr>", page.text, flags=re.DOTALL):
+        label = re.search(r"<th\b[^>]*>(.*?)</th>", row, flags=re.DOTALL)
+        cells = dict(
+            re.findall(r'<t[dh] (?:scope="col" )?class="([\w]+)[^>]*>(.*?)</t[dh]>', row, flags=re.DOTALL)
+        )
+        texts = [label.group(1) if label else "", *(cells.get(name, "") for name in columns)]
+        found.append([re.sub(r"<[^>]+>", "", text).strip() for text in texts])
+    return found
 
 
 @pytest.fixture
@@ -266,7 +276,7 @@ class TestTheDay:
     def test_shows_all_hours_and_the_total(self, ana: FlaskClient) -> None:
         rows = table(ana.get(PAGE))
 
-        assert rows[0][0] == "Hour"
+        assert rows[0][1:] == ["Number of trades", "Total BUY MW", "Total SELL MW", "PnL €"]
         assert len(rows) == 1 + 24 + 1
         assert rows[15] == ["14–15", "2", "4.0", "10.0", "+420.00"]
         assert rows[4] == ["03–04", "1", "1,234.5", "0.0", "−1,234.50"]

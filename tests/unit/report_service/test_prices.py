@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 
@@ -17,7 +18,7 @@ from report_service.domain.prices import DayKey, ReferencePrice
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
 from report_service.usecases.performance import Performances
-from report_service.usecases.prices import MOST_DAYS, PriceBoard
+from report_service.usecases.prices import FIRST_LOOK_S, MOST_DAYS, MOST_WAITING, PriceBoard
 from report_service.usecases.watch import CHECK_EVERY_S, WATCHED_FOR_S, PriceKeeper
 from wattbook.bus import Delivery, Message
 from wattbook.clock import FakeClock, SystemClock
@@ -349,3 +350,77 @@ def test_a_day_that_the_owner_does_not_know_is_not_asked_for_again(keeping: Keep
     keeping.looked()
 
     assert keeping.board.behind() == []
+
+
+class TestTheFirstLook:
+    """At a day whose prices nobody has loaded yet."""
+
+    @pytest.fixture
+    def board(self) -> PriceBoard:
+        board = PriceBoard(SystemClock())
+        board.on_look(lambda: None)
+        return board
+
+    def test_waits_for_its_prices(self, board: PriceBoard) -> None:
+        def loading() -> None:
+            board.put(KEY, [price(14, "50")], as_of_seq=1, asked_s=0)
+
+        board.on_look(threading.Timer(0.05, loading).start)
+        board.await_first([KEY])
+
+        assert board.prices(KEY).at(start_s(DAY, 14)) is not None
+
+    def test_is_over_when_the_owner_is_lost_or_knows_no_such_day(self, board: PriceBoard) -> None:
+        board.on_look(threading.Timer(0.05, lambda: board.give_up(KEY)).start)
+        board.await_first([KEY])
+        assert board.prices(KEY).is_loaded
+
+        other = DayKey("DE", DAY + timedelta(days=1))
+        board.on_look(threading.Timer(0.05, board.lost).start)
+        board.await_first([other])
+        assert not board.prices(other).is_loaded
+        assert not board.is_waited_for(other)
+
+    def test_waits_once_a_day_and_not_once_a_look(self) -> None:
+        clock = FakeClock(NOW)
+        board = PriceBoard(clock)
+        board.on_look(lambda: None)
+        board.prices(KEY)
+        assert board.is_waited_for(KEY)
+
+        clock.advance(FIRST_LOOK_S)
+
+        assert not board.is_waited_for(KEY)
+        board.await_first([KEY])  # returns; the clock stands still, so waiting would not end soon
+
+    def test_keeps_few_threads_waiting(self, board: PriceBoard) -> None:
+        released = threading.Event()
+        entered = threading.Semaphore(0)
+        settled = board._is_settled
+
+        def noted(keys: Iterable[DayKey]) -> bool:
+            entered.release()
+            return released.is_set() or settled(keys)
+
+        board._is_settled = noted  # type: ignore[method-assign]
+        waiting = [
+            threading.Thread(target=board.await_first, args=([DayKey("DE", DAY + timedelta(days=at))],))
+            for at in range(MOST_WAITING)
+        ]
+        for thread in waiting:
+            thread.start()
+            assert entered.acquire(timeout=5)
+        one_more = DayKey("DE", DAY + timedelta(days=30))
+
+        board.await_first([one_more])
+
+        assert not board.prices(one_more).is_loaded
+        released.set()
+        for thread in waiting:
+            thread.join(5)
+
+    def test_nobody_waits_where_nothing_loads(self) -> None:
+        board = PriceBoard(SystemClock(), is_used=False)
+        board.await_first([KEY])
+
+        assert not board.is_waited_for(KEY)

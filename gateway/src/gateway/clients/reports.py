@@ -43,7 +43,8 @@ class ReportsClient:
             partial(self._ask_gathered, "Pnl", reports_pb2.PnlRequest), limits
         )
         self._performance_asks: Coalescer[tuple[str, PnlAsk], reports_pb2.PerformanceAnswer] = Coalescer(
-            partial(self._ask_gathered, "Performance", reports_pb2.PerformanceRequest), limits
+            partial(self._ask_gathered, "Performance", partial(reports_pb2.PerformanceRequest, now=True)),
+            limits,
         )
 
     def open(self) -> None:
@@ -61,8 +62,15 @@ class ReportsClient:
         return await self._asks.ask((self._door.reading(asker), ask))
 
     async def performance(self, asker: Principal, ask: PnlAsk) -> reports_pb2.PerformanceAnswer:
-        """The same against the reference price. Raises like :meth:`pnl`."""
-        return await self._performance_asks.ask((self._door.reading(asker), ask))
+        """The same against the reference price. Raises like :meth:`pnl`.
+
+        Whoever first looks at a day waits a moment for its prices, in a call of their own.
+        """
+        asked = (self._door.reading(asker), ask)
+        answer = await self._performance_asks.ask(asked)
+        if answer.loading:
+            (answer,) = await self._ask_gathered("Performance", reports_pb2.PerformanceRequest, [asked])
+        return answer
 
     async def desk(
         self, asker: Principal, *, area: str, delivery_day: str, known_version: str

@@ -48,7 +48,7 @@ def live_page(
             version=snapshot.version,
             traders=names,
             columns=columns(),
-            section="trading" if template == "live.html" else "desk",
+            section="trading" if template == "trader.html" else "desk",
         )
 
     return unchanged(tag) or sent(site().pages.body(tag, page), tag)

@@ -1,66 +1,103 @@
-"""A trader's day as the live page shows it: the desk's own sketch first, everything else one click away."""
+"""A trader's day as their page shows it: every piece of it that may change."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from itertools import accumulate
 
 from markupsafe import Markup, escape
 from wattbook.clock import iso_z
+from wattbook.periods import DeliveryPeriod
 from wattbook.units import eur_from_ct_kw_min
 
 from report_service.api.chart import bars_by_hour, candles_by_hour
-from report_service.api.figures import Writer
-from report_service.api.slots import (
-    Column,
-    Decimals,
-    Slots,
-    cells,
-    connection,
-    data,
-    drawing,
-    floats,
-    strip,
-)
-from report_service.domain.performance import Performance
+from report_service.api.figures import Writer, day_text
+from report_service.api.site import day_address
+from report_service.api.slots import Decimals, Slots, cells, connection, data, drawing, floats, strip
+from report_service.domain.performance import Performance, Standing
 from report_service.usecases.model import FeedState
 from report_service.usecases.prices import PriceState
 
-COLUMNS = (
-    Column("ours", "Our average price", "€/MWh", is_more=False),
-    Column("reference", "Reference price", "€/MWh", is_more=False),
-    Column(
-        "doing", "How are we doing so far", "€/MWh", is_more=False, hint="Our average minus the reference"
-    ),
-    Column("bought", "Bought", "MWh"),
-    Column("sold", "Sold", "MWh"),
-    Column("avg_buy", "Avg buy", "€/MWh"),
-    Column("avg_sell", "Avg sell", "€/MWh"),
-    Column("open", "Open", "MWh", hint="Bought less sold"),
-    Column("trades", "Trades"),
-    Column("pnl", "PnL", "€"),
-    Column("edge", "Edge", "€", hint="What the trades gained or lost against the reference price"),
-)
+Nearest = tuple[tuple[date, str], ...]
+_GAUGE_WIDTH = 40
 
 
-def live_slots(found: Performance, *, feed: FeedState, prices: PriceState, locale: str) -> Slots:
-    """Everything on the page that may change."""
+def live_slots(
+    found: Performance, *, feed: FeedState, prices: PriceState, locale: str, nearest: Nearest = ()
+) -> Slots:
+    """Everything on the page that may change; ``nearest`` are other days, where this one has no trades."""
     writer = Writer(locale)
     decimals = Decimals.of(each for _, each in found.hours)
+    unpriced = why_unpriced(found, prices)
     slots = {**connection(feed, prices), **strip(found.total, writer, found.key.area)}
+    slots["empty"] = Markup("") if found.total.figures.trades else _empty(found, nearest)
     for at, (_, each) in enumerate(found.hours):
-        slots.update(cells(f"h{at}", each, writer, decimals))
-    slots.update(cells("total", found.total, writer, decimals))
+        slots.update(cells(f"h{at}", each, writer, decimals, unpriced=unpriced))
+    slots.update(cells("total", found.total, writer, decimals, unpriced=unpriced))
+    slots.update(_gauges(found))
     slots.update(_charts(found, writer))
     return slots
+
+
+def why_unpriced(found: Performance, prices: PriceState) -> str:
+    """Why a period may be without a reference price."""
+    if not prices.is_used:
+        return "reference prices are not set up here"
+    if not found.prices.is_loaded:
+        return "reference prices are being loaded"
+    return "no reference price yet"
+
+
+def slug_of(period: DeliveryPeriod) -> str:
+    """A period of a day in an address: ``14-15``, ``02A-03``."""
+    return period.label.replace("–", "-")
 
 
 def hours_of(found: Performance) -> Sequence[dict[str, str]]:
     """The rows of the table, without what changes."""
     return [
-        {"id": f"h{at}", "label": period.label, "start": iso_z(period.start)}
+        {"id": f"h{at}", "label": period.label, "start": iso_z(period.start), "slug": slug_of(period)}
         for at, (period, _) in enumerate(found.hours)
     ]
+
+
+def _empty(found: Performance, nearest: Nearest) -> Markup:
+    """What to do on a day without trades."""
+    key = found.key
+    links = [
+        Markup('<a href="{}">{}</a>').format(
+            day_address(key.trader_id, day.isoformat(), area=area),
+            day_text(day) + ("" if area == key.area else f" in {area}"),
+        )
+        for day, area in nearest
+    ]
+    said = (
+        Markup("Nearest days with trades: {}.").format(Markup(", ").join(links))
+        if links
+        else escape("The book has no trade of this trader on any day; check the id.")
+    )
+    return Markup(
+        '<div class="notice"><p><strong>No trades of {} for delivery on {}.</strong> {} '
+        "The first one shows here as soon as it is booked.</p></div>"
+    ).format(key.trader_id, day_text(key.day), said)
+
+
+def _gauges(found: Performance) -> Slots:
+    """Bars beside the edges, the longest of the day at full length."""
+    most = max((abs(each.edge_ct_kw_min) for _, each in found.hours), default=0)
+    return {f"h{at}.gauge": _gauge(each, float(most)) for at, (_, each) in enumerate(found.hours)}
+
+
+def _gauge(each: Standing, most: float) -> Markup:
+    width = round(abs(float(each.edge_ct_kw_min)) / most * _GAUGE_WIDTH) if most else 0
+    if not width:
+        return Markup("")
+    tone = "good" if each.edge_ct_kw_min > 0 else "bad"
+    return Markup(
+        '<svg class="gauge {}" viewBox="0 0 {} 8" width="{}" height="8" aria-hidden="true">'
+        '<rect x="{}" width="{}" height="8" rx="1"/></svg>'
+    ).format(tone, _GAUGE_WIDTH, _GAUGE_WIDTH, _GAUGE_WIDTH - width, width)
 
 
 def _charts(found: Performance, writer: Writer) -> Slots:

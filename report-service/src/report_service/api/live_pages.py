@@ -1,4 +1,4 @@
-"""The live pages and their streams: a trader's day against the market, and the desk's."""
+"""What pages with a stream share, and the desk's."""
 
 from __future__ import annotations
 
@@ -10,55 +10,29 @@ from wattbook.errors import Forbidden
 from wattbook.periods import DEFAULT_AREA, area_of
 from werkzeug.wrappers import Response as AnyResponse
 
-from report_service.api import desk, live
+from report_service.api import desk
 from report_service.api.answers import live_page, repeatable, said_of_feed, stream_of
 from report_service.api.figures import day_text
 from report_service.api.health import joined
 from report_service.api.pages import area_asked, day_asked, day_now, reader
 from report_service.api.signin import require_person
 from report_service.api.site import (
-    COLUMNS_COOKIE,
     day_address,
     desk_address,
-    live_address,
     locale,
     reconciliation_address,
-    safe_address,
     site,
     tag_of,
 )
 from report_service.api.streams import Snapshot, Topic
-from report_service.domain.book import ReportKey
-from report_service.domain.performance import DeskDay, Performance
+from report_service.domain.performance import DeskDay
 from report_service.domain.prices import DayKey
 from report_service.usecases.feed import FEED, trading_day_of
 
-YEAR_S = 365 * 24 * 3600
 _DAY = timedelta(days=1)
 
 live_pages = Blueprint("live", __name__)
 live_pages.before_request(require_person)
-
-
-@live_pages.get("/traders/<path:trader_id>/live/<day>")
-def trader_live(trader_id: str, day: str) -> AnyResponse:
-    """A trader's day against the reference price."""
-    if day == "today":
-        day = day_now(site().clock, area_asked()).isoformat()
-        return redirect(live_address(trader_id, day, area=area_asked()))
-    key = _report_key(trader_id, day)
-    topic = trader_topic(key, locale())
-    performances = site().performances
-    found = performances.performance(key)
-    repeatable(lambda: performances.performance(key) is found)
-    snapshot = topic.render()
-    return live_page("live.html", snapshot, lambda: _trader_view(found))
-
-
-@live_pages.get("/traders/<path:trader_id>/live/<day>/stream")
-def trader_stream(trader_id: str, day: str) -> AnyResponse:
-    """What changes on it."""
-    return stream_of(trader_topic(_report_key(trader_id, day), locale()))
 
 
 @live_pages.get("/desk")
@@ -77,6 +51,7 @@ def desk_live(day: str) -> AnyResponse:
         return desk_today()
     key, order = _desk_key(day), desk.order_of(request.args.get("sort", desk.DEFAULT_ORDER))
     performances = site().performances
+    performances.board.await_first((key,))
     found = performances.desk(area=key.area, day=key.day)
     repeatable(lambda: performances.desk(area=key.area, day=key.day) is found)
     snapshot = desk_topic(key, locale()).render()
@@ -87,31 +62,6 @@ def desk_live(day: str) -> AnyResponse:
 def desk_stream(day: str) -> AnyResponse:
     """What changes on it."""
     return stream_of(desk_topic(_desk_key(day), locale()))
-
-
-@live_pages.post("/columns")
-def choose_columns() -> AnyResponse:
-    """Remember how many columns to show; harmless, so it takes no token."""
-    response = redirect(safe_address(request.form.get("return_to", "")), 303)
-    chosen = "all" if request.form.get("columns") == "all" else "few"
-    secure = request.is_secure
-    response.set_cookie(COLUMNS_COOKIE, chosen, max_age=YEAR_S, path="/", samesite="Lax", secure=secure)
-    return response
-
-
-def trader_topic(key: ReportKey, locale_: str) -> Topic:
-    """A trader's day as a stream; it renders on any thread."""
-    parts = site()
-
-    def render() -> Snapshot:
-        found, feed, prices = parts.performances.performance(key), parts.model.state, parts.board.state
-        tag = tag_of("live", found.version, feed, prices, locale_)
-        figures = parts.snapshots.of(
-            tag, lambda: live.live_slots(found, feed=feed, prices=prices, locale=locale_)
-        )
-        return joined(figures, said_of_feed(parts, key.day, locale_))
-
-    return Topic(("live", key, locale_), frozenset({key, DayKey(key.area, key.day), FEED}), render)
 
 
 def desk_topic(key: DayKey, locale_: str) -> Topic:
@@ -130,34 +80,19 @@ def desk_topic(key: DayKey, locale_: str) -> Topic:
     return Topic(("desk", key, locale_), frozenset({key, FEED}), render)
 
 
-def _trader_view(found: Performance) -> dict[str, object]:
-    key = found.key
-
-    def address(day: date | str) -> str:
-        return live_address(key.trader_id, str(day), area=key.area)
-
-    return {
-        **_frame(key.area, key.day, address),
-        "trader_id": key.trader_id,
-        "day_url": day_address(key.trader_id, key.day.isoformat(), area=key.area),
-        "rows": live.hours_of(found),
-        "columns": live.COLUMNS,
-    }
-
-
 def _desk_view(found: DeskDay, order: str) -> dict[str, object]:
     def address(day: date | str) -> str:
         return desk_address(str(day), area=found.area, sort=order)
 
     day = found.day.isoformat()
     return {
-        **_frame(found.area, found.day, address),
+        **frame(found.area, found.day, address),
         "order": order,
         "rows": [
             {
                 "id": desk.row_id(each.key.trader_id),
                 "trader_id": each.key.trader_id,
-                "url": live_address(each.key.trader_id, day, area=found.area),
+                "url": day_address(each.key.trader_id, day, area=found.area),
             }
             for each in desk.ranked(found, order)
         ],
@@ -171,7 +106,8 @@ def _turned(name: str, order: str) -> str:
     return (name if first.startswith("-") else f"-{name}") if order == first else first
 
 
-def _frame(area: str, day: date, address: Callable[[date | str], str]) -> dict[str, object]:
+def frame(area: str, day: date, address: Callable[[date | str], str]) -> dict[str, object]:
+    """What a page of a day says of the day, and where the days around it are."""
     traded = trading_day_of(day, site().clock.now())
     return {
         "area": area,
@@ -189,14 +125,13 @@ def _frame(area: str, day: date, address: Callable[[date | str], str]) -> dict[s
         "today_url": address("today"),
         "desk_url": desk_address(day.isoformat(), area=area),
         "locale": locale().replace("_", "-"),
-        "stream_url": f"{request.path}/stream" + (f"?area={area}" if area != DEFAULT_AREA else ""),
+        "stream_url": _stream_address(address(day)),
     }
 
 
-def _report_key(trader_id: str, day: str) -> ReportKey:
-    if not reader().may_read(trader_id):
-        raise Forbidden(f"You may not read the trades of {trader_id}.")
-    return ReportKey(area_asked(), trader_id, day_asked(day))
+def _stream_address(page: str) -> str:
+    path, _, query = page.partition("?")
+    return f"{path}/stream" + (f"?{query}" if query else "")
 
 
 def _desk_key(day: str) -> DayKey:

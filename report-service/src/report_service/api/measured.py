@@ -15,6 +15,7 @@ from report_service.api.contract import key_of, row_of
 from report_service.domain.book import ReportKey
 from report_service.domain.performance import DeskDay, Light, Performance, Standing
 from report_service.domain.pnl import day_in
+from report_service.domain.prices import DayKey
 from report_service.usecases.performance import Performances
 
 _LIGHTS = {Light.GREY: reports_pb2.GREY, Light.GREEN: reports_pb2.GREEN, Light.RED: reports_pb2.RED}
@@ -29,7 +30,10 @@ def performance(
         Unavailable: no snapshot yet.
     """
     keys = [key_of(query) for query in request.queries]
-    found = iter(performances.performances([key for key in keys if isinstance(key, ReportKey)]))
+    known = [key for key in keys if isinstance(key, ReportKey)]
+    if not request.now:
+        performances.await_prices(known)
+    found = iter(performances.performances(known))
     reply = reports_pb2.PerformanceReply()
     answers = reply.answers
     for query, key in zip(request.queries, keys, strict=True):
@@ -41,6 +45,8 @@ def performance(
             answers.add(version=each.version, unchanged=True)
         else:
             answers.append(_answer_of(each))
+        if request.now and not each.prices.is_loaded:
+            answers[-1].loading = performances.is_waited_for(key)
     return reply
 
 
@@ -56,6 +62,7 @@ def desk(performances: Performances, request: reports_pb2.DeskRequest) -> report
         day = day_in(area, request.delivery_day)
     except ValueError as error:
         raise InvalidInput(str(error)) from error
+    performances.board.await_first((DayKey(area, day),))
     found = performances.desk(area=area, day=day)
     if request.known_version == found.version:
         return reports_pb2.DeskReply(version=found.version, unchanged=True)

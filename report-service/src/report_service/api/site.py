@@ -15,6 +15,7 @@ from wattbook.clock import Clock, DeskClock
 from wattbook.periods import DEFAULT_AREA
 
 from report_service.api.assets import Assets
+from report_service.api.columns import Shown, shown_of
 from report_service.api.figures import locale_for, time_text
 from report_service.api.health import pill_mark, pill_slots
 from report_service.api.slots import Slots
@@ -168,12 +169,6 @@ def day_address(trader_id: str, day: str, *, area: str = DEFAULT_AREA, suffix: s
     return f"/traders/{quote(trader_id, safe='')}/days/{day}{suffix}{query}"
 
 
-def live_address(trader_id: str, day: str, *, area: str = DEFAULT_AREA) -> str:
-    """The address of a trader's day against the market."""
-    query = f"?area={quote(area, safe='')}" if area != DEFAULT_AREA else ""
-    return f"/traders/{quote(trader_id, safe='')}/live/{day}{query}"
-
-
 def desk_address(day: str, *, area: str = DEFAULT_AREA, sort: str = "") -> str:
     """The address of a desk's day, ranked by a column."""
     asked = {name: value for name, value in (("area", area), ("sort", sort)) if value}
@@ -192,9 +187,9 @@ def prices_address(day: str, *, area: str = DEFAULT_AREA) -> str:
     return f"/prices/{day}" + (f"?{urlencode({'area': area})}" if area != DEFAULT_AREA else "")
 
 
-def columns() -> str:
-    """``all`` columns, or the ``few`` of the desk's own sketch."""
-    return "all" if request.cookies.get(COLUMNS_COOKIE) == "all" else "few"
+def columns() -> Shown:
+    """The columns that the reader chose to see."""
+    return shown_of(request.cookies.get(COLUMNS_COOKIE, ""))
 
 
 def tag_of(*parts: object) -> str:

@@ -32,40 +32,44 @@ _NO_VALUE = "no reference price"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a live table; ``is_more`` where it is one click away."""
+    """A column of a live table."""
 
     name: str
     title: str
     unit: str = ""
-    is_more: bool = True
     hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decimals:
-    """How many decimals the energies of a page need."""
+    """How many decimals the energies and the power of a page need."""
 
     energy: int
+    power: int
 
     @staticmethod
     def of(each: Iterable[Standing]) -> Decimals:
         """Enough for all of them."""
-        values = [
-            value
-            for one in each
-            for value in (one.figures.buy_mwh, one.figures.sell_mwh, one.figures.open_mwh)
-        ]
-        return Decimals(decimals_needed(values, least=1))
+        every = [one.figures for one in each]
+        energy = [value for one in every for value in (one.buy_mwh, one.sell_mwh, one.open_mwh)]
+        power = [value for one in every for value in (one.buy_mw, one.sell_mw)]
+        return Decimals(decimals_needed(energy, least=1), decimals_needed(power, least=1))
 
 
 @lru_cache(maxsize=8192)
-def cells(name: str, each: Standing, writer: Writer, decimals: Decimals) -> Mapping[str, Markup]:
-    """The cells of a row, and its classes; remembered, since one trade changes one row."""
+def cells(
+    name: str, each: Standing, writer: Writer, decimals: Decimals, *, unpriced: str = _NO_VALUE
+) -> Mapping[str, Markup]:
+    """The cells of a row, and its classes; ``unpriced`` says why where there is no reference price.
+
+    Remembered, since one trade changes one row.
+    """
     figures = each.figures
-    priced = "no trades" if not figures.trades else _NO_VALUE
+    priced = "no trades" if not figures.trades else unpriced
     written = {
         "ours": writer.known(figures.average_eur_per_mwh, "no trades"),
-        "reference": _reference(each, writer),
+        "reference": writer.known(each.reference_eur_per_mwh, unpriced),
+        "age": _age(each),
         "doing": light(each, writer),
         "bought": writer.cell(figures.buy_mwh, decimals=decimals.energy),
         "sold": writer.cell(figures.sell_mwh, decimals=decimals.energy),
@@ -73,6 +77,8 @@ def cells(name: str, each: Standing, writer: Writer, decimals: Decimals) -> Mapp
         "avg_sell": writer.known(figures.average_sell_eur_per_mwh, "nothing sold"),
         "open": writer.cell(figures.open_mwh, decimals=decimals.energy, sign=True),
         "trades": writer.cell(figures.trades),
+        "buy_mw": writer.cell(figures.buy_mw, decimals=decimals.power),
+        "sell_mw": writer.cell(figures.sell_mw, decimals=decimals.power),
         "pnl": toned(figures.pnl_eur, writer),
         "edge": toned(each.edge_eur, writer, why_not=priced),
     }
@@ -104,14 +110,15 @@ def light(each: Standing, writer: Writer) -> Markup:
     ).format(tone, symbol, words, shown)
 
 
-def _reference(each: Standing, writer: Writer) -> Markup:
-    value = writer.known(each.reference_eur_per_mwh, _NO_VALUE)
+def _age(each: Standing) -> Markup:
+    """When the provider updated it; scripts turn this into an age."""
     price = each.price
     if price is None:
-        return value
+        return Markup("")
     updated = from_epoch_us(price.last_update_us)
-    return Markup('<time class="age" datetime="{}" title="as of {}">{}</time>{}').format(
-        iso_z(updated), time_text(updated, price.area), time_text(updated, price.area)[:5], value
+    words = time_text(updated, price.area)
+    return Markup('<time class="age" datetime="{}" title="as of {}">{}</time>').format(
+        iso_z(updated), words, words[:5]
     )
 
 

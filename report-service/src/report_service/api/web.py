@@ -20,6 +20,7 @@ from report_service.api.recent import request_id_of
 from report_service.api.sessions import EncryptedSessions, derived_key
 from report_service.api.signin import signing
 from report_service.api.site import Site, rendered, site
+from report_service.api.trader_pages import trader_pages
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def build_web(parts: Site, *, secret: str, sessions: EncryptedSessions) -> Flask
     app.session_interface = sessions
     app.extensions["wattbook"] = parts
     CSRFProtect(app)
-    for blueprint in (machine, signing, live_pages, feed_pages, pages):
+    for blueprint in (machine, signing, live_pages, trader_pages, feed_pages, pages):
         app.register_blueprint(blueprint)
     app.before_request(_enter)
     app.after_request(_headers)

@@ -44,9 +44,13 @@ class ReferencePrice:
 
 @dataclass(frozen=True, eq=False)
 class DayPrices:
-    """A day's prices by the start of their hour. Compared by identity: another object is another state."""
+    """A day's prices by the start of their hour. Compared by identity: another object is another state.
+
+    Until ``is_loaded`` their owner was not asked yet, and what is there was only announced.
+    """
 
     by_start_s: Mapping[int, ReferencePrice] = field(default_factory=dict)
+    is_loaded: bool = False
 
     def at(self, hour_start_s: int) -> ReferencePrice | None:
         """The price of an hour, where there is one."""

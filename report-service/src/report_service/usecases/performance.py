@@ -34,6 +34,14 @@ class Performances:
         """How far to trust the prices."""
         return self.board.state
 
+    def await_prices(self, keys: Iterable[ReportKey]) -> None:
+        """Before an answer: give the prices of days nobody looked at before a moment to be loaded."""
+        self.board.await_first(DayKey(key.area, key.day) for key in keys)
+
+    def is_waited_for(self, key: ReportKey) -> bool:
+        """Whether :meth:`await_prices` would wait for the prices of a report."""
+        return self.board.is_waited_for(DayKey(key.area, key.day))
+
     def performances(self, keys: Iterable[ReportKey]) -> list[Performance]:
         """Performances, one a key, in order.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -21,6 +21,8 @@ from report_service.domain.book import day_of
 from report_service.domain.prices import NO_PRICES, DayKey, DayPrices, PollerState, ReferencePrice
 
 MOST_DAYS = 64
+FIRST_LOOK_S = 0.5
+MOST_WAITING = 4  # of the threads that answer requests
 _US_PER_S = 1_000_000
 
 
@@ -41,6 +43,7 @@ class _Day:
     through_seq: int = 0
     missing_seq: int = 0
     heard_s: float = float("-inf")
+    first_s: float = 0.0
     looked_s: float = float("-inf")
     is_behind: bool = True
 
@@ -61,7 +64,9 @@ class PriceBoard:
         self._lock = threading.Lock()
         self._days: dict[DayKey, _Day] = {}
         self._state = PriceState(is_used)
-        self._on_look: Callable[[], None] = lambda: None
+        self._loaded = threading.Condition(self._lock)
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
+        self._on_look: Callable[[], None] | None = None
         self._on_change: list[Callable[[DayKey], None]] = []
 
     @property
@@ -87,11 +92,37 @@ class PriceBoard:
             day.looked_s = now_s
             return day.prices
         with self._lock:
-            self._days.setdefault(key, _Day()).looked_s = now_s
+            self._days.setdefault(key, _Day(first_s=now_s)).looked_s = now_s
             while len(self._days) > self._most_days:
                 del self._days[min(self._days, key=lambda each: self._days[each].looked_s)]
-        self._on_look()
+        if self._on_look is not None:
+            self._on_look()
         return NO_PRICES
+
+    def await_first(self, keys: Iterable[DayKey]) -> None:
+        """Give days never looked at before a moment to be loaded, so that the first look has prices.
+
+        Waits once a day and not once a look: nobody waits later than ``FIRST_LOOK_S`` after the first one.
+        Few wait at once, and nobody while the owner is known to be away; the others do without.
+        """
+        if not self._state.is_used or self._on_look is None:
+            return
+        pending = [key for key in dict.fromkeys(keys) if not self.prices(key).is_loaded]
+        until_s = max(map(self._waits_until_s, pending), default=float("-inf"))
+        left_s = until_s - self._clock.monotonic_s()
+        if left_s <= 0 or self._state.lost_since or not self._waiting.acquire(blocking=False):
+            return
+        try:
+            with self._loaded:
+                self._loaded.wait_for(lambda: self._is_settled(pending), left_s)
+        finally:
+            self._waiting.release()
+
+    def is_waited_for(self, key: DayKey) -> bool:
+        """Whether :meth:`await_first` would wait for this day."""
+        if not self._state.is_used or self._on_look is None or self.prices(key).is_loaded:
+            return False
+        return not self._state.lost_since and self._waits_until_s(key) > self._clock.monotonic_s()
 
     def behind(self) -> list[DayKey]:
         """Days to be read, most recently looked at first."""
@@ -137,6 +168,7 @@ class PriceBoard:
             day.is_behind = as_of_seq < day.missing_seq
             day.through_seq = max(day.through_seq, as_of_seq)
             is_changed = self._merge(day, prices)
+            is_changed = self._settle(day) or is_changed
         self._found()
         self._tell({key} if is_changed else set())
 
@@ -145,6 +177,7 @@ class PriceBoard:
         with self._lock:
             if key in self._days:
                 self._days[key].is_behind = False
+                self._settle(self._days[key])
 
     def note(self, poller: PollerState) -> None:
         """Keep how the poller is doing."""
@@ -155,6 +188,24 @@ class PriceBoard:
         """The owner cannot be reached: what is known stays, and says since when."""
         if self._state.is_used and self._state.lost_since is None:
             self._state = PriceState(True, self._clock.now(), self._state.poller)
+            with self._loaded:
+                self._loaded.notify_all()
+
+    def _waits_until_s(self, key: DayKey) -> float:
+        day = self._days.get(key)
+        return day.first_s + FIRST_LOOK_S if day else float("-inf")
+
+    def _is_settled(self, keys: Iterable[DayKey]) -> bool:
+        days = (self._days.get(key) for key in keys)
+        return bool(self._state.lost_since) or all(day is None or day.prices.is_loaded for day in days)
+
+    def _settle(self, day: _Day) -> bool:
+        """Note that a day's owner was asked; returns whether that is new."""
+        if day.prices.is_loaded:
+            return False
+        day.prices = replace(day.prices, is_loaded=True)
+        self._loaded.notify_all()
+        return True
 
     def _found(self) -> None:
         if self._state.lost_since is not None:
@@ -182,7 +233,7 @@ class PriceBoard:
                 known[price.delivery_start_s] = price
                 is_changed = True
         if is_changed:
-            day.prices = DayPrices(known)
+            day.prices = DayPrices(known, day.prices.is_loaded)
         return is_changed
 
     def _tell(self, changed: set[DayKey]) -> None:

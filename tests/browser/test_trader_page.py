@@ -1,4 +1,4 @@
-"""The live pages in a real Chromium: trades and prices reach the cells, and streams recover."""
+"""A trader's page and the desk in a real Chromium: trades and prices reach the cells, streams recover."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.flow("Live trade")]
 
-LIVE = f"/traders/trader_1/live/{DAY}"
+LIVE = f"/traders/trader_1/days/{DAY}"
 DESK = f"/desk/{DAY}"
 UPDATED_S = 1_677_580_000
 
@@ -128,7 +128,7 @@ def test_the_light_changes_when_a_price_arrives(living: Living, ana: Reader) -> 
     living.price("1.00")
     ana.wait_for("h14.doing", "higher")
     assert ana.cell("h14.doing") == "▲ higher +0.20"
-    assert ana.cell("h14.reference").endswith("1.00")
+    assert ana.cell("h14.reference") == "1.00"
     good = ana.page.evaluate("getComputedStyle(document.querySelector('#h14 .light')).color")
 
     living.price("1.50")
@@ -171,15 +171,26 @@ def test_a_browser_that_was_offline_catches_up(living: Living, page: Page) -> No
 def test_the_sketch_is_shown_first_and_the_choice_of_columns_is_remembered(ana: Reader) -> None:
     ana.followed(LIVE)
     heads = ana.page.locator("#live thead th:visible")
-    assert heads.count() == 4
+    titles = [text.split("€")[0].strip() for text in heads.all_inner_texts()]
+    assert titles == [
+        "Delivery period",
+        "Our average price",
+        "Reference price",
+        "Age",
+        "How are we doing so far",
+    ]
 
-    ana.page.get_by_role("button", name="All columns").click()
-    assert heads.count() == 12
+    ana.page.get_by_role("button", name="Market").click()
+    assert heads.count() == 9
+    ana.page.get_by_title("Choose the table's columns").click()
+    ana.page.get_by_label("Number of trades").check()
+    assert heads.count() == 10
     ana.followed(LIVE)
-    assert heads.count() == 12
+    assert heads.count() == 10
+    assert ana.page.locator(".presets [aria-pressed=true]").count() == 0
 
     ana.page.get_by_role("button", name="Sketch").click()
-    assert heads.count() == 4
+    assert heads.count() == 5
 
 
 def test_the_desk_ranks_all_traders_and_follows_changes_in_place(living: Living, ana: Reader) -> None:
@@ -197,18 +208,13 @@ def test_the_desk_ranks_all_traders_and_follows_changes_in_place(living: Living,
     ana.page.wait_for_selector("#desk tbody th:has-text('trader_9')", timeout=15_000)
     assert names.all_inner_texts()[-1] == "trader_9"
     ana.page.get_by_role("link", name="trader_9").click()
-    ana.page.wait_for_url(f"**/traders/trader_9/live/{DAY}")
+    ana.page.wait_for_url(f"**/traders/trader_9/days/{DAY}")
 
 
-def test_views_lead_to_each_other_and_keys_to_the_desk(ana: Reader) -> None:
+def test_keys_lead_to_other_days_and_to_the_desk(ana: Reader) -> None:
     ana.followed(LIVE)
-    ana.page.get_by_role("link", name="PnL", exact=True).click()
-    ana.page.wait_for_url(f"**/traders/trader_1/days/{DAY}")
-    ana.page.get_by_label("Views of the day").get_by_role("link", name="Live").click()
-    ana.page.wait_for_url(f"**{LIVE}")
-
     ana.page.keyboard.press("ArrowRight")
-    ana.page.wait_for_url("**/live/2023-03-01")
+    ana.page.wait_for_url("**/days/2023-03-01")
     ana.page.keyboard.press("g")
     ana.page.keyboard.press("d")
     ana.page.wait_for_url("**/desk/20*")
@@ -221,7 +227,7 @@ def test_a_trader_sees_their_own_day_and_not_the_desk(living: Living, page: Page
 
     tim.go(DESK)
     assert "Not yours to see" in page.inner_text("h1")
-    tim.go(f"/traders/trader_2/live/{DAY}")
+    tim.go(f"/traders/trader_2/days/{DAY}")
     assert "Not yours to see" in page.inner_text("h1")
 
 
@@ -235,7 +241,7 @@ def test_the_page_never_scrolls_sideways(browser: Browser, living: Living, path:
         assert not reader.page.evaluate(wider)
         if path == LIVE:
             reader.page.wait_for_selector(".chart.drawn canvas")
-            reader.page.get_by_role("button", name="All columns").click()
+            reader.page.get_by_role("button", name="All", exact=True).click()
             assert not reader.page.evaluate(wider)
         assert reader.complaints == []
     finally:
@@ -262,8 +268,8 @@ def test_without_scripts_the_figures_columns_and_ranks_are_there(browser: Browse
         reader = Reader(living, context.new_page()).go(LIVE)
         assert reader.cell("h14.ours") == "1.20"
         assert reader.page.locator("[data-live-chart=cumulative] svg rect").count() >= 1
-        reader.page.get_by_role("button", name="All columns").click()
-        assert reader.page.locator("#live thead th:visible").count() == 12
+        reader.page.get_by_role("button", name="All", exact=True).click()
+        assert reader.page.locator("#live thead th:visible").count() == 15
         reader.go(DESK)
         reader.page.get_by_role("link", name="Trades").click()
         assert "sort=-trades" in reader.page.url

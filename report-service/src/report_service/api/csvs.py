@@ -1,0 +1,81 @@
+"""A trader's day as CSV: exact, the same for every locale, the columns of the REST API's reports."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from urllib.parse import quote
+
+from flask import Response
+from wattbook.clock import from_epoch_us, iso_z
+
+from report_service.api.site import kept_response, unchanged
+from report_service.domain.performance import Performance, Standing
+from report_service.domain.pnl import Figures, Report
+
+PNL_HEADER = ("Hour", "Number of trades", "Total BUY [MW]", "Total SELL [MW]", "PnL [EUR]")
+PERFORMANCE_HEADER = (
+    "Hour", "Number of trades", "Total BUY [MW]", "Total SELL [MW]", "Total BUY [MWh]", "Total SELL [MWh]",
+    "PnL [EUR]", "Average price [EUR/MWh]", "Average BUY price [EUR/MWh]", "Average SELL price [EUR/MWh]",
+    "Reference price [EUR/MWh]", "Reference last update", "Delta [EUR/MWh]", "Light", "Grey because",
+    "Edge [EUR]", "Open position [MWh]",
+)  # fmt: skip
+
+
+def pnl_csv(report: Report) -> str:
+    """Header, one line an hour, the total last."""
+    labelled = [*((period.label, figures) for period, figures in report.hours), ("Total", report.total)]
+    return _text(PNL_HEADER, (_pnl(label, each) for label, each in labelled))
+
+
+def performance_csv(found: Performance) -> str:
+    """The same against the reference price."""
+    labelled = [*((period.label, each) for period, each in found.hours), ("Total", found.total)]
+    return _text(PERFORMANCE_HEADER, (_performance(label, each) for label, each in labelled))
+
+
+def download(name: str, text: str, tag: str) -> Response:
+    """A file under a telling name, or 304 where the browser has it."""
+    response = unchanged(tag)
+    if response is None:
+        response = kept_response(Response(text, content_type="text/csv; charset=utf-8"), tag)
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+        response.headers["Content-Disposition"] = (
+            f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+        )
+    return response
+
+
+def _pnl(label: str, each: Figures) -> tuple[object, ...]:
+    return label, each.trades, each.buy_mw, each.sell_mw, each.pnl_eur
+
+
+def _performance(label: str, each: Standing) -> tuple[object, ...]:
+    figures = each.figures
+    updated_us = each.price.last_update_us if each.price else each.oldest_update_us
+    return (
+        *(label, figures.trades, figures.buy_mw, figures.sell_mw, figures.buy_mwh, figures.sell_mwh),
+        figures.pnl_eur,
+        _known(figures.average_eur_per_mwh),
+        _known(figures.average_buy_eur_per_mwh),
+        _known(figures.average_sell_eur_per_mwh),
+        _known(each.reference_eur_per_mwh),
+        iso_z(from_epoch_us(updated_us)) if updated_us else "",
+        _known(each.delta_eur_per_mwh),
+        *(each.light.value, each.grey_reason, _known(each.edge_eur), figures.open_mwh),
+    )
+
+
+def _known(value: Decimal | None) -> object:
+    return "" if value is None else value
+
+
+def _text(header: Sequence[str], rows: Iterable[tuple[object, ...]]) -> str:
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\r\n")
+    lines.writerow(header)
+    lines.writerows(rows)
+    return text.getvalue()

@@ -15,6 +15,8 @@ import pytest
 from tests.support.client import Client
 from tests.support.desk import Desk
 from tests.support.disks import Ballast, read_only, small_disk
+from tests.support.live_desk import LiveDesk
+from tests.support.live_faults import SETTINGS, assert_whole
 from tests.support.trades import as_csv, as_ndjson, trade, unique
 from tests.support.waiting import wait_until
 
@@ -157,10 +159,11 @@ def test_a_locked_bus_holds_up_no_booking(make_desk: Callable[..., Desk]) -> Non
         wait_reported(client, trader_id, len(booked))
 
 
-def test_a_full_bus_holds_up_no_booking(make_desk: Callable[..., Desk]) -> None:
-    desk = make_desk()
+def test_a_full_bus_holds_up_no_booking_and_keeps_what_the_exchange_sends(tmp_path: Path) -> None:
+    desk = LiveDesk(tmp_path, "--sandbox", environment=SETTINGS)
     trader_id = unique("trader")
     with small_disk(desk.data / "bus", mebibytes=8), started(desk), desk.client() as client:
+        desk.wait_listeners(1)
         ballast = Ballast(desk.data / "bus")
 
         ballast.fill()
@@ -168,9 +171,16 @@ def test_a_full_bus_holds_up_no_booking(make_desk: Callable[..., Desk]) -> None:
         for one in booked[:20]:
             client.added(one)
         assert client.batch(as_ndjson(booked[20:])).added == 2_980
+        desk.emit(3_000)
+        wait_until(
+            lambda: (told := desk.get("/v1/feed"))["frames"] == 3_000 and told["outbox_depth"] > 0,
+            timeout_s=30, what="the outbox holds what was heard",
+        )  # fmt: skip
+        assert len(client.trades()) < 6_000
 
         ballast.free()
         wait_reported(client, trader_id, len(booked))
+        assert_whole(desk)
 
 
 def test_a_nightly_file_waits_out_a_full_disk(make_desk: Callable[..., Desk]) -> None:

@@ -7,14 +7,13 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.integration.feed_world import FeedWorld, feed_world, rows_of
-from tests.support.disks import Ballast, small_disk
+from tests.support.disks import Ballast, locked, small_disk
 from tests.support.waiting import wait_until
 from tests.unit.ingest_service.fakes import FakeGateway
 
@@ -28,18 +27,6 @@ def fake() -> Iterator[FakeGateway]:
     gateway = FakeGateway().up()
     yield gateway
     gateway.down()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Nobody else can write to a SQLite file."""
-    connection = sqlite3.connect(path, isolation_level=None, timeout=10)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-        connection.close()
 
 
 def assert_recovered(world: FeedWorld, fake: FakeGateway, heard: list[str]) -> None:

@@ -19,6 +19,7 @@ WATTBOOK = ROOT / ".venv" / "bin" / "wattbook"
 PACKAGES = {
     "gateway": "gateway",
     "trade-service": "trade_service",
+    "pricing-service": "pricing_service",
     "report-service": "report_service",
     "ingest-service": "ingest_service",
 }

@@ -50,6 +50,32 @@ class LiveDesk(Desk):
     def provider(self, what: str) -> Any:
         return self._control(18, "GET", what, {})
 
+    @property
+    def bus_url(self) -> str:
+        return self.environment.get("WATTBOOK_BUS_URL", f"sqlite:///{self.data}/bus/bus.db")
+
+    @property
+    def exchange_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port + 15}"
+
+    def faults(self, **faults: Any) -> None:
+        """Change some faults of the exchange; none: end all."""
+        self.exchange("POST" if faults else "DELETE", "faults", **faults)
+
+    def provider_faults(self, **faults: Any) -> None:
+        """The same for the provider."""
+        self._control(18, "POST" if faults else "DELETE", "faults", faults)
+
+    def sent(self) -> list[dict[str, Any]]:
+        """All trades of the exchange, each with how many listeners it was handed to."""
+        trades: list[dict[str, Any]] = []
+        after = 0
+        while after is not None:
+            page = self.exchange("GET", f"sent?after_seq={after}&limit=10000")
+            trades += page["trades"]
+            after = page["next_after_seq"]
+        return trades
+
     def get(self, path: str, **query: str) -> Any:
         """A good answer of the gateway, decimals exact."""
         with self.client() as admin:
@@ -96,6 +122,7 @@ def running(desk: LiveDesk) -> Iterator[LiveDesk]:
         desk.wait_said("Ctrl-C stops.")
         yield desk
         assert desk.stop() == 0, desk.logs()
-        assert "Traceback" not in desk.logs(lines=10_000)
+        faults = [line for line in desk.logs(lines=10_000).splitlines() if "Traceback" in line]
+        assert not faults, faults[:3]
     finally:
         desk.kill_all()

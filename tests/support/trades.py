@@ -95,7 +95,7 @@ def figures_of_day(trades: Iterable[dict[str, Any]], day: date) -> tuple[list[Fi
     total: list[dict[str, Any]] = []
     for found in trades:
         if found["delivery_day"] == day.isoformat():
-            of_hour[_start_of(found, of_hour)].append(found)
+            of_hour[start_of(found, of_hour)].append(found)
             total.append(found)
     return [_figures(start, rows) for start, rows in of_hour.items()], _figures(None, total)
 
@@ -114,7 +114,8 @@ def _read(row: dict[str, Any], start: datetime | None) -> Figures:
     return Figures(start, row["trades"], *sums)
 
 
-def _start_of(found: dict[str, Any], hours: Iterable[datetime]) -> datetime:
+def start_of(found: dict[str, Any], hours: Iterable[datetime]) -> datetime:
+    """When the hour of a served trade begins; the first of a doubled one where it does not say."""
     if "delivery_start" in found:
         return datetime.fromisoformat(found["delivery_start"].replace("Z", "+00:00"))
     return next(start for start in hours if start.astimezone(BERLIN).hour == found["delivery_hour"])

@@ -20,7 +20,8 @@ class _BrokenOff(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"application/json"), (b"content-length", b"100000")]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body[: len(self.body) // 2]})
+        body = self.body[: len(self.body) // 2]
+        await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 def provider_app(provider: Provider, *, clock: Clock) -> Starlette:

@@ -48,7 +48,9 @@ class Exchange:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sandbox.exchange"], env=environment, stdout=log, stderr=log
             )
-        self._http = httpx.Client(base_url=f"{self.control}/control", timeout=60, trust_env=False)
+        self._http = httpx.Client(
+            base_url=f"{self.control}/control", timeout=60, trust_env=False, verify=False
+        )
         wait_until(lambda: self.get("stats") is not None, timeout_s=30, what="the exchange is open")
 
     def get(self, what: str, **query: Any) -> Any:

@@ -47,7 +47,9 @@ class Client:
         self.base_url = base_url
         self.name = name
         self.password = password
-        self.http = httpx.Client(base_url=base_url, auth=(name, password), timeout=timeout_s, trust_env=False)
+        self.http = httpx.Client(
+            base_url=base_url, auth=(name, password), timeout=timeout_s, trust_env=False, verify=False
+        )
 
     def __enter__(self) -> Self:
         return self

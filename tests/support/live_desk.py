@@ -108,7 +108,7 @@ class LiveDesk(Desk):
 
     def _control(self, offset: int, method: str, what: str, body: dict[str, Any]) -> Any:
         with httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port + offset}", timeout=60, trust_env=False
+            base_url=f"http://127.0.0.1:{self.port + offset}", timeout=60, trust_env=False, verify=False
         ) as http:
             answer = http.request(method, f"/control/{what}", json=body or None)
         assert answer.status_code == 200, answer.text

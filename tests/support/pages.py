@@ -26,7 +26,11 @@ class PageReader:
 
     def __init__(self, pages_url: str, name: str, password: str) -> None:
         self.http = httpx.Client(
-            base_url=pages_url, timeout=60, trust_env=False, headers={"Accept-Language": "en-GB"}
+            base_url=pages_url,
+            timeout=60,
+            trust_env=False,
+            verify=False,
+            headers={"Accept-Language": "en-GB"},
         )
         form = self.http.get("/sign-in")
         token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form.text)

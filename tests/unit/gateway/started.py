@@ -84,7 +84,9 @@ class Started:
     ) -> httpx.Client:
         """A connection as somebody; as nobody where ``name`` is None."""
         auth = None if name is None else httpx.BasicAuth(name.encode(), password.encode())
-        return httpx.Client(base_url=self.url, auth=auth, timeout=30, trust_env=False, **options)
+        return httpx.Client(
+            base_url=self.url, auth=auth, timeout=30, trust_env=False, verify=False, **options
+        )
 
     def raw(self, data: bytes, *, timeout_s: float = 10.0) -> bytes:
         """Everything that is answered to bytes on a connection of their own, until it is closed."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from wattbook import telemetry
-from wattbook.bus import MAX_ATTEMPTS, MAX_BODY_BYTES, Bus, Delivery, Message, Subscription, open_bus
+from wattbook.bus import MAX_ATTEMPTS, MAX_BODY_BYTES, Bus, Delivery, Depths, Message, Subscription, open_bus
 from wattbook.bus.consumer import Consumer
 from wattbook.errors import InvalidInput, Unavailable
 from wattbook.retry import Backoff
@@ -237,6 +237,23 @@ def test_dead_letters_are_listed_by_group_oldest_first_and_at_most_so_many(engin
 
 
 # --- without a group
+
+
+def test_depths_tell_what_waits_for_a_group_and_what_died(engine: Engine, bus: Bus) -> None:
+    engine.subscribe(bus, group="g").close()
+    bus.publish([*messages(3), *messages(4, kind="price.updated")])
+
+    def are(waiting: int, dead: int) -> bool:
+        return bus.depths(["trade.booked"], group="g") == Depths(waiting, dead)
+
+    wait_until(lambda: are(waiting=3, dead=0), timeout_s=10, what="three wait")
+    subscription = engine.subscribe(bus, group="g")
+    subscription.ack(receive_all(subscription, 3))
+    bus.publish(messages(1))
+    fail_until_dead(subscription, reason="x")
+    wait_until(lambda: are(waiting=0, dead=1), timeout_s=10, what="one is dead")
+
+    assert bus.depths(["trade.booked"], group="unknown") == Depths(waiting=0, dead=0)
 
 
 def test_without_a_group_one_hears_what_is_published_from_now_on(engine: Engine, bus: Bus) -> None:

@@ -16,10 +16,13 @@ import sqlalchemy as sa
 
 from wattbook import telemetry
 from wattbook.bus import MAX_BODY_BYTES, Bus, Message
-from wattbook.clock import from_epoch_us, to_epoch_us
+from wattbook.clock import Clock, from_epoch_us, to_epoch_us
 from wattbook.db import Store, in_values
 from wattbook.errors import InvalidInput, Unavailable
 from wattbook.retry import Backoff, Retrying
+from wattbook.telemetry.catalogue import OUTBOX_AGE, OUTBOX_DEPTH
+from wattbook.telemetry.messages import sending
+from wattbook.telemetry.metrics import observe_one
 
 _log = logging.getLogger(__name__)
 
@@ -112,6 +115,17 @@ class Relay:
         with self._store.read() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(_OUTBOX)).scalar_one())
 
+    def watch(self, clock: Clock) -> None:
+        """Let metrics tell how many messages wait, and since when by ``clock``."""
+        observe_one(OUTBOX_DEPTH, self.depth)
+        observe_one(OUTBOX_AGE, lambda: self._age_s(clock))
+
+    def _age_s(self, clock: Clock) -> float:
+        oldest = sa.select(_OUTBOX.c.occurred_us).order_by(_OUTBOX.c.id).limit(1)
+        with self._store.read() as connection:
+            occurred_us = connection.execute(oldest).scalar()
+        return 0.0 if occurred_us is None else max(0.0, (to_epoch_us(clock.now()) - occurred_us) / 1e6)
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.wait(RESCAN_S)
@@ -144,7 +158,8 @@ class Relay:
         ids, messages = self._oldest()
         if not messages:
             return False
-        self._bus.publish(messages)
+        with sending(messages, system=self._bus.system):
+            self._bus.publish(messages)
         with self._store.write(durable=False) as connection:  # done again, it only publishes again
             connection.execute(_OUTBOX.delete().where(in_values(_OUTBOX.c.id, ids)))
         return True

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from wattbook.settings import SettingsError, load
+from wattbook.telemetry import TelemetrySettings, telemetry_settings
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -20,8 +21,17 @@ EXIT_BAD_SETTINGS = 78  # EX_CONFIG of sysexits.h: restarting will not help
 
 def load_settings_or_exit(kind: type[T], environment: Mapping[str, str]) -> T:
     """Settings of ``kind``, or one line a problem on standard error and exit status 78."""
+    return _or_exit(lambda: load(kind, environment))
+
+
+def load_telemetry_or_exit(environment: Mapping[str, str]) -> TelemetrySettings:
+    """What the standard ``OTEL_*`` variables say, or an exit as above."""
+    return _or_exit(lambda: telemetry_settings(environment))
+
+
+def _or_exit(read: Callable[[], T]) -> T:
     try:
-        return load(kind, environment)
+        return read()
     except SettingsError as error:
         for problem in error.problems:
             print(f"setting: {problem}", file=sys.stderr)

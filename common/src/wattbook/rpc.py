@@ -19,6 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from wattbook import telemetry
 from wattbook.access import Principal
 from wattbook.errors import BY_CODE, BY_GRPC_STATUS, Internal, WattbookError
+from wattbook.telemetry.calls import aio_client_interceptors, client_interceptors, server_interceptors
 from wattbook.tls import Tls
 from wattbook.walls import Guard, PassSource, Rule, called_by
 
@@ -55,14 +56,17 @@ def channel(target: str, *, tls: Tls | None = None, passes: PassSource | None = 
         if tls
         else grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
     )
-    return grpc.intercept_channel(opened, _SendContext(passes))
+    return grpc.intercept_channel(opened, *client_interceptors(), _SendContext(passes))
 
 
 def aio_channel(target: str, *, tls: Tls | None = None) -> grpc.aio.Channel:
     """A client channel for asyncio; pass :func:`outgoing_metadata` and a timeout with each call."""
+    recording = aio_client_interceptors()
     if tls:
-        return grpc.aio.secure_channel(target, tls.for_client(), options=_CHANNEL_OPTIONS)
-    return grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+        return grpc.aio.secure_channel(
+            target, tls.for_client(), options=_CHANNEL_OPTIONS, interceptors=recording
+        )
+    return grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS, interceptors=recording)
 
 
 def outgoing_metadata(pass_: str = "") -> list[tuple[str, str]]:
@@ -133,7 +137,7 @@ class Server:
         self._rules: dict[str, Rule] = {}
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
-            interceptors=[_HandleErrors(guard, self._rules)],
+            interceptors=[*server_interceptors(), _HandleErrors(guard, self._rules)],
             options=_OPTIONS,
         )
         self._health = health.HealthServicer()
@@ -252,6 +256,9 @@ class _HandleErrors(grpc.ServerInterceptor):
 
 
 def _context_of(metadata: dict[str, Any]) -> telemetry.TraceContext:
+    known = telemetry.current()  # where calls are recorded, the span of this one
+    if known is not None:
+        return known
     request_id = str(metadata.get("x-request-id", ""))
     return telemetry.new_context(str(metadata.get("traceparent", "")), request_id=request_id)
 

@@ -60,6 +60,14 @@ class DeadLetter:
     died_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """How many messages wait for a group (those in a member's hands may count), and how many are dead."""
+
+    waiting: int
+    dead: int
+
+
 class Subscription(Protocol):
     """One consumer's end of the bus; use it from one thread."""
 
@@ -90,6 +98,11 @@ class Subscription(Protocol):
 class Bus(Protocol):
     """An engine that carries messages. All methods may be called from several threads."""
 
+    @property
+    def system(self) -> str:
+        """The engine's name for telemetry, see :func:`system_of`."""
+        ...
+
     def publish(self, messages: Sequence[Message]) -> None:
         """Durable, all or none, when this returns.
 
@@ -111,9 +124,22 @@ class Bus(Protocol):
         """Hand a dead letter to its group again, as if for the first time."""
         ...
 
+    def depths(self, types: Sequence[str], *, group: str) -> Depths:
+        """How much there is for ``group``, which hears ``types``; 0 where nobody knows it.
+
+        Raises:
+            Unavailable: that cannot be known now.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of connections and threads."""
         ...
+
+
+def system_of(url: str) -> str:
+    """The engine at ``url`` as OpenTelemetry's conventions name it (``rabbitmq``); our own: ``wattbook``."""
+    return "rabbitmq" if url.startswith("amqp") else "wattbook"
 
 
 def open_bus(url: str) -> Bus:

@@ -10,10 +10,10 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from wattbook import telemetry
 from wattbook.bus import Delivery, Message, Subscription
 from wattbook.errors import Unavailable
 from wattbook.retry import Backoff, Retrying
+from wattbook.telemetry.messages import handling
 
 _log = logging.getLogger(__name__)
 
@@ -41,12 +41,16 @@ class Consumer:
         name: str,
         most: int = 100,
         backoff: Backoff | None = None,
+        system: str = "",
+        group: str = "",
     ) -> None:
-        """Consume up to ``most`` messages at a time; ``name`` is for logs."""
+        """Consume up to ``most`` messages at a time; ``name`` is for logs, bus and group for telemetry."""
         self._subscribe = subscription_factory
         self._handle = handle
         self._name = name
         self._most = most
+        self._system = system
+        self._group = group
         self._backoff = backoff or Backoff(first_s=0.1, most_s=5.0)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -104,17 +108,19 @@ class Consumer:
         messages = [delivery.message for delivery in deliveries]
         needed_down = Retrying(self._backoff)
         while True:
-            with telemetry.within(_context(messages)):
+            with handling(messages, system=self._system, group=self._group) as work:
                 try:
                     self._handle(messages)
                     return None
                 except Unavailable as error:
+                    work.failed("Unavailable")
                     delay_s = needed_down.failed()
                     _log.warning(
                         "handling waits for something unavailable",
                         extra={"consumer": self._name, "reason": str(error), "again_in_s": round(delay_s, 3)},
                     )
                 except Exception as error:
+                    work.failed(type(error).__qualname__)
                     _log.exception(
                         "handling failed", extra={"consumer": self._name, "messages": len(messages)}
                     )
@@ -122,9 +128,3 @@ class Consumer:
             if self._stopping.wait(delay_s):
                 raise _Stopped
             subscription.hold(deliveries)
-
-
-def _context(messages: Sequence[Message]) -> telemetry.TraceContext:
-    """The trace of the messages where they share one, else a new one."""
-    traces = {message.traceparent for message in messages}
-    return telemetry.new_context(traces.pop() if len(traces) == 1 else "")

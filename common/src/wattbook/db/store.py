@@ -15,6 +15,7 @@ from wattbook import sqlite
 from wattbook.db.sqlite_engines import begin_write, reading_engine, shorten_wal, writing_engine
 from wattbook.errors import Unavailable
 from wattbook.locks import FairLock
+from wattbook.telemetry.stores import observed
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def open_store(url: str, *, name: str) -> Store:
         ValueError: no engine knows such a URL.
     """
     if url.startswith(sqlite.PREFIX):
-        return _SqliteStore(url, name=name)
+        return observed(_SqliteStore(url, name=name))
     raise ValueError(f"no store engine for {url.partition(':')[0]!r} addresses")
 
 

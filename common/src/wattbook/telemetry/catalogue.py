@@ -108,7 +108,7 @@ MESSAGES_CONSUMED = _counter(
     CONSUMERS, "messaging.system", "messaging.destination.name",
 )  # fmt: skip
 HANDLING_DURATION = _durations(
-    "messaging.process.duration", "handling a batch of messages, waits for what is down included",
+    "messaging.process.duration", "an attempt to handle a batch of messages",
     CONSUMERS,
     "messaging.system", "messaging.destination.name", "messaging.consumer.group.name", "error.type",
 )  # fmt: skip

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import traceback
 from datetime import UTC, datetime
 from typing import Any
 
 from wattbook.telemetry.context import current
 
+# Nothing of ours logs a password or a token; what libraries put into the words of an error might.
+_USER_INFO = re.compile(r"(?<=://)([^\s/@:\"']*):[^\s/@\"']+@")
+_CREDENTIALS = re.compile(r"\b(Basic|Bearer) +[A-Za-z0-9+/=._~-]{6,}", re.IGNORECASE)
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -31,11 +36,11 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **_ids(),
         }
-        for name, value in _extras(record).items():
+        for name, value in extras(record).items():
             line.setdefault(name, value)  # an extra never hides what every line has
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return redacted(json.dumps(line, default=str, ensure_ascii=False))
 
 
 class TextFormatter(logging.Formatter):
@@ -49,9 +54,9 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, followed by a stack trace where there is one."""
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
-        extras = "".join(f" {name}={value}" for name, value in {**_extras(record), **_ids()}.items())
-        line = f"{time} {record.levelname:<7} {self._service}: {record.getMessage()}{extras}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        facts = "".join(f" {name}={value}" for name, value in {**extras(record), **_ids()}.items())
+        line = f"{time} {record.levelname:<7} {self._service}: {record.getMessage()}{facts}"
+        return redacted(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
 
 
 def configure_logging(service: str, *, level: str = "INFO", json_lines: bool | None = None) -> None:
@@ -73,5 +78,18 @@ def _ids() -> dict[str, str]:
     return {"request_id": context.request_id, **ids} if context.request_id else ids
 
 
-def _extras(record: logging.LogRecord) -> dict[str, Any]:
+def redacted(text: str) -> str:
+    """``text`` with passwords in addresses, and the values of Authorization headers, blotted out."""
+    if "://" in text:
+        text = _USER_INFO.sub(r"\1:***@", text)
+    return _CREDENTIALS.sub(r"\1 ***", text)
+
+
+def stack_of(exc_info: Any) -> str:
+    """The stack trace of an error."""
+    return "".join(traceback.format_exception(*exc_info)).rstrip()
+
+
+def extras(record: logging.LogRecord) -> dict[str, Any]:
+    """What a log line carries besides its words."""
     return {name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS}

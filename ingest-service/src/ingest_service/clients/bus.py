@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Sequence
 
-from wattbook.bus import Bus, DeadLetter, Message, Subscription, open_bus
+from wattbook.bus import Bus, DeadLetter, Depths, Message, Subscription, open_bus, system_of
 from wattbook.errors import Unavailable
 
 CONFIRMED = "trade.confirmed"
@@ -28,6 +28,7 @@ class TradesBus:
             ValueError: no engine knows such a URL.
         """
         self._url = url
+        self.system = system_of(url)
         self._refused_group = refused_group
         self._lock = threading.Lock()
         self._bus: Bus | None = None
@@ -55,6 +56,10 @@ class TradesBus:
     def replay(self, dead_letter: DeadLetter) -> None:
         """As a bus does."""
         self._opened().replay(dead_letter)
+
+    def depths(self, types: Sequence[str], *, group: str) -> Depths:
+        """As a bus does."""
+        return self._opened().depths(types, group=group)
 
     def close(self) -> None:
         """Let go of it."""

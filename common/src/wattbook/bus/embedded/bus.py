@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wattbook import sqlite
-from wattbook.bus import MAX_BODY_BYTES, DeadLetter, Message, Subscription
+from wattbook.bus import MAX_BODY_BYTES, DeadLetter, Depths, Message, Subscription
 from wattbook.bus.embedded import members, schema
 from wattbook.bus.embedded.groups import GroupSubscription, Terms
 from wattbook.bus.embedded.tails import TailSubscription
@@ -26,6 +26,8 @@ TRIM_MOST = 200
 
 class EmbeddedBus:
     """See :class:`wattbook.bus.Bus`."""
+
+    system = "wattbook"
 
     def __init__(
         self,
@@ -117,6 +119,14 @@ class EmbeddedBus:
         """Hand a dead letter to its group again, as if for the first time. A second time does nothing."""
         self._append([dead_letter.message], only_group=dead_letter)
 
+    def depths(self, types: Sequence[str], *, group: str) -> Depths:
+        """How much there is for ``group``, which hears ``types``; 0 where nobody knows it."""
+        self._ensure_open()
+        query = _DEPTHS.format(matching=schema.matching(types))
+        with schema.explained(), self._file.connect() as connection:
+            rows = connection.rows(query, {"group": group})
+        return Depths(*rows[0]) if rows else Depths(0, 0)
+
     def close(self) -> None:
         """Let go of connections; subscriptions are closed by whoever uses them."""
         if not self._closed:
@@ -159,6 +169,15 @@ class EmbeddedBus:
         if self._closed:
             raise Unavailable("the bus is closed")
 
+
+_DEPTHS = """
+SELECT (
+    SELECT count(*) FROM log
+    WHERE log.position > groups.position AND {matching} AND coalesce(only_group, groups.id) = groups.id
+) + (SELECT count(*) FROM pending WHERE group_id = groups.id),
+(SELECT count(*) FROM dead_letters WHERE group_id = groups.id)
+FROM groups WHERE name = :group
+"""
 
 # The oldest rows up to the first that is too young or that a group still needs.
 _TRIM = """

@@ -1,0 +1,170 @@
+"""HTTP requests answered and sent: a span and a duration each, named as the conventions say.
+
+https://opentelemetry.io/docs/specs/semconv/http/. Addresses are told without query and user information,
+since either may hold secrets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from wattbook.telemetry import catalogue, tracing
+from wattbook.telemetry.metrics import Histogram
+from wattbook.telemetry.tracing import Work
+
+_ANSWERED = Histogram(catalogue.HTTP_SERVER_DURATION)
+_SENT = Histogram(catalogue.HTTP_CLIENT_DURATION)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+_PROBES = frozenset({"/healthz", "/readyz"})  # asked every few seconds: a trace of each tells nothing
+
+
+class ServerRequest:
+    """A request being answered; say :meth:`answered` within its block."""
+
+    __slots__ = ("_began_s", "_method", "_route", "_status", "_work")
+
+    def __init__(
+        self, *, method: str, path: str, scheme: str = "http", traceparent: str = "", request_id: str = ""
+    ) -> None:
+        """Go on with the caller's trace, or begin one."""
+        self._method = method if method in _METHODS else "_OTHER"
+        self._status, self._route = 0, ""
+        self._began_s = time.perf_counter() if _ANSWERED.is_kept else 0.0
+        if path in _PROBES or not tracing.is_recording():
+            self._work = Work(tracing.new_context(traceparent, request_id=request_id))
+        else:
+            facts = {"http.request.method": self._method, "url.path": path, "url.scheme": scheme}
+            self._work = tracing.entering(
+                self._method, traceparent=traceparent, request_id=request_id, attributes=facts
+            )
+
+    def answered(self, status: int, route: str = "") -> None:
+        """With this status; ``route`` is the template of the path, where there is one."""
+        self._status, self._route = status, route
+
+    def __enter__(self) -> ServerRequest:
+        """Be the work at hand."""
+        self._work.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """It is over."""
+        status = self._status or (500 if isinstance(error, Exception) else 0)
+        failure = str(status) if status >= 500 else "" if status else "cancelled"
+        if _ANSWERED.is_kept:
+            _ANSWERED.record(time.perf_counter() - self._began_s, self._labels(status, failure))
+        if self._work.is_recorded:
+            self._tell(status, failure)
+        self._work.__exit__(None, None, None)
+
+    def _labels(self, status: int, failure: str) -> dict[str, str | int]:
+        labels: dict[str, str | int] = {"http.request.method": self._method}
+        if self._route:
+            labels["http.route"] = self._route
+        if status:
+            labels["http.response.status_code"] = status
+        if failure:
+            labels["error.type"] = failure
+        return labels
+
+    def _tell(self, status: int, failure: str) -> None:
+        if self._route:
+            self._work.rename(f"{self._method} {self._route}")
+            self._work.note({"http.route": self._route})
+        if status:
+            self._work.note({"http.response.status_code": status})
+        if failure:
+            self._work.failed(failure)
+
+
+class ClientRequest:
+    """A request being sent; its headers are made inside the block, with the trace's ids as they are there."""
+
+    __slots__ = ("_began_s", "_labels", "_work")
+
+    def __init__(self, method: str, url: str, *, begins_trace: bool = False) -> None:
+        """To ``url``; ``begins_trace``: also where no work is at hand."""
+        self._labels: dict[str, str | int] = {}
+        self._began_s = time.perf_counter()
+        self._work = _NOTHING
+        if not (_SENT.is_kept or tracing.is_recording()):
+            return
+        address = urlsplit(url)
+        port = address.port or (443 if address.scheme == "https" else 80)
+        self._labels = {
+            "http.request.method": method,
+            "server.address": address.hostname or "",
+            "server.port": port,
+        }
+        begin = tracing.entering if begins_trace and tracing.current() is None else tracing.span
+        self._work = begin(
+            method,
+            kind="client",
+            attributes={
+                **self._labels,
+                "url.full": f"{address.scheme}://{address.hostname}:{port}{address.path}",
+            },
+        )
+
+    def answered(self, status: int) -> None:
+        """With this status."""
+        self._labels["http.response.status_code"] = status
+        if status >= 400:
+            self._labels["error.type"] = str(status)
+
+    def __enter__(self) -> ClientRequest:
+        """Be the work at hand."""
+        self._work.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """It is over."""
+        if kind is not None and "http.response.status_code" not in self._labels:
+            self._labels["error.type"] = kind.__qualname__
+        if _SENT.is_kept:
+            _SENT.record(time.perf_counter() - self._began_s, self._labels)
+        if self._work.is_recorded:
+            self._work.note(self._labels)
+            if failure := self._labels.get("error.type"):
+                self._work.failed(str(failure))
+        self._work.__exit__(None, None, None)
+
+
+_NOTHING = Work(None)
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def recorded_wsgi(application: Application, route_of: Callable[[str, str], str]) -> Application:
+    """``application`` with each request recorded; itself where nothing is.
+
+    ``route_of(method, path)`` is the template of a path, ``""`` where there is none.
+    """
+    if not (_ANSWERED.is_kept or tracing.is_recording()):
+        return application
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        request = ServerRequest(
+            method=method,
+            path=path,
+            scheme=environ["wsgi.url_scheme"],
+            traceparent=environ.get("HTTP_TRACEPARENT", ""),
+        )
+
+        def start(status: str, *rest: Any) -> Any:
+            request.answered(int(status[:3]), route_of(method, path))
+            return start_response(status, *rest)
+
+        with request:
+            return application(environ, start)
+
+    return answer

@@ -120,12 +120,12 @@ class Unavailable(WattbookError):
 
 
 def error_types() -> list[type[WattbookError]]:
-    """Every error type there is, the base included, each once."""
+    """Every error type of this table, the base included, each once; services' own are told as their base."""
     found: list[type[WattbookError]] = []
     waiting: list[type[WattbookError]] = [WattbookError]
     while waiting:
         kind = waiting.pop(0)
-        if kind not in found:
+        if kind not in found and kind.__module__ == __name__:
             found.append(kind)
             waiting.extend(kind.__subclasses__())
     return found

@@ -61,12 +61,10 @@ def channel(target: str, *, tls: Tls | None = None, passes: PassSource | None = 
 
 def aio_channel(target: str, *, tls: Tls | None = None) -> grpc.aio.Channel:
     """A client channel for asyncio; pass :func:`outgoing_metadata` and a timeout with each call."""
-    recording = aio_client_interceptors()
+    how: Any = {"options": _CHANNEL_OPTIONS, "interceptors": aio_client_interceptors()}
     if tls:
-        return grpc.aio.secure_channel(
-            target, tls.for_client(), options=_CHANNEL_OPTIONS, interceptors=recording
-        )
-    return grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS, interceptors=recording)
+        return grpc.aio.secure_channel(target, tls.for_client(), **how)
+    return grpc.aio.insecure_channel(target, **how)
 
 
 def outgoing_metadata(pass_: str = "") -> list[tuple[str, str]]:
@@ -256,8 +254,7 @@ class _HandleErrors(grpc.ServerInterceptor):
 
 
 def _context_of(metadata: dict[str, Any]) -> telemetry.TraceContext:
-    known = telemetry.current()  # where calls are recorded, the span of this one
-    if known is not None:
+    if known := telemetry.current():  # where calls are recorded, the span of this one
         return known
     request_id = str(metadata.get("x-request-id", ""))
     return telemetry.new_context(str(metadata.get("traceparent", "")), request_id=request_id)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
+from tests.e2e.test_report_everywhere import sign_in
 from tests.support.live_desk import BOOKED_S, LiveDesk, running
 from tests.support.trades import figures_of_day, report_figures
 from tests.support.waiting import wait_until
 
+BEFORE_SIX = datetime(2023, 2, 6, 4, 30, tzinfo=UTC)
 QUIET = {"WATTBOOK_SANDBOX_EXCHANGE_TRADES_PER_MIN": "0", "WATTBOOK_INGEST_SETTLE_S": "0.2"}
 MOST_MEMORY_BYTES = 700 * 1024 * 1024
 
@@ -227,3 +231,37 @@ def _with_values(desk: LiveDesk, prices: list[dict[str, Any]], least: int) -> li
         if len(history) >= least:
             return list(history)
     return []
+
+
+@pytest.mark.flow("Live trade")
+def test_a_simulated_day_is_today_everywhere(tmp_path: Path) -> None:
+    """An early morning, sixty times as fast: what is shown as now, today, age, lag and complete."""
+    clock = ("--clock-start", BEFORE_SIX.isoformat(), "--clock-speed", "60")
+    busy = {**QUIET, "WATTBOOK_SANDBOX_EXCHANGE_TRADES_PER_MIN": "20"}
+    with running(LiveDesk(tmp_path, "--sandbox", *clock, environment=busy)) as desk:
+
+        def known() -> dict[str, Any] | None:
+            """How the feed is, once a stretch of the day was heard without a gap."""
+            found = {**desk.get("/v1/feed"), **desk.get("/v1/reconciliations/2023-02-06")}
+            return found if found["last_trade"] and found["complete_to"] else None
+
+        found = wait_until(known, timeout_s=BOOKED_S, what="trades of the simulated day")
+        now = datetime.fromisoformat(desk.get("/healthz")["now"])
+        assert BEFORE_SIX <= now < BEFORE_SIX + timedelta(hours=12)
+        listener = found["listeners"][0]
+        instants = {name: listener[name] for name in ("since", "last_frame")}
+        instants |= {name: found[name] for name in ("last_trade", "complete_to")}
+        for name, instant in instants.items():
+            assert BEFORE_SIX <= datetime.fromisoformat(instant) <= now, name
+        assert 0 <= found["lag_us"] < 60 * 10_000_000  # ten real seconds, on a busy machine
+        today = desk.run("report", "trader_1", "--live", "--json")
+        assert json.loads(today.stdout)["delivery_day"] == "2023-02-06"
+        last = desk.run("feed").stdout.partition("Last trade ")[2]
+        assert re.match(r"\d+ (s|min) ago", last), last
+        with httpx.Client(base_url=desk.pages_url, timeout=20, trust_env=False) as pages:
+            sign_in(pages, "admin", desk.admin_password)
+            assert pages.get("/desk").headers["location"].startswith("/desk/2023-02-06")
+            page = pages.get("/desk/2023-02-06").text
+        course = re.search(r'data-course="(\d+) (\d+) 60"', page)
+        assert course, page[:500]
+        assert int(course[2]) == BEFORE_SIX.timestamp() * 1000

@@ -13,9 +13,10 @@ from report_service.domain.feed import Feed as ExchangeFeed
 from report_service.domain.feed import Listener, TradingDay
 from report_service.domain.people import Person, Tokens
 from report_service.domain.prices import DayKey, DayPrices, PollerState, ReferencePrice
+from report_service.domain.quarantine import Quarantined, QuarantinePage
 from wattbook.bus import Delivery, Message
 from wattbook.clock import FakeClock, to_epoch_us
-from wattbook.errors import InvalidInput, Unauthenticated, Unavailable, WattbookError
+from wattbook.errors import Conflict, InvalidInput, NotFound, Unauthenticated, Unavailable, WattbookError
 from wattbook.periods import hour_of
 from wattbook_proto import events_pb2, prices_pb2, prices_pb2_grpc, trades_pb2
 
@@ -327,3 +328,59 @@ class FakeFeedOwner:
         if self.is_away:
             raise Unavailable("a service is not reachable; try again")
         self.calls.append(what)
+
+
+class FakeQuarantine:
+    """What the gateway keeps of the quarantine, two a page; remembers who decided, by access token."""
+
+    def __init__(self) -> None:
+        self.items: dict[int, Quarantined] = {}
+        self.asked_by: list[str] = []
+        self.is_away = False
+        self.is_mended = True
+
+    def add(self, reason: str = "no JSON", frame: bytes = b"{", **more: object) -> int:
+        """One more that waits; its number."""
+        number = len(self.items) + 1
+        self.items[number] = Quarantined(
+            number, "open", reason, "ws://exchange", NOW, frame=frame, **more  # type: ignore[arg-type]
+        )  # fmt: skip
+        return number
+
+    def page(self, tokens: Tokens, *, state: str, before: int) -> QuarantinePage:
+        self._called(tokens)
+        found = [
+            replace(each, frame=None)
+            for number, each in sorted(self.items.items(), reverse=True)
+            if state in ("", each.state) and (not before or number < before)
+        ]
+        still_open = sum(each.state == "open" for each in self.items.values())
+        return QuarantinePage(tuple(found[:2]), still_open, found[1].number if len(found) > 2 else 0)
+
+    def show(self, tokens: Tokens, number: int) -> Quarantined:
+        self._called(tokens)
+        if number not in self.items:
+            raise NotFound(f"nothing is quarantined under the number {number}")
+        return self.items[number]
+
+    def replay(self, tokens: Tokens, number: int) -> Quarantined:
+        item = self.show(tokens, number)
+        if item.state == "dropped":
+            raise Conflict(f"{number} was dropped by {item.decided_by}")
+        made = replace(item, state="replayed") if self.is_mended else replace(item, reason="still no JSON")
+        return self._decided(made, tokens)
+
+    def drop(self, tokens: Tokens, number: int, *, reason: str) -> Quarantined:
+        item = self.show(tokens, number)
+        return self._decided(
+            replace(item, state="dropped", reason=f"{item.reason} (dropped: {reason})"), tokens
+        )
+
+    def _decided(self, item: Quarantined, tokens: Tokens) -> Quarantined:
+        self.items[item.number] = replace(item, decided_by=tokens.access, decided=NOW)
+        return self.items[item.number]
+
+    def _called(self, tokens: Tokens) -> None:
+        if self.is_away:
+            raise Unavailable("the gateway cannot be reached")
+        self.asked_by.append(tokens.access)

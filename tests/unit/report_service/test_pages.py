@@ -23,11 +23,19 @@ from report_service.usecases.model import ReadModel
 from report_service.usecases.people import People
 from report_service.usecases.performance import Performances
 from report_service.usecases.prices import PriceBoard
+from report_service.usecases.quarantine import Quarantine
 from wattbook.clock import FakeClock
 from wattbook.errors import TooManyRequests, Unavailable
 from werkzeug.test import TestResponse
 
-from tests.unit.report_service.fakes import NOW, FakeFeedOwner, FakeGateway, FakeTradeBook, booking
+from tests.unit.report_service.fakes import (
+    NOW,
+    FakeFeedOwner,
+    FakeGateway,
+    FakeQuarantine,
+    FakeTradeBook,
+    booking,
+)
 
 SECRET = "a long random text for tests"
 PAGE = "/traders/trader_1/days/2023-02-28"
@@ -60,8 +68,11 @@ class Pages:
         performances = Performances(self.model, self.board)
         self.feed = FeedBoard(self.clock)
         self.exchange = FakeFeedOwner(self.clock)
+        self.set_aside = FakeQuarantine()
         self.keeper = FeedKeeper(self.feed, self.exchange)
-        self.site = Site(performances, people, self.clock, Assets(), Hub(self.clock), self.feed)
+        self.site = Site(
+            performances, people, self.clock, Assets(), Hub(self.clock), self.feed, Quarantine(self.set_aside)
+        )
         self.app = build_web(self.site, secret=SECRET, sessions=sessions)
         self.calls = 0
         inner = self.app.wsgi_app

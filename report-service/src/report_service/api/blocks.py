@@ -16,6 +16,8 @@ from report_service.usecases.prices import PriceState
 
 LOW_HOUR_BUDGET = 50
 _S_PER_MIN = 60
+_S_PER_HOUR = 3_600
+_S_PER_DAY = 86_400
 _US_PER_S = 1_000_000
 _NOT_KNOWN = ("idle", "–", "not known")
 
@@ -128,3 +130,12 @@ def seconds(us: int) -> str:
     if s < 2 * _S_PER_MIN:
         return f"{s:.0f} s"
     return f"{s / _S_PER_MIN:.0f} min"
+
+
+def age_text(us: int) -> str:
+    """How old something is, in the largest unit that it is two of."""
+    s = max(us, 0) // _US_PER_S
+    for unit_s, unit in ((_S_PER_DAY, "days"), (_S_PER_HOUR, "h"), (_S_PER_MIN, "min")):
+        if s >= 2 * unit_s:
+            return f"{s // unit_s} {unit}"
+    return f"{s} s"

@@ -58,7 +58,7 @@ def sign_in() -> AnyResponse:
     """Ask the gateway; on to where one wanted to go."""
     name, password = request.form.get("username", "").strip(), request.form.get("password", "")
     try:
-        _check_form()
+        check_form()
         signed_in = site().people.sign_in(name=name, password=password)
     except WattbookError as error:
         return _form(error, username=name)
@@ -79,7 +79,7 @@ def sign_out() -> AnyResponse | str:
     """Forget the session. Kept pages carry no token, so their form is known by its origin instead."""
     if not _is_from_here():
         try:
-            _check_form()
+            check_form()
         except Forbidden:
             return sign_out_form()
     session.clear()
@@ -124,7 +124,7 @@ def _problem(error: WattbookError) -> str:
     return f"{error.message[:1].upper()}{error.message[1:]}."
 
 
-def _check_form() -> None:
+def check_form() -> None:
     """Refuse a form that did not come from our own page.
 
     Raises:

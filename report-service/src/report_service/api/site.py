@@ -26,6 +26,7 @@ from report_service.usecases.model import FeedState, ReadModel
 from report_service.usecases.people import People
 from report_service.usecases.performance import Performances
 from report_service.usecases.prices import PriceBoard
+from report_service.usecases.quarantine import Quarantine
 
 THEME_COOKIE = "wattbook_theme"
 COLUMNS_COOKIE = "wattbook_columns"
@@ -100,6 +101,7 @@ class Site:
     assets: Assets
     hub: Hub
     feed: FeedBoard
+    quarantine: Quarantine
     pages: Pages = field(default_factory=Pages)
     snapshots: Snapshots = field(default_factory=Snapshots)
 

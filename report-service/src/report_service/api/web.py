@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from report_service.api.feed_pages import feed_pages
 from report_service.api.live_pages import live_pages
 from report_service.api.pages import pages
+from report_service.api.quarantine_pages import quarantine_pages
 from report_service.api.recent import request_id_of
 from report_service.api.sessions import EncryptedSessions, derived_key
 from report_service.api.signin import signing
@@ -78,7 +79,7 @@ def build_web(parts: Site, *, secret: str, sessions: EncryptedSessions) -> Flask
     app.session_interface = sessions
     app.extensions["wattbook"] = parts
     CSRFProtect(app)
-    for blueprint in (machine, signing, live_pages, trader_pages, feed_pages, pages):
+    for blueprint in (machine, signing, live_pages, trader_pages, feed_pages, quarantine_pages, pages):
         app.register_blueprint(blueprint)
     app.before_request(_enter)
     app.after_request(_headers)

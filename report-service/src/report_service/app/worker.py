@@ -30,6 +30,7 @@ from report_service.api.watching import FeedWatcher
 from report_service.api.web import build_web
 from report_service.app import SERVICE, Settings
 from report_service.app.master import address_of
+from report_service.clients.desk import QuarantineDesk
 from report_service.clients.feed import FeedService
 from report_service.clients.gateway import Gateway
 from report_service.clients.prices import PricingService
@@ -41,6 +42,7 @@ from report_service.usecases.model import ReadModel
 from report_service.usecases.people import People
 from report_service.usecases.performance import Performances
 from report_service.usecases.prices import PriceBoard
+from report_service.usecases.quarantine import Quarantine
 from report_service.usecases.watch import PriceKeeper
 
 MOST_SOCKETS = 8192
@@ -138,7 +140,8 @@ def build(settings: Settings) -> Worker:
     exchange = FeedBoard(clock, is_used=bool(settings.ingest_target))
     exchange.on_change(lambda: hub.changed((FEED,)))
     people = People(gateway, real, idle_s=settings.session_idle_s, longest_s=settings.session_longest_s)
-    site = Site(performances, people, clock, Assets(), hub, exchange)
+    quarantine = Quarantine(QuarantineDesk(gateway))
+    site = Site(performances, people, clock, Assets(), hub, exchange, quarantine)
     return Worker(
         bus=bus,
         channel=channel,

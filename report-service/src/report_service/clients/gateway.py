@@ -51,6 +51,18 @@ class Gateway:
         except (KeyError, TypeError) as error:
             raise Unavailable("the gateway's answer was not understood") from error
 
+    def sent(self, method: str, path: str, *, tokens: Tokens, **sent: Any) -> httpx.Response:
+        """What the gateway answers to somebody's own request, whatever that is.
+
+        Raises:
+            Unavailable: the gateway is away.
+        """
+        headers = {**_ids(), "Authorization": f"Bearer {tokens.access}"}
+        try:
+            return self._http.request(method, path, headers=headers, **sent)
+        except httpx.HTTPError as error:
+            raise Unavailable("the gateway cannot be reached") from error
+
     def _tokens(self, form: dict[str, str]) -> Tokens:
         body = self._call("POST", "/v1/oauth/token", data=form)
         now_s = to_epoch_us(self._clock.now()) // _US_PER_S
@@ -61,15 +73,18 @@ class Gateway:
             raise Unavailable("the gateway's answer was not understood") from error
 
     def _call(self, method: str, path: str, *, headers: dict[str, str] | None = None, **sent: Any) -> Any:
-        context = telemetry.current()
-        ids = {"X-Request-Id": context.request_id, "Traceparent": context.traceparent} if context else {}
         try:
-            answer = self._http.request(method, path, headers={**ids, **(headers or {})}, **sent)
+            answer = self._http.request(method, path, headers={**_ids(), **(headers or {})}, **sent)
             if answer.status_code == httpx.codes.OK:
                 return answer.json()
         except (httpx.HTTPError, ValueError) as error:
             raise Unavailable("the gateway, where people sign in, cannot be reached") from error
         raise _refusal(answer)
+
+
+def _ids() -> dict[str, str]:
+    context = telemetry.current()
+    return {"X-Request-Id": context.request_id, "Traceparent": context.traceparent} if context else {}
 
 
 def _refusal(answer: httpx.Response) -> WattbookError:

@@ -140,8 +140,7 @@ def build(settings: Settings) -> Worker:
     exchange = FeedBoard(clock, is_used=bool(settings.ingest_target))
     exchange.on_change(lambda: hub.changed((FEED,)))
     people = People(gateway, real, idle_s=settings.session_idle_s, longest_s=settings.session_longest_s)
-    quarantine = Quarantine(QuarantineDesk(gateway))
-    site = Site(performances, people, clock, Assets(), hub, exchange, quarantine)
+    site = Site(performances, people, clock, Assets(), hub, exchange, Quarantine(QuarantineDesk(gateway)))
     return Worker(
         bus=bus,
         channel=channel,

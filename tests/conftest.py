@@ -16,6 +16,8 @@ if str(ROOT) not in sys.path:  # so that `tests.support` is found however pytest
 from tests.support.browser import chromium_path, started_chromium  # noqa: E402
 from tests.support.client import Client  # noqa: E402
 from tests.support.desk import Desk  # noqa: E402
+from tests.support.engines import EMBEDDED, PRODUCTION, NewStoreUrl, new_store_url  # noqa: E402
+from tests.support.postgres import PostgresServer  # noqa: E402
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -45,6 +47,29 @@ def _running(folder: Path, environment: dict[str, str] | None = None) -> Iterato
     finally:
         desk.kill_all()
     assert code == 0, f"wattbook up ended with {code}\n{desk.logs()}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests of this process; make databases of your own in it."""
+    server = PostgresServer()
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def databases(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """The same, for what one test needs: what it made is emptied afterwards."""
+    yield postgres
+    postgres.reclaim()
+
+
+@pytest.fixture(params=[EMBEDDED, PRODUCTION], name="new_store_url")
+def _new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> NewStoreUrl:
+    """Addresses of new, empty stores; the test runs once on each engine."""
+    return new_store_url(request.param, tmp_path, lambda: request.getfixturevalue("databases"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What every store engine promises. Another engine is another parameter of ``engine``."""
+"""What every store engine promises, on each of them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from wattbook.db import Store, in_values, migrate, open_store
+from sqlalchemy.ext.compiler import compiles
+from wattbook.db import (
+    Migration,
+    Store,
+    StoreSettings,
+    in_values,
+    insert_rows,
+    migrate,
+    open_store,
+    prepare,
+)
 from wattbook.errors import Unavailable
 
 from tests.support.children import started
 from tests.support.disks import Ballast, read_only, small_disk
+from tests.support.engines import NewStoreUrl
+from tests.support.waiting import wait_until
 
 metadata = sa.MetaData()
 things = sa.Table(
@@ -48,10 +61,9 @@ class Engine:
             store.close()
 
 
-@pytest.fixture(params=["embedded"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    urls = {"embedded": f"sqlite:///{tmp_path}/stores/test.db"}
-    made = Engine(urls[request.param], tmp_path)
+@pytest.fixture
+def engine(new_store_url: NewStoreUrl, tmp_path: Path) -> Iterator[Engine]:
+    made = Engine(new_store_url("test"), tmp_path)
     yield made
     made.close()
 
@@ -232,15 +244,116 @@ def test_any_number_of_values_can_be_looked_up(store: Store) -> None:
     assert (sorted(ids), none) == ([5, 6, 7], [])
 
 
-def test_looking_up_values_uses_the_index(engine: Engine, store: Store) -> None:
-    query = sa.select(things.c.id).where(in_values(things.c.name, ["a", "b"]))
-    with store.read() as connection:
-        if connection.dialect.name != "sqlite":
-            pytest.skip("the plan is read in SQLite's words")
-        compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").fetchall()
+class Explained(sa.sql.expression.Executable, sa.sql.expression.ClauseElement):
+    """How the engine would answer a query."""
 
-    assert any("SEARCH things USING COVERING INDEX" in row[-1] for row in plan)
+    inherit_cache = False
+
+    def __init__(self, query: sa.Select[Any]) -> None:
+        self.query = query
+
+
+@compiles(Explained)
+def _explained(element: Explained, compiler: Any, **options: Any) -> str:
+    word = "EXPLAIN QUERY PLAN" if compiler.dialect.name == "sqlite" else "EXPLAIN"
+    return f"{word} {compiler.process(element.query, **options)}"
+
+
+@pytest.mark.parametrize("by", ["name", "id"])
+def test_looking_up_values_uses_the_index(store: Store, by: str) -> None:
+    insert(store, *map(str, range(3000)))
+    wanted = in_values(things.c.name, ["7", "8"]) if by == "name" else in_values(things.c.id, [7, 8])
+    with store.read() as connection:
+        plan = [row[-1] for row in connection.execute(Explained(sa.select(things.c.id).where(wanted)))]
+
+    assert any("SEARCH things USING" in line or "Index" in line for line in plan), plan
+
+
+# --- many rows
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 2500])
+def test_many_rows_are_inserted_as_they_are(store: Store, rows: int) -> None:
+    odd = ["", "ü€", "it's", '"', "\\", "a\nb\tc", "%", "\\N"][:rows]
+    texts = [*odd, *(f"n{n}" for n in range(rows - len(odd)))]
+    with store.write() as connection:
+        insert_rows(connection, things, [(n, text, None) for n, text in enumerate(texts)])
+
+    with store.read() as connection:
+        found = connection.execute(sa.select(things).order_by(things.c.id)).all()
+    assert [tuple(row) for row in found] == [(n, text, None) for n, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize("rows", [2, 2500])
+def test_many_rows_of_which_one_breaks_a_rule_leave_nothing(store: Store, rows: int) -> None:
+    with pytest.raises(IntegrityError), store.write() as connection:
+        insert_rows(connection, things, [(n, str(min(n, rows - 2)), None) for n in range(rows)])
+
+    assert names(store) == []
+    insert(store, "after")
+
+
+# --- what only one may do
+
+
+def test_only_one_does_what_only_one_may(engine: Engine, store: Store) -> None:
+    other = engine.open()
+    with (
+        store.sole("a", wait_s=0.01) as first,
+        other.sole("b", wait_s=0.01) as apart,
+        other.sole("a", wait_s=0.01) as second,
+        store.sole("a", wait_s=0.01) as third,
+    ):
+        pass
+    with other.sole("a", wait_s=0.01) as afterwards:
+        pass
+
+    assert (first, apart, second, third, afterwards) == (True, True, False, False, True)
+
+
+def test_who_waits_for_its_turn_has_it_when_the_other_is_done(engine: Engine, store: Store) -> None:
+    other = engine.open()
+    told: list[bool] = []
+
+    def wait() -> None:
+        with other.sole("a", wait_s=20) as mine:
+            told.append(mine)
+
+    with store.sole("a", wait_s=0.01):
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
+        insert(store, "written meanwhile")
+        assert told == []
+    waiting.join(20)
+
+    assert told == [True]
+
+
+HOLDER = """
+    import sys
+    from wattbook.db import open_store
+    with open_store(sys.argv[1], name="test").sole("a", wait_s=1) as mine:
+        print(mine, flush=True)
+        input()
+"""
+
+
+def test_who_dies_makes_room_for_another(engine: Engine, store: Store) -> None:
+    with started(HOLDER, engine.url) as holder:
+        assert holder.line() == "True"
+        with store.sole("a", wait_s=0.01) as mine:
+            assert not mine
+        holder.kill()
+
+        with store.sole("a", wait_s=20) as mine:
+            assert mine
+
+
+def test_what_fails_while_only_one_may_is_told_as_it_is(store: Store) -> None:
+    with pytest.raises(KeyError), store.sole("a", wait_s=0.01):
+        raise KeyError("x")
+    with store.sole("a", wait_s=0.01) as mine:
+        assert mine
 
 
 # --- outages
@@ -255,14 +368,14 @@ def test_a_closed_store_is_unavailable(store: Store) -> None:
 
 
 @pytest.mark.parametrize("below", ["a-file/test.db", "."])
-def test_a_store_that_cannot_be_opened_says_which_and_why(tmp_path: Path, below: str) -> None:
+def test_a_file_that_cannot_be_opened_says_which_and_why(tmp_path: Path, below: str) -> None:
     (tmp_path / "a-file").write_text("in the way")
 
     with pytest.raises(Unavailable, match=rf"the store trade at {tmp_path}.* cannot be opened: [^()]+$"):
         open_store(f"sqlite:///{tmp_path}/{below}", name="trade")
 
 
-def test_a_store_that_is_no_database_says_so(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
     (tmp_path / "test.db").write_text("this is a letter to my aunt, not a database" * 100)
 
     with pytest.raises(Unavailable, match="not a database"):
@@ -274,9 +387,17 @@ def test_an_unknown_engine_is_refused() -> None:
         open_store("oracle://somewhere", name="trade")
 
 
-def test_a_full_disk_is_unavailable_and_nothing_is_half_written(engine: Engine) -> None:
-    with small_disk(engine.folder / "small", mebibytes=4) as disk:
-        store = engine.open(f"sqlite:///{disk}/test.db")
+@pytest.fixture
+def file_engine(tmp_path: Path) -> Iterator[Engine]:
+    """The embedded engine alone: of another, files and disk are the server's."""
+    made = Engine(f"sqlite:///{tmp_path}/stores/test.db", tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_full_disk_is_unavailable_and_nothing_is_half_written(file_engine: Engine) -> None:
+    with small_disk(file_engine.folder / "small", mebibytes=4) as disk:
+        store = file_engine.open(f"sqlite:///{disk}/test.db")
         with store.write() as connection:
             metadata.create_all(connection)
         insert(store, "before")
@@ -315,14 +436,14 @@ WRITER_ON_DEMAND = """
 
 
 def test_a_read_only_store_is_unavailable_for_writing_and_can_still_be_read(
-    engine: Engine, store: Store
+    file_engine: Engine,
 ) -> None:
-    store.close()
-    path = engine.folder / "stores" / "test.db"
-    if not path.exists():
-        pytest.skip("an engine without a file")
+    with file_engine.open().write() as connection:
+        metadata.create_all(connection)
+    file_engine.close()
+    path = file_engine.folder / "stores" / "test.db"
 
-    with started(WRITER_ON_DEMAND, engine.url, "a", "b", "c") as writer:
+    with started(WRITER_ON_DEMAND, file_engine.url, "a", "b", "c") as writer:
         assert [writer.line(), writer.line()] == ["written", "20"]
         with read_only(path, path.with_name("test.db-wal")):
             writer.say("")
@@ -408,6 +529,23 @@ SECOND = """
         op.add_column("books", sa.Column("title", sa.String(10)))
         op.create_index("books_title", "books", ["title"])
 """
+CONTRACT = """
+    import sqlalchemy as sa
+    from alembic import op
+    revision = "0003"
+    down_revision = "0002"
+    needs_code = "0002"
+    def upgrade():
+        op.create_table("shelves", sa.Column("id", sa.Integer, primary_key=True))
+"""
+MORE = """
+    import sqlalchemy as sa
+    from alembic import op
+    revision = "0004"
+    down_revision = "0003"
+    def upgrade():
+        op.add_column("shelves", sa.Column("room", sa.Integer))
+"""
 BROKEN = """
     import sqlalchemy as sa
     from alembic import op
@@ -487,14 +625,88 @@ def test_a_migration_that_fails_leaves_the_schema_as_it_was(engine: Engine, pack
     assert columns(store) == {"id", "title"}
 
 
-def test_a_store_of_a_newer_release_is_refused(engine: Engine, package: Package) -> None:
+def test_older_code_lives_with_a_schema_that_only_added(engine: Engine, package: Package) -> None:
     package.add("0002_titles.py", SECOND)
     store = engine.open()
     migrate(store, package.name)
     package.remove("0002_titles.py")
 
-    with pytest.raises(Unavailable, match="schema 0002, made by a newer release"):
+    assert migrate(store, package.name) == Migration("0002", "0002")
+    prepare(store, package.name, settings=StoreSettings(store_migrate=False))
+
+
+def test_older_code_is_refused_where_a_newer_release_took_away_what_it_needs(
+    engine: Engine, package: Package
+) -> None:
+    package.add("0002_titles.py", SECOND)
+    package.add("0003_contract.py", CONTRACT)
+    store = engine.open()
+    migrate(store, package.name)
+    package.remove("0003_contract.py")
+    migrate(store, package.name)  # this code knows 0002, which 0003 needs
+
+    package.remove("0002_titles.py")
+    for settings in (StoreSettings(), StoreSettings(store_migrate=False)):
+        with pytest.raises(Unavailable, match="schema 0003, made by a newer release; this one is too old"):
+            prepare(store, package.name, settings=settings)
+
+
+def test_what_a_contract_needs_is_not_forgotten_by_later_migrations(engine: Engine, package: Package) -> None:
+    package.add("0002_titles.py", SECOND)
+    package.add("0003_contract.py", CONTRACT)
+    store = engine.open()
+    migrate(store, package.name)
+    package.add("0004_more.py", MORE)
+    migrate(store, package.name)
+    for name in ("0004_more.py", "0003_contract.py", "0002_titles.py"):
+        package.remove(name)
+
+    with pytest.raises(Unavailable, match="too old"):
         migrate(store, package.name)
+
+
+def test_a_contract_that_needs_code_of_the_future_is_a_fault(engine: Engine, package: Package) -> None:
+    package.add("0002_contract.py", dedent(SECOND) + 'needs_code = "0003"\n')
+
+    with pytest.raises(RuntimeError, match="need code that knows later ones"):
+        migrate(engine.open(), package.name)
+    assert migrate_version(engine) == ""
+
+
+def test_without_leave_to_migrate_a_service_waits_until_somebody_has(
+    engine: Engine, package: Package, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = engine.open()
+    done = threading.Event()
+
+    def wait() -> None:
+        prepare(store, package.name, settings=StoreSettings(store_migrate=False))
+        done.set()
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    wait_until(lambda: "waiting for a migration" in caplog.text, timeout_s=10, what="it says that it waits")
+    assert not done.is_set()
+    assert "the store test has schema none, this release needs 0001" in caplog.text
+    migrate(engine.open(), package.name)
+
+    assert done.wait(10)
+    waiting.join(10)
+
+
+def test_who_is_told_to_stop_waits_no_longer_for_a_migration(engine: Engine, package: Package) -> None:
+    stopping = threading.Event()
+    stopping.set()
+
+    with pytest.raises(Unavailable, match=r"needs 0001; run `python -m migrated_service.app migrate`"):
+        prepare(engine.open(), package.name, settings=StoreSettings(store_migrate=False), stopping=stopping)
+
+
+def migrate_version(engine: Engine) -> str:
+    with engine.open().read() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return ""
+        return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
 
 
 def test_migrations_that_are_not_numbered_are_a_fault(engine: Engine, package: Package) -> None:

@@ -1,4 +1,4 @@
-"""Stores by URL: ``sqlite:///…`` today; no caller asks which engine it is on.
+"""Stores by URL: ``sqlite:///…`` or ``postgresql+psycopg://…``; no caller asks which engine it is on.
 
 >>> store = open_store("sqlite:////var/lib/wattbook/trade.db", name="trade")
 >>> migrate(store, "trade_service")
@@ -6,9 +6,21 @@
 ...     connection.execute(...)
 """
 
-from wattbook.db.migrations import migrate
+from wattbook.db.command import migrate_if_asked
+from wattbook.db.migrations import Migration, migrate, prepare
 from wattbook.db.rows import insert_rows
+from wattbook.db.settings import StoreSettings
 from wattbook.db.store import Store, open_store
 from wattbook.db.values import in_values
 
-__all__ = ["Store", "in_values", "insert_rows", "migrate", "open_store"]
+__all__ = [
+    "Migration",
+    "Store",
+    "StoreSettings",
+    "in_values",
+    "insert_rows",
+    "migrate",
+    "migrate_if_asked",
+    "open_store",
+    "prepare",
+]

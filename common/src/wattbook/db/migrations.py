@@ -2,42 +2,127 @@
 
 A script's ``revision`` is its file's number (``"0001"``), so that a store that is already at the newest
 is recognised from the file names alone; Alembic is loaded only where there is something to do.
+
+Code runs with every schema that is not older than its own newest script, also with one of a newer release,
+so that old and new code run side by side during an update: scripts first add (expand). One that takes
+something away (contract) says with ``needs_code = "0007"`` which script the code must know that can live
+with it; the store remembers that, and older code does not start any more.
 """
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import Connection, Select, column, inspect, select, table
 
+from wattbook.db.settings import StoreSettings
 from wattbook.db.store import Store
 from wattbook.errors import Unavailable
+from wattbook.retry import Backoff, Retrying
+
+_log = logging.getLogger(__name__)
 
 VERSION_TABLE = "alembic_version"
+ATTEMPTS = 8
+SCHEMA_WAIT_S = 300.0
+LOOK_AGAIN_S = 1.0
 _CURRENT: Select[tuple[str]] = select(column("version_num")).select_from(table(VERSION_TABLE))
+_NEEDS = sa.Table(
+    "schema_needs",
+    sa.MetaData(),
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("code", sa.String(32), nullable=False),  # the newest script that code must at least know
+    sa.CheckConstraint("id = 1", name="ck_schema_needs_single"),
+)
 
 
-def migrate(store: Store, package: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """From which schema to which; ``""`` is an empty store."""
+
+    before: str
+    after: str
+
+
+def prepare(
+    store: Store, package: str, *, settings: StoreSettings, stopping: threading.Event | None = None
+) -> None:
+    """At a service's start: bring the store to the newest schema, or wait until a job has.
+
+    Raises:
+        Unavailable: the store cannot be used, now or with this release.
+    """
+    if settings.store_migrate:
+        migrate(store, package)
+    else:
+        await_schema(store, package, stopping=stopping or threading.Event())
+
+
+def migrate(store: Store, package: str) -> Migration:
     """Bring the store to the newest schema of ``package``. Safe when several processes start at once.
 
     Raises:
-        Unavailable: the store cannot be written, or a newer release has already changed it.
+        Unavailable: the store cannot be changed, or this code is too old for it.
         RuntimeError: the scripts are not numbered as they must be.
     """
     folder = Path(str(files(package))) / "migrations"
     newest = _newest(folder)
     with store.read() as connection:
-        if _version(connection) == newest:
-            return
-    with store.write() as connection:
         found = _version(connection)
-        if found == newest:  # another process was faster
+        _refuse_old_code(store, connection, found, newest)
+    if found >= newest:
+        return Migration(found, found)
+    retrying = Retrying(Backoff(first_s=0.5, most_s=10.0))
+    while True:
+        try:
+            return _migrate(store, folder, newest)
+        except Unavailable as error:
+            delay_s = retrying.failed()
+            if retrying.failures >= ATTEMPTS:
+                raise
+            _log.warning(
+                "the schema cannot be changed now", extra={"reason": str(error), "again_in_s": delay_s}
+            )
+            time.sleep(delay_s)
+
+
+def await_schema(
+    store: Store, package: str, *, stopping: threading.Event, timeout_s: float = SCHEMA_WAIT_S
+) -> None:
+    """Wait until another process has brought the store to a schema that this code can use.
+
+    Raises:
+        Unavailable: that took too long, ``stopping`` was set, or this code is too old.
+    """
+    newest = _newest(Path(str(files(package))) / "migrations")
+    until_s = time.monotonic() + timeout_s
+    while True:
+        with store.read() as connection:
+            found = _version(connection)
+            _refuse_old_code(store, connection, found, newest)
+        if found >= newest:
             return
-        if found > newest:
-            raise Unavailable(f"the store {store.name} has schema {found}, made by a newer release")
-        _upgrade(connection, folder, newest)
+        waiting = f"the store {store.name} has schema {found or 'none'}, this release needs {newest}"
+        if stopping.is_set() or time.monotonic() >= until_s:
+            raise Unavailable(f"{waiting}; run `python -m {package}.app migrate`")
+        _log.warning("not ready: %s; waiting for a migration", waiting)
+        stopping.wait(LOOK_AGAIN_S)
+
+
+def _migrate(store: Store, folder: Path, newest: str) -> Migration:
+    with store.migrating() as connection:
+        found = _version(connection)
+        _refuse_old_code(store, connection, found, newest)
+        if found < newest:  # else another process was faster
+            _upgrade(connection, folder, found, newest)
+    return Migration(found, max(found, newest))
 
 
 def _newest(folder: Path) -> str:
@@ -53,7 +138,19 @@ def _version(connection: Connection) -> str:
     return str(connection.execute(_CURRENT).scalar() or "")
 
 
-def _upgrade(connection: Connection, folder: Path, newest: str) -> None:
+def _refuse_old_code(store: Store, connection: Connection, found: str, newest: str) -> None:
+    """A newer schema is refused unless the store says that this code can live with it."""
+    if found <= newest:
+        return
+    known = inspect(connection).has_table(_NEEDS.name)
+    needed = connection.execute(select(_NEEDS.c.code)).scalar() if known else found
+    if needed is None or newest < needed:
+        raise Unavailable(
+            f"the store {store.name} has schema {found}, made by a newer release; this one is too old for it"
+        )
+
+
+def _upgrade(connection: Connection, folder: Path, found: str, newest: str) -> None:
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -71,3 +168,16 @@ def _upgrade(connection: Connection, folder: Path, newest: str) -> None:
     with EnvironmentContext(config, script, fn=steps, destination_rev=newest) as environment:
         environment.configure(connection=connection, version_table=VERSION_TABLE, transactional_ddl=True)
         environment.run_migrations()
+    applied = [each for each in script.walk_revisions() if each.revision > found]
+    _note_needs(connection, {each.revision: getattr(each.module, "needs_code", "") for each in applied})
+
+
+def _note_needs(connection: Connection, needs: dict[str, str]) -> None:
+    wrong = {revision: code for revision, code in needs.items() if code > revision}
+    if wrong:
+        raise RuntimeError(f"scripts need code that knows later ones: {wrong}")
+    if not inspect(connection).has_table(_NEEDS.name):
+        _NEEDS.create(connection)
+        connection.execute(_NEEDS.insert(), {"id": 1, "code": ""})
+    code = max(needs.values(), default="")
+    connection.execute(_NEEDS.update().where(_NEEDS.c.code < code).values(code=code))

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Table
 
 BLOCK_ROWS = 1_000
 _MOST_VARIABLES = 32_000  # SQLite takes 32,766 a statement unless it was built otherwise
@@ -23,8 +23,9 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Sequence[An
     if connection.dialect.name == "sqlite":
         _insert_blocks(connection, table, rows)
     elif rows:
-        names = table.c.keys()
-        connection.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+        from wattbook.db.postgres_engines import copy_rows  # the driver is loaded only where it is used
+
+        copy_rows(connection, _copy_statement(table), rows)
 
 
 def _insert_blocks(connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
@@ -40,6 +41,11 @@ def _insert_blocks(connection: Connection, table: Table, rows: Sequence[Sequence
         connection.exec_driver_sql(_statement(table, size), values)
     if whole < len(rows):
         connection.exec_driver_sql(_statement(table, 1), [tuple(row) for row in rows[whole:]])
+
+
+@lru_cache(maxsize=64)
+def _copy_statement(table: Table) -> str:
+    return f"COPY {table.name} ({', '.join(table.c.keys())}) FROM STDIN"
 
 
 @lru_cache(maxsize=64)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from wattbook import sqlite
-from wattbook.db.sqlite_engines import begin_write, reading_engine, shorten_wal, writing_engine
-from wattbook.errors import Unavailable
-from wattbook.locks import FairLock
+from wattbook.db.settings import StoreSettings, check
+from wattbook.db.sqlite_store import SqliteStore
 from wattbook.telemetry.stores import observed
 
-_log = logging.getLogger(__name__)
-
-WRITE_WAIT_S = 10.0
+_POSTGRES = "postgresql"
 
 
 class Store(Protocol):
@@ -43,7 +36,29 @@ class Store(Protocol):
         repeat. Do not open another write inside the block.
 
         Raises:
-            Unavailable: the store cannot be written now; nothing of the block is kept.
+            Unavailable: the store cannot be written now; nothing of the block is kept. Only where the
+                connection broke at the commit itself all of it may be kept: what is written must bear
+                being written again.
+            RuntimeError: a statement failed and the block went on as if it had not.
+        """
+        ...
+
+    def migrating(self) -> AbstractContextManager[Connection]:
+        """One transaction that changes the schema; no other process migrates meanwhile.
+
+        Raises:
+            Unavailable: the store cannot be changed now, or another migrates for too long.
+        """
+        ...
+
+    def sole(self, what: str, *, wait_s: float) -> AbstractContextManager[bool]:
+        """Whether, for the block, no other process or thread does ``what`` with this store.
+
+        It waits ``wait_s`` for its turn. Where the connection to the store breaks inside the block another
+        may begin: do only what is safe to do twice.
+
+        Raises:
+            Unavailable: that cannot be known now.
         """
         ...
 
@@ -52,68 +67,23 @@ class Store(Protocol):
         ...
 
 
-def open_store(url: str, *, name: str) -> Store:
+def open_store(url: str, *, name: str, settings: StoreSettings | None = None) -> Store:
     """The store at ``url``; ``name`` says which one it is in errors and logs.
+
+    ``sqlite:///file`` or ``postgresql+psycopg://user@host1:5432,host2:5432/database?sslmode=…``, with any
+    parameter that libpq knows.
 
     Raises:
         Unavailable: it cannot be opened; the message says why.
-        ValueError: no engine knows such a URL.
+        ValueError: no engine knows such a URL, or a setting is no limit.
     """
+    settings = settings or StoreSettings()
+    check(settings)
     if url.startswith(sqlite.PREFIX):
-        return observed(_SqliteStore(url, name=name))
-    raise ValueError(f"no store engine for {url.partition(':')[0]!r} addresses")
+        return observed(SqliteStore(url, name=name))
+    kind = url.partition(":")[0]
+    if kind.startswith(_POSTGRES):
+        from wattbook.db.postgres_store import PostgresStore  # the driver is loaded only where it is used
 
-
-class _SqliteStore:
-    """One file. One connection writes, guarded by a lock with a queue; a pool of others reads."""
-
-    def __init__(self, url: str, *, name: str) -> None:
-        self.name = name
-        self._path, _ = sqlite.split_url(url)
-        self._lock = FairLock(f"the store {name}", timeout_s=WRITE_WAIT_S)
-        self._closed = False
-        try:
-            sqlite.make_file(self._path)
-            self.engine = reading_engine(self._path)
-            self._writer = writing_engine(self._path)
-            with self.write() as connection:
-                connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        except (OSError, Unavailable) as error:
-            cause = getattr(error.__cause__, "orig", error.__cause__)
-            detail = error.strerror if isinstance(error, OSError) else str(cause or error)
-            raise Unavailable(f"the store {name} at {self._path} cannot be opened: {detail}") from error
-
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
-        with self._explained("read"), self.engine.connect() as connection, connection.begin():
-            yield connection
-
-    @contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[Connection]:
-        with self._lock.held(), self._explained("write"), self._writer.connect() as connection:
-            with begin_write(connection, durable=durable):
-                yield connection
-            shorten_wal(connection, self._path)
-
-    def close(self) -> None:
-        self._closed = True
-        self.engine.dispose()
-        self._writer.dispose()
-
-    @contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
-        if self._closed:
-            raise Unavailable(f"the store {self.name} is closed")
-        try:
-            yield
-        except PoolTimeout as error:
-            raise Unavailable(f"the store {self.name} is busy; try again") from error
-        except DBAPIError as error:
-            reason = sqlite.reason_of(error.orig)
-            if reason is None or (doing == "read" and sqlite.is_reader_writing(error.orig)):
-                raise
-            _log.warning(
-                "the store failed",
-                extra={"store": self.name, "doing": doing, "reason": reason, "error": str(error.orig)},
-            )
-            raise Unavailable(f"the store cannot {doing} now: {reason}; try again") from error
+        return observed(PostgresStore(url, name=name, settings=settings))
+    raise ValueError(f"no store engine for {kind!r} addresses")

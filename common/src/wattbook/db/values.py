@@ -6,19 +6,43 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, bindparam
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, Integer, Text, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import String
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 def in_values(column: ColumnElement[Any], values: Iterable[str] | Iterable[int]) -> ColumnElement[bool]:
     """Whether ``column`` is one of ``values`` (all str or all int), however many; uses the column's index."""
-    return _InValues(column, bindparam(None, json.dumps(list(values)), type_=String()))
+    array = _Array(is_int=isinstance(column.type, Integer))
+    return _InValues(column, bindparam(None, list(values), type_=array))
+
+
+class _Array(TypeDecorator[list[Any]]):
+    """A list as one parameter: an array where the engine has them, else JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, *, is_int: bool) -> None:
+        """Of numbers, or of texts."""
+        super().__init__()
+        self.is_int = is_int
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """As SQLAlchemy asks."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(ARRAY(BigInteger() if self.is_int else Text()))
+
+    def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> Any:
+        """As SQLAlchemy asks."""
+        return json.dumps(value) if dialect.name == "sqlite" else value
 
 
 class _InValues(FunctionElement[bool]):
-    """A column, and a JSON array as text."""
+    """A column, and an array."""
 
     name = "wattbook_in_values"
     type = Boolean()
@@ -33,3 +57,9 @@ class _InValues(FunctionElement[bool]):
 def _in_values_sqlite(element: _InValues, compiler: Any, **options: Any) -> str:
     column, array = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({array}))"  # noqa: S608  # names and places only
+
+
+@compiles(_InValues, "postgresql")
+def _in_values_postgresql(element: _InValues, compiler: Any, **options: Any) -> str:
+    column, array = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY ({array})"

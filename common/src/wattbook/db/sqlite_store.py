@@ -1,0 +1,117 @@
+"""The store in one SQLite file."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from wattbook import sqlite
+from wattbook.db.sqlite_engines import begin_write, reading_engine, shorten_wal, writing_engine
+from wattbook.errors import Unavailable
+from wattbook.locks import FairLock
+
+_log = logging.getLogger(__name__)
+
+WRITE_WAIT_S = 10.0
+LOCK_AGAIN_S = 0.005
+
+
+class SqliteStore:
+    """One file. One connection writes, guarded by a lock with a queue; a pool of others reads."""
+
+    def __init__(self, url: str, *, name: str) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            Unavailable: that does not work; the message says why.
+        """
+        self.name = name
+        self._path, _ = sqlite.split_url(url)
+        self._lock = FairLock(f"the store {name}", timeout_s=WRITE_WAIT_S)
+        self._closed = False
+        try:
+            sqlite.make_file(self._path)
+            self.engine = reading_engine(self._path)
+            self._writer = writing_engine(self._path)
+            with self.write() as connection:
+                connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        except (OSError, Unavailable) as error:
+            cause = getattr(error.__cause__, "orig", error.__cause__)
+            detail = error.strerror if isinstance(error, OSError) else str(cause or error)
+            raise Unavailable(f"the store {name} at {self._path} cannot be opened: {detail}") from error
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One snapshot."""
+        with self._explained("read"), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """One transaction."""
+        with self._lock.held(), self._explained("write"), self._writer.connect() as connection:
+            with begin_write(connection, durable=durable):
+                yield connection
+            shorten_wal(connection, self._path)
+
+    def migrating(self) -> AbstractContextManager[Connection]:
+        """One transaction; who writes waits."""
+        return self.write()
+
+    @contextmanager
+    def sole(self, what: str, *, wait_s: float) -> Iterator[bool]:
+        """Whether nobody else does ``what``."""
+        path = self._path.with_name(f"{self._path.name}-{what}.lock")
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, sqlite.FILE_MODE)
+        except OSError as error:
+            raise Unavailable(f"the store cannot write now: {error.strerror}; try again") from error
+        try:
+            yield _locked(descriptor, wait_s)
+        finally:
+            os.close(descriptor)  # the system lets go of the lock, also where the process dies
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._closed = True
+        self.engine.dispose()
+        self._writer.dispose()
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        if self._closed:
+            raise Unavailable(f"the store {self.name} is closed")
+        try:
+            yield
+        except PoolTimeout as error:
+            raise Unavailable(f"the store {self.name} is busy; try again") from error
+        except DBAPIError as error:
+            reason = sqlite.reason_of(error.orig)
+            if reason is None or (doing == "read" and sqlite.is_reader_writing(error.orig)):
+                raise
+            _log.warning(
+                "the store failed",
+                extra={"store": self.name, "doing": doing, "reason": reason, "error": str(error.orig)},
+            )
+            raise Unavailable(f"the store cannot {doing} now: {reason}; try again") from error
+
+
+def _locked(descriptor: int, wait_s: float) -> bool:
+    deadline_s = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline_s:
+                return False
+            time.sleep(LOCK_AGAIN_S)
+        else:
+            return True

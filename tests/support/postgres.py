@@ -1,0 +1,232 @@
+"""Private PostgreSQL servers for tests: own port, own folder, free to be stopped, frozen and killed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+
+ADMIN = "app"
+SYSTEM_USER = "postgres"
+TEMPLATE = "fresh"
+# What the server's processes were told is in the system's memory, so that it outlives them all the same.
+_FAST = {"fsync": "off", "full_page_writes": "off"}
+_QUIET = {
+    "listen_addresses": "'127.0.0.1'",
+    "unix_socket_directories": "''",
+    "max_connections": "200",
+    "shared_buffers": "'64MB'",
+    "max_wal_size": "'256MB'",
+    "log_min_messages": "fatal",
+}
+_numbers = itertools.count(1)
+
+
+def binaries() -> Path | None:
+    """Where the newest installed server's programs are."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    path = shutil.which("postgres")
+    return Path(path).parent if path else None
+
+
+def require() -> Path:
+    """The programs; without them the test is skipped, or on a build machine fails."""
+    found = binaries()
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("PostgreSQL's server is not installed")
+    return found
+
+
+class PostgresServer:
+    """One server. It never waits for the disk unless told: what it promised survives it, not the machine."""
+
+    def __init__(self, *, durable: bool = False, settings: Mapping[str, str] | None = None) -> None:
+        self._programs = require()
+        self.port = free_port()
+        self.password = secrets.token_urlsafe(12)
+        self.folder = Path(tempfile.mkdtemp(prefix="wattbook-postgres-", dir="/tmp"))
+        self.data = self.folder / "data"
+        self._settings = {**_QUIET, **({} if durable else _FAST), "port": str(self.port), **(settings or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._free: list[str] = []
+        self._lent: list[str] = []
+
+    # --- its life
+
+    def start(self) -> PostgresServer:
+        """Start it, with a new cluster the first time, and wait until it answers."""
+        if not self.data.exists():
+            self._make()
+        wait_until(self._started, timeout_s=30, what="PostgreSQL starts")
+        wait_until(self.is_ready, timeout_s=30, what="PostgreSQL answers")
+        return self
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Shut it down; SIGINT ends connections, SIGQUIT also forgets to write down what it may."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        self._process.wait(30)
+
+    def kill(self) -> None:
+        """``kill -9`` of every process of it."""
+        family = self.family()
+        for process in family:
+            _signal(process, signal.SIGKILL)
+        psutil.wait_procs(family, timeout=10)
+        if self._process is not None:
+            self._process.wait(10)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Nothing of it runs for the block; connections stay open and nobody answers."""
+        family = self.family()
+        for process in family:
+            _signal(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in family:
+                _signal(process, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it and take its folder away."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def family(self) -> list[psutil.Process]:
+        """The postmaster and all that it started."""
+        if self._process is None or self._process.poll() is not None:
+            return []
+        postmaster = psutil.Process(self._process.pid)
+        return [postmaster, *postmaster.children(recursive=True)]
+
+    def is_ready(self) -> bool:
+        try:
+            self.connect("postgres").close()
+        except psycopg.Error:
+            return False
+        return True
+
+    # --- what is in it
+
+    def url(self, database: str, *, user: str = ADMIN, password: str = "") -> str:
+        """The address of a database, as a service is told it."""
+        return f"postgresql+psycopg://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
+
+    def connect(self, database: str, **more: Any) -> psycopg.Connection[Any]:
+        """A plain connection in autocommit mode."""
+        given = {"user": ADMIN, "password": self.password, "autocommit": True, "connect_timeout": 5, **more}
+        return psycopg.connect(host="127.0.0.1", port=self.port, dbname=database, **given)
+
+    def execute(self, *statements: str, database: str = "postgres") -> None:
+        """Statements as the administrator."""
+        with self.connect(database) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def rows(self, query: str, *, database: str) -> list[tuple[Any, ...]]:
+        """What a query finds, as the administrator."""
+        with self.connect(database) as connection:
+            return connection.execute(query).fetchall()
+
+    def new_database(self) -> str:
+        """An empty database; its name. It is one's own until :meth:`reclaim`."""
+        name = self._free.pop() if self._free else ""
+        if not name:
+            name = f"test_{next(_numbers)}"
+            self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        self._lent.append(name)
+        return name
+
+    def new_url(self) -> str:
+        """The address of an empty database of one's own."""
+        return self.url(self.new_database())
+
+    def reclaim(self) -> None:
+        """Empty what was lent, to be lent again: quicker than to make and remove databases."""
+        if not self.is_ready():
+            self.start()
+        for name in self._lent:
+            self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+            self.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public", database=name)
+        self._free += self._lent
+        self._lent = []
+
+    # --- inside
+
+    def _make(self) -> None:
+        password = self.folder / "password"
+        password.write_text(self.password)
+        if os.geteuid() == 0:
+            account = pwd.getpwnam(SYSTEM_USER)
+            for path in (self.folder, password):
+                os.chown(path, account.pw_uid, account.pw_gid)
+        command = [
+            "initdb", "-D", str(self.data), "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={password}",
+            "-E", "UTF8", "--locale=C", "--no-sync",
+        ]  # fmt: skip
+        made = self._run(command)
+        assert made.returncode == 0, made.stdout + made.stderr
+        password.unlink()
+        with (self.data / "postgresql.auto.conf").open("a") as file:
+            file.writelines(f"{name} = {value}\n" for name, value in self._settings.items())
+        self.start()
+        self.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
+
+    def _started(self) -> bool:
+        """Start it; after a ``kill -9`` the first tries find what the last one left and end at once."""
+        if self._process is not None and self._process.poll() is None and self.is_ready():
+            return True
+        if self._process is None or self._process.poll() is not None:
+            with (self.folder / "log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    self._as_its_user(["postgres", "-D", str(self.data)]), cwd=self.folder, stdout=log,
+                    stderr=log,
+                )  # fmt: skip
+        return False
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._as_its_user(command), cwd=self.folder, capture_output=True, text=True, check=False,
+            timeout=60,
+        )  # fmt: skip
+
+    def _as_its_user(self, command: list[str]) -> list[str]:
+        """The server refuses to run as root."""
+        program = [str(self._programs / command[0]), *command[1:]]
+        if os.geteuid() != 0:
+            return program
+        return ["setpriv", "--reuid", SYSTEM_USER, "--regid", SYSTEM_USER, "--clear-groups", *program]
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+@contextmanager
+def running(**options: Any) -> Iterator[PostgresServer]:
+    """A server for the block."""
+    server = PostgresServer(**options)
+    try:
+        yield server.start()
+    finally:
+        server.close()

@@ -1,7 +1,7 @@
 """State and event commit together: rows written in the caller's transaction, published by a relay.
 
 The relay publishes in order and deletes what the bus has confirmed. If it dies in between, the messages
-are published again: at least once.
+are published again: at least once. Of several replicas with one store, one at a time publishes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 TABLE = "outbox"
 RESCAN_S = 1.0
+TURN_WAIT_S = 1.0
 BATCH_MESSAGES = 200
 BATCH_BYTES = 8 * 1024 * 1024
 DRAIN_S = 3.0
@@ -138,8 +139,11 @@ class Relay:
     def _drain(self) -> None:
         """Move batches until none is left; wait between failures."""
         try:
-            while self._move_batch() and not self._stopping.is_set():
-                self._retrying.worked()
+            with self._store.sole(TABLE, wait_s=TURN_WAIT_S) as mine:
+                if not mine:  # whoever publishes may have looked before our last commit
+                    self._wake.set()
+                while mine and self._move_batch() and not self._stopping.is_set():
+                    self._retrying.worked()
         except Exception as error:
             delay_s = self._retrying.failed()
             self._log_failure(error, delay_s)
@@ -148,7 +152,8 @@ class Relay:
 
     def _attempt(self) -> bool:
         try:
-            return self._move_batch()
+            with self._store.sole(TABLE, wait_s=TURN_WAIT_S) as mine:
+                return mine and self._move_batch()
         except Exception as error:
             self._log_failure(error, 0.0)
             return False

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import sys
+import threading
 from dataclasses import dataclass
 
 from wattbook import db, rpc
@@ -39,10 +40,10 @@ CONFIRMED_MESSAGES = 500  # at a time
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings):
+class Settings(ClockSettings, WallSettings, db.StoreSettings):
     """The environment of trade-service."""
 
-    store_url: str = setting("WATTBOOK_TRADE_STORE_URL", "the store of trades, sqlite:///…")
+    store_url: str = setting("WATTBOOK_TRADE_STORE_URL", "sqlite:///… or postgresql+psycopg://…", secret=True)
     bus_url: str = setting("WATTBOOK_BUS_URL", "the bus, sqlite:///…")
     listen: str = setting("WATTBOOK_TRADE_LISTEN", "host:port of gRPC", default="127.0.0.1:8090")
     log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
@@ -89,7 +90,7 @@ class App:
         shut_down(self.relay.stop, self.bus.close, self.store.close)
 
 
-def build(settings: Settings, *, clock: Clock | None = None) -> App:
+def build(settings: Settings, *, clock: Clock | None = None, stopping: threading.Event | None = None) -> App:
     """Everything wired, its store at the newest schema, nothing running.
 
     Raises:
@@ -97,8 +98,8 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
         ValueError: an address, a file or a key in the settings is of no use.
     """
     guard = settings.guard(NAME)
-    store = db.open_store(settings.store_url, name="trade")
-    db.migrate(store, "trade_service")
+    store = db.open_store(settings.store_url, name="trade", settings=settings)
+    db.prepare(store, "trade_service", settings=settings, stopping=stopping)
     bus = open_bus(settings.bus_url)
     relay = Relay(store, bus)
     book = TradeStore(store)
@@ -124,14 +125,17 @@ def _calm_garbage_collector() -> None:
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; ``migrate`` as the one argument only changes the schema."""
+    db.migrate_if_asked(
+        sys.argv[1:], os.environ, store_url="WATTBOOK_TRADE_STORE_URL", name="trade", package="trade_service"
+    )
     settings = load_settings_or_exit(Settings, os.environ)
     stopping = stop_on_signals()
     try:
         configure_logging(NAME, level=settings.log_level, json_lines=settings.log_json)
         if settings.stop_with_parent:
             stop_with_parent(stopping)
-        app = build(settings)
+        app = build(settings, stopping=stopping)
         port = app.start()
     except ValueError as error:  # an address or a level that nothing here knows
         print(f"setting: {error}", file=sys.stderr)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from wattbook.settings import setting
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# No slots: Python lets a class inherit slots from one base only.
+@dataclass(frozen=True, kw_only=True)
 class StoreSettings:
     """How to use a store; the settings of a service inherit from it. SQLite takes only ``migrate``."""
 

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,7 +15,7 @@ from functools import partial
 from joserfc.jwk import ECKey
 from wattbook import telemetry
 from wattbook.clock import Clock, SystemClock
-from wattbook.db import Store, migrate, open_store
+from wattbook.db import Store, migrate_if_asked, open_store, prepare
 from wattbook.errors import Unavailable
 from wattbook.passes import ISSUER
 from wattbook.process import (
@@ -164,11 +165,18 @@ def _door(owner: str, target: str, *, signed: passes.Passes, tls: Tls | None) ->
     return Door(target, reading=signed.reading(owner), writing=signed.writing(owner), tls=tls)
 
 
-def build(settings: Settings, *, store: Store, key: ECKey, clock: Clock | None = None) -> Gateway:
+def build(
+    settings: Settings,
+    *,
+    store: Store,
+    key: ECKey,
+    clock: Clock | None = None,
+    stopping: threading.Event | None = None,
+) -> Gateway:
     """The gateway over a store that is open; brings its schema up to date and makes the first user."""
     clock = clock or SystemClock()
     passwords = Passwords()
-    migrate(store, "gateway")
+    prepare(store, "gateway", settings=settings, stopping=stopping)
     accounts.ensure_admin(
         UserStore(store),
         passwords,
@@ -199,7 +207,9 @@ def listen(address: str) -> socket.socket:
 
 
 def main() -> int:
-    """Run until a signal; the exit status."""
+    """Run until a signal; the exit status. ``migrate`` as the one argument only changes the schema."""
+    url = "WATTBOOK_GATEWAY_STORE_URL"
+    migrate_if_asked(sys.argv[1:], os.environ, store_url=url, name="gateway", package="gateway")
     settings = load_settings_or_exit(Settings, os.environ)
     telemetry.configure_logging("gateway", level=settings.log_level, json_lines=settings.log_json)
     for noisy in ("alembic", "authlib", "connexion", "uvicorn.error"):
@@ -213,8 +223,8 @@ def main() -> int:
         print(f"setting: WATTBOOK_SIGNING_KEY_FILE: {settings.signing_key_file} {error}", file=sys.stderr)
         return EXIT_BAD_SETTINGS
     try:
-        store = open_store(settings.store_url, name="gateway")
-        gateway = build(settings, store=store, key=key)
+        store = open_store(settings.store_url, name="gateway", settings=settings)
+        gateway = build(settings, store=store, key=key, stopping=stopping)
         listening = listen(settings.listen)
     except (OSError, ValueError, Unavailable) as error:
         print(f"gateway: {error}", file=sys.stderr)

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattbook.clock_settings import ClockSettings
+from wattbook.db import StoreSettings
 from wattbook.settings import LogLevel, SettingsError, setting
 from wattbook.walls import WallSettings
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings):
+class Settings(ClockSettings, WallSettings, StoreSettings):
     """What the environment says."""
 
-    store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept, sqlite:///…")
+    store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept", secret=True)
     signing_key_file: Path = setting(  # a field
         "WATTBOOK_SIGNING_KEY_FILE", "PEM file of the EC P-256 key that signs tokens"
     )

@@ -14,7 +14,7 @@ from functools import partial
 from wattbook import process, rpc, telemetry
 from wattbook.bus.consumer import Consumer
 from wattbook.clock import SystemClock
-from wattbook.db import Store, migrate, open_store
+from wattbook.db import Store, migrate_if_asked, open_store, prepare
 from wattbook.errors import Unavailable
 from wattbook.outbox import Relay
 from wattbook.process import EXIT_BAD_SETTINGS
@@ -172,7 +172,9 @@ class Ingest(threading.Thread):
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT; exit 1 where the start or the loop failed."""
+    """Run until SIGTERM or SIGINT; exit 1 where something failed. ``migrate`` only changes the schema."""
+    url = "WATTBOOK_INGEST_STORE_URL"
+    migrate_if_asked(sys.argv[1:], os.environ, store_url=url, name="ingest", package="ingest_service")
     settings = process.load_settings_or_exit(Settings, os.environ)
     telemetry.configure_logging(NAME, level=settings.log_level, json_lines=settings.log_json)
     _quieten_libraries()
@@ -181,8 +183,8 @@ def main() -> None:
         process.stop_with_parent(stopping)
     try:
         server = rpc.Server(settings.listen, guard=settings.guard(NAME), tls=Tls.of(settings), workers=8)
-        store = open_store(settings.store_url, name="ingest")
-        migrate(store, "ingest_service")
+        store = open_store(settings.store_url, name="ingest", settings=settings)
+        prepare(store, "ingest_service", settings=settings, stopping=stopping)
         feed = build_feed(settings, store)
         server.register(feed_pb2_grpc.add_FeedServicer_to_server, feed.servicer, rules=RULES)
         server.start()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattbook.clock_settings import ClockSettings
+from wattbook.db import StoreSettings
 from wattbook.settings import LogLevel, SettingsError, setting
 from wattbook.walls import WallSettings
 
@@ -14,10 +15,10 @@ from ingest_service.clients import is_websocket_url, public_url
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings):
+class Settings(ClockSettings, WallSettings, StoreSettings):
     """What the environment says."""
 
-    store_url: str = setting("WATTBOOK_INGEST_STORE_URL", "where the ledger of files is, sqlite:///…")
+    store_url: str = setting("WATTBOOK_INGEST_STORE_URL", "the spool and the ledger of files", secret=True)
     inbox: Path = setting("WATTBOOK_INBOX", "the drop folder")  # a frozen field
     client_secret: str = setting(
         "WATTBOOK_INGEST_CLIENT_SECRET", "the secret of our OAuth client at the gateway", secret=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -44,10 +45,12 @@ HANDLERS = 16
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings):
+class Settings(ClockSettings, WallSettings, db.StoreSettings):
     """The environment of pricing-service."""
 
-    store_url: str = setting("WATTBOOK_PRICING_STORE_URL", "the store of prices, sqlite:///…")
+    store_url: str = setting(
+        "WATTBOOK_PRICING_STORE_URL", "sqlite:///… or postgresql+psycopg://…", secret=True
+    )
     bus_url: str = setting("WATTBOOK_BUS_URL", "the bus, sqlite:///…")
     market_data_url: str = setting(
         "WATTBOOK_MARKET_DATA_URL", "the provider's base address, with or without /v1 as it has it"
@@ -140,7 +143,7 @@ class App:
         shut_down(*steps, self.relay.stop, self.bus.close, self.store.close)
 
 
-def build(settings: Settings) -> App:
+def build(settings: Settings, *, stopping: threading.Event | None = None) -> App:
     """Everything wired, its store at the newest schema, nothing running.
 
     Raises:
@@ -148,8 +151,8 @@ def build(settings: Settings) -> App:
     """
     guard, tls = settings.guard(NAME), Tls.of(settings)
     clock = settings.world_clock()
-    store = db.open_store(settings.store_url, name="pricing")
-    db.migrate(store, "pricing_service")
+    store = db.open_store(settings.store_url, name="pricing", settings=settings)
+    db.prepare(store, "pricing_service", settings=settings, stopping=stopping)
     bus = open_bus(settings.bus_url)
     relay = Relay(store, bus)
     prices, wishes = PriceStore(store, announce=price_events), Wishes(store)
@@ -206,7 +209,9 @@ def _polling(
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; ``migrate`` as the one argument only changes the schema."""
+    url = "WATTBOOK_PRICING_STORE_URL"
+    db.migrate_if_asked(sys.argv[1:], os.environ, store_url=url, name="pricing", package="pricing_service")
     settings = load_settings_or_exit(Settings, os.environ)
     stopping = stop_on_signals()
     try:
@@ -215,7 +220,7 @@ def main() -> None:
             logging.getLogger(chatty).setLevel(logging.WARNING)
         if settings.stop_with_parent:
             stop_with_parent(stopping)
-        app = build(settings)
+        app = build(settings, stopping=stopping)
         port = app.start()
     except ValueError as error:  # an address or a level that nothing here knows
         print(f"setting: {error}", file=sys.stderr)

@@ -19,7 +19,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy import Connection, Select, column, inspect, select, table
 
 from wattbook.db.settings import StoreSettings
@@ -33,14 +32,11 @@ VERSION_TABLE = "alembic_version"
 ATTEMPTS = 8
 SCHEMA_WAIT_S = 300.0
 LOOK_AGAIN_S = 1.0
-_CURRENT: Select[tuple[str]] = select(column("version_num")).select_from(table(VERSION_TABLE))
-_NEEDS = sa.Table(
-    "schema_needs",
-    sa.MetaData(),
-    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
-    sa.Column("code", sa.String(32), nullable=False),  # the newest script that code must at least know
-    sa.CheckConstraint("id = 1", name="ck_schema_needs_single"),
-)
+# Beside Alembic's own column: the newest script that code must at least know.
+NEEDS_COLUMN = "needs_code"
+_VERSIONS = table(VERSION_TABLE, column("version_num"), column(NEEDS_COLUMN))
+_CURRENT: Select[tuple[str]] = select(_VERSIONS.c.version_num)
+_ADD_NEEDS = f"ALTER TABLE {VERSION_TABLE} ADD COLUMN {NEEDS_COLUMN} VARCHAR(32) DEFAULT '' NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +138,10 @@ def _refuse_old_code(store: Store, connection: Connection, found: str, newest: s
     """A newer schema is refused unless the store says that this code can live with it."""
     if found <= newest:
         return
-    known = inspect(connection).has_table(_NEEDS.name)
-    needed = connection.execute(select(_NEEDS.c.code)).scalar() if known else found
-    if needed is None or newest < needed:
+    needed = (
+        connection.execute(select(_VERSIONS.c.needs_code)).scalar_one() if _has_needs(connection) else found
+    )
+    if newest < needed:
         raise Unavailable(
             f"the store {store.name} has schema {found}, made by a newer release; this one is too old for it"
         )
@@ -176,8 +173,12 @@ def _note_needs(connection: Connection, needs: dict[str, str]) -> None:
     wrong = {revision: code for revision, code in needs.items() if code > revision}
     if wrong:
         raise RuntimeError(f"scripts need code that knows later ones: {wrong}")
-    if not inspect(connection).has_table(_NEEDS.name):
-        _NEEDS.create(connection)
-        connection.execute(_NEEDS.insert(), {"id": 1, "code": ""})
+    if not _has_needs(connection):
+        connection.exec_driver_sql(_ADD_NEEDS)
     code = max(needs.values(), default="")
-    connection.execute(_NEEDS.update().where(_NEEDS.c.code < code).values(code=code))
+    connection.execute(_VERSIONS.update().where(_VERSIONS.c.needs_code < code).values(needs_code=code))
+
+
+def _has_needs(connection: Connection) -> bool:
+    """Not in a store that only releases before this rule have changed."""
+    return NEEDS_COLUMN in {each["name"] for each in inspect(connection).get_columns(VERSION_TABLE)}

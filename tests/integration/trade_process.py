@@ -165,8 +165,12 @@ class TradeProcess:
     def start(self) -> TradeProcess:
         """Start, and wait until it is ready."""
         self.launch()
-        wait_until(lambda: rpc.is_healthy(self.target), timeout_s=30, what="the service is ready")
+        self.wait_ready()
         return self
+
+    def wait_ready(self) -> None:
+        """Until it answers."""
+        wait_until(lambda: rpc.is_healthy(self.target), timeout_s=30, what="the service is ready")
 
     def signal(self, signum: signal.Signals) -> int:
         """Send it a signal and wait for its end; the exit status."""

@@ -27,6 +27,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "quarantine": ("quarantine:quarantine", "What could not be read or booked; book it again, or drop it."),
     "reconcile": ("feed:reconcile", "The nightly file of a day against the feed."),
     "users": ("users:users", "Add, list, disable and enable users; set passwords."),
+    "migrate": ("stores:migrate", "Bring the schema of every service's store up to date."),
+    "db": ("stores:db", "For who administers PostgreSQL."),
     "login": ("login:login", "Sign in, for the commands that follow."),
     "logout": ("login:logout", "Forget the sign-in."),
 }

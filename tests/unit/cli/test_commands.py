@@ -18,7 +18,7 @@ from tests.unit.cli.fakes import REPORT_CSV, REPORT_JSON, FakeGateway
 NOBODY = {"WATTBOOK_USER": None, "WATTBOOK_PASSWORD": None}
 COMMANDS = (
     "up", "status", "report", "trades", "import", "prices", "feed", "quarantine", "reconcile", "users",
-    "login", "logout",
+    "migrate", "db", "login", "logout",
 )  # fmt: skip
 HEADER = "id,price,quantity,direction,delivery_day,delivery_hour,trader_id,execution_time"
 

@@ -23,11 +23,33 @@ _SANDBOX: Mapping[str, int] = {
 }
 
 
+BUS_URL = "WATTBOOK_BUS_URL"
+# A service's store → the service.
+STORES: Mapping[str, str] = {
+    "trade": "trade-service",
+    "pricing": PRICING,
+    "gateway": "gateway",
+    "ingest": "ingest-service",
+}
+
+
+def store_variable(name: str) -> str:
+    """The variable that names a service's store: ``trade`` → ``WATTBOOK_TRADE_STORE_URL``."""
+    return f"WATTBOOK_{name.upper()}_STORE_URL"
+
+
+ENGINES = frozenset({BUS_URL, *map(store_variable, STORES)})
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things are in a data folder; ``data`` is absolute."""
+    """Where things are in a data folder; ``data`` is absolute.
+
+    ``chosen`` may name other engines than the embedded ones, by the variables of ``ENGINES``.
+    """
 
     data: Path
+    chosen: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def inbox(self) -> Path:
@@ -66,12 +88,14 @@ class Layout:
 
     @property
     def bus_url(self) -> str:
-        """The embedded bus."""
-        return f"sqlite:///{self.data / 'bus' / 'bus.db'}"
+        """The bus; the embedded one where none is chosen."""
+        return self.chosen.get(BUS_URL, "").strip() or f"sqlite:///{self.data / 'bus' / 'bus.db'}"
 
     def store_url(self, name: str) -> str:
-        """The embedded store of one service."""
-        return f"sqlite:///{self.data / 'stores' / name}.db"
+        """The store of one service; the embedded one where none is chosen."""
+        return (
+            self.chosen.get(store_variable(name), "").strip() or f"sqlite:///{self.data / 'stores' / name}.db"
+        )
 
 
 @dataclass(frozen=True, slots=True)

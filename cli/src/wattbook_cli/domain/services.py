@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from wattbook_cli.domain.desk import (
+    ENGINES,
     EXCHANGE,
     EXCHANGE_CONTROL,
     MARKET_DATA,
@@ -181,7 +182,10 @@ def _probes(name: str, addresses: Addresses) -> tuple[Probe, ...]:
 
 
 # Proxies are left out on purpose: services talk to each other on this machine only.
-_INHERITED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"})
+_INHERITED = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"}
+    | {"PGPASSFILE", "PGSSLMODE", "PGSSLROOTCERT", "PGSERVICEFILE"}
+)
 _INHERITED_PREFIXES = ("LC_", "PYTHON", "MALLOC_", "COVERAGE_", "SSL_CERT_")
 # For the command itself, or for one service only.
 _NOT_PASSED_ON = frozenset(
@@ -204,6 +208,7 @@ _NOT_PASSED_ON = frozenset(
         CLOCK_START,
         CLOCK_SPEED,
         CLOCK_ANCHOR,
+        *ENGINES,
     }
 )
 

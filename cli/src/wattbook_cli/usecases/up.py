@@ -64,7 +64,7 @@ def bring_up(request: UpRequest, *, clock: Clock, say: Callable[[str], None]) ->
     Raises:
         Stop: it cannot run, and why.
     """
-    layout = Layout(request.data.absolute())
+    layout = Layout(request.data.absolute(), chosen=request.environment)
     world = request.outside(clock=clock)
     addresses = Addresses(
         request.port_base,

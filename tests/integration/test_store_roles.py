@@ -1,0 +1,151 @@
+"""Databases and roles as an administrator makes them: least rights, migrations as a step of their own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from tests.integration.trade_process import ADDED, DUPLICATE, Caller, TradeProcess, stated
+from tests.support.postgres import PostgresServer
+from tests.support.waiting import wait_until
+
+WATTBOOK = Path(sys.executable).with_name("wattbook")
+NAMES = ("trade", "pricing", "gateway", "ingest")
+
+
+@dataclass
+class Installed:
+    """A server on which an administrator ran the script, and the passwords in a file as libpq reads it."""
+
+    server: PostgresServer
+    folder: Path
+    passwords: dict[str, str]
+
+    @property
+    def pass_file(self) -> Path:
+        return self.folder / "pgpass"
+
+    def url(self, name: str, *, role: str = "") -> str:
+        user = f"wattbook_{name}{role}"
+        return f"postgresql+psycopg://{user}@127.0.0.1:{self.server.port}/wattbook_{name}"
+
+    def environment(self, *, role: str) -> dict[str, str]:
+        urls = {f"WATTBOOK_{name.upper()}_STORE_URL": self.url(name, role=role) for name in NAMES}
+        return {"PATH": os.environ["PATH"], "PGPASSFILE": str(self.pass_file), **urls}
+
+    def connect(self, name: str, *, database: str = "") -> psycopg.Connection[tuple[object, ...]]:
+        user = f"wattbook_{name}"
+        return self.server.connect(database or user, user=user, password=self.passwords[user])
+
+    def empty(self, name: str) -> None:
+        """As before the first migration. The script is safe to run again."""
+        database = f"wattbook_{name}"
+        self.server.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public", database=database)
+        run_script(self)
+
+    def wattbook(self, *arguments: str, role: str = "_owner") -> subprocess.CompletedProcess[str]:
+        environment = self.environment(role=role)
+        return subprocess.run(
+            [WATTBOOK, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60,
+            cwd=self.folder,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def installed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    folder = tmp_path_factory.mktemp("installed")
+    roles = [f"wattbook_{name}{role}" for name in NAMES for role in ("", "_owner")]
+    made = Installed(postgres, folder, {role: secrets.token_urlsafe(9) for role in roles})
+    made.pass_file.write_text("".join(f"127.0.0.1:*:*:{role}:{made.passwords[role]}\n" for role in roles))
+    made.pass_file.chmod(0o600)
+    run_script(made)
+    yield made
+    postgres.execute(*(f"DROP DATABASE wattbook_{name} WITH (FORCE)" for name in NAMES))
+    postgres.execute(*(f"DROP ROLE {role}" for role in roles))
+
+
+def run_script(made: Installed) -> None:
+    """As an administrator does, with the passwords in psql's environment."""
+    script = made.wattbook("db", "roles").stdout
+    psql = shutil.which("psql")
+    assert psql, "psql is not installed"
+    told = {
+        f"WATTBOOK_{name.upper()}_{kind}_PASSWORD": made.passwords[f"wattbook_{name}{role}"]
+        for name in NAMES
+        for kind, role in (("OWNER", "_owner"), ("APP", ""))
+    }
+    server = made.server
+    done = subprocess.run(
+        [psql, "-X", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(server.port), "-U", "app",
+         "-d", "postgres", "-f", "-"],
+        input=script, env={"PATH": os.environ["PATH"], "PGPASSWORD": server.password, **told},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_migrations_are_a_step_of_their_own_and_say_what_they_did(installed: Installed) -> None:
+    installed.empty("trade")
+
+    first, second = installed.wattbook("migrate"), installed.wattbook("migrate", "--only", "trade")
+
+    assert first.returncode == 0, first.stderr
+    assert [line.split(":")[0] for line in first.stdout.splitlines()] == list(NAMES)
+    assert "trade: the schema from nothing to 0001" in first.stdout
+    assert second.stdout == "trade: the schema was already at 0001\n"
+
+
+def test_a_service_waits_for_the_migration_and_then_runs_with_least_rights(
+    installed: Installed, tmp_path: Path
+) -> None:
+    installed.empty("trade")
+    service = TradeProcess(
+        tmp_path, **installed.environment(role=""), WATTBOOK_STORE_MIGRATE="false", WATTBOOK_LOG_JSON="true"
+    )
+    service.launch()
+    try:
+        wait_until(lambda: "waiting for a migration" in service.log(), timeout_s=30, what="it says it waits")
+        assert installed.wattbook("migrate", "--only", "trade").returncode == 0
+        service.wait_ready()
+        caller = Caller(service.target)
+        assert caller.results(stated("a"), stated("b"), stated("a")) == [ADDED, ADDED, DUPLICATE]
+        assert caller.ids() == ["a", "b"]
+        caller.close()
+    finally:
+        service.close()
+    assert not [password for password in installed.passwords.values() if password in service.log()]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (id int)",
+        "DROP TABLE users",
+        "ALTER TABLE users ADD COLUMN more int",
+        "TRUNCATE users",
+        "CREATE SCHEMA mine",
+        "CREATE TEMPORARY TABLE mine (id int)",
+        "CREATE ROLE mine",
+        "SET ROLE wattbook_gateway_owner",
+    ],
+)
+def test_a_service_cannot_change_more_than_rows(installed: Installed, statement: str) -> None:
+    installed.wattbook("migrate", "--only", "gateway")
+
+    with installed.connect("gateway") as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(statement)
+
+
+def test_a_service_cannot_read_another_ones_database(installed: Installed) -> None:
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        installed.connect("pricing", database="wattbook_trade")

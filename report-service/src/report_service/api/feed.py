@@ -11,6 +11,7 @@ from wattbook.errors import WattbookError
 from wattbook.retry import Backoff, Retrying
 from wattbook_proto import events_pb2
 
+from report_service.api import trouble
 from report_service.clients.trades import booking_of
 from report_service.domain.book import Booking
 from report_service.usecases.follow import GAP_WAIT_S, Follower
@@ -63,12 +64,14 @@ class Feed:
             try:
                 self._follow(retrying)
             except WattbookError as error:
-                level = logging.WARNING if retrying.failures == 0 else logging.DEBUG
-                _log.log(level, "the feed is cut off, retrying", extra={"reason": error.message})
+                reason = error.message
             except Exception:
                 _log.exception("the feed failed")
+                reason = "a fault of ours"
+            else:
+                return  # told to stop
             self._model.lost()
-            self._stopping.wait(retrying.failed())
+            self._stopping.wait(trouble.failed(_log, "the book is cut off", retrying, reason))
 
     def _follow(self, retrying: Retrying) -> None:
         subscription = self._subscribe()
@@ -77,7 +80,7 @@ class Feed:
                 self._follower.catch_up()
             else:
                 self._follower.start_over()
-            retrying.worked()
+            trouble.worked(_log, "the book is followed again", retrying)
             while not self._stopping.is_set():
                 self._step(subscription)
         finally:

@@ -11,6 +11,7 @@ from wattbook.errors import WattbookError
 from wattbook.retry import Backoff, Retrying
 from wattbook_proto import events_pb2
 
+from report_service.api import trouble
 from report_service.clients.prices import prices_of
 from report_service.domain.prices import ReferencePrice
 from report_service.usecases.prices import PriceBoard
@@ -72,13 +73,14 @@ class PriceFeed:
             try:
                 follow(retrying)
             except WattbookError as error:
-                level = logging.WARNING if retrying.failures == 0 else logging.DEBUG
-                _log.log(level, "prices are cut off, retrying", extra={"reason": error.message})
+                reason = error.message
             except Exception:
                 _log.exception("the price feed failed")
-            if not self._stopping.is_set():
-                self._board.lost()
-                self._stopping.wait(retrying.failed())
+                reason = "a fault of ours"
+            else:
+                return  # told to stop
+            self._board.lost()
+            self._stopping.wait(trouble.failed(_log, "prices are cut off", retrying, reason))
 
     def _listen(self, retrying: Retrying) -> None:
         subscription = self._subscribe()
@@ -86,7 +88,7 @@ class PriceFeed:
             self._board.doubt()  # what was announced while nobody listened
             self._listening.set()
             self._wanted.set()
-            retrying.worked()
+            trouble.worked(_log, "prices are heard again", retrying)
             while not self._stopping.is_set():
                 deliveries = subscription.receive(timeout_s=RECEIVE_TIMEOUT_S)
                 if deliveries:
@@ -102,5 +104,5 @@ class PriceFeed:
         while not self._stopping.is_set():
             self._wanted.clear()
             self._keeper.tend()
-            retrying.worked()
+            trouble.worked(_log, "prices can be asked for again", retrying)
             self._wanted.wait(TEND_EVERY_S)

@@ -8,6 +8,7 @@ import threading
 from wattbook.errors import WattbookError
 from wattbook.retry import Backoff, Retrying
 
+from report_service.api import trouble
 from report_service.usecases.feed import FeedBoard, FeedKeeper
 
 _log = logging.getLogger(__name__)
@@ -16,7 +17,6 @@ EVERY_S = 1.0
 LEAST_BETWEEN_S = 0.05  # however many days are looked at for the first time
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 4.0
-LOUD_AFTER = 5  # failures in a row: a start or a restart of the owner is not worth a warning
 
 
 class FeedWatcher:
@@ -54,15 +54,10 @@ class FeedWatcher:
                 _log.exception("the watch of the feed failed")
                 self._failed(retrying, "a fault of ours")
             else:
-                if retrying.failures > LOUD_AFTER:
-                    _log.info("the feed's owner answers again")
-                retrying.worked()
+                trouble.worked(_log, "the feed's owner answers again", retrying)
                 self._stopping.wait(LEAST_BETWEEN_S)
                 self._wanted.wait(EVERY_S)
 
     def _failed(self, retrying: Retrying, reason: str) -> None:
         self._board.lost()
-        wait_s = retrying.failed()
-        if retrying.failures == LOUD_AFTER:
-            _log.warning("the feed's owner does not answer, retrying", extra={"reason": reason})
-        self._stopping.wait(wait_s)
+        self._stopping.wait(trouble.failed(_log, "the feed's owner does not answer", retrying, reason))

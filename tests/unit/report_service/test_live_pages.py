@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 
 import pytest
 from flask.testing import FlaskClient
 from report_service.api.streaming import Streaming
-from report_service.domain.prices import DayKey
+from report_service.domain.feed import TradingDay
+from report_service.domain.prices import DayKey, PollerState
 from report_service.usecases.prices import PriceState
 
 from tests.unit.report_service.fakes import DAY, booking, price
@@ -131,8 +134,66 @@ class TestTheDesk:
         assert ana.get("/desk").location == "/desk/2023-02-28"
         assert ana.get("/desk?day=2023-03-01&sort=-edge").location == "/desk/2023-03-01?sort=-edge"
 
-    def test_a_day_without_trades_says_what_to_do(self, ana: FlaskClient) -> None:
-        assert "No trades for delivery on" in ana.get("/desk/2024-01-01").text
+    def test_a_day_without_trades_says_what_to_do_and_how_the_feed_is(self, ana: FlaskClient) -> None:
+        page = ana.get("/desk/2024-01-01").text
+
+        assert "No trades for delivery on" in page
+        assert 'data-slot="b.feed"' in page
+
+    def test_shows_feed_quarantine_and_provider_and_leads_to_their_pages(
+        self, pages: Pages, ana: FlaskClient
+    ) -> None:
+        pages.exchange.quarantined = 3
+        pages.exchange.days[DAY] = TradingDay(
+            DAY, complete_to_us=pages.exchange.us(), recovered=2, is_reconciled=True
+        )
+        pages.board.note(PollerState(21, 640, 1_677_588_600, periods_tradable=30, periods_fresh=29))
+        ana.get(DESK)
+        pages.keeper.tend()
+        page = ana.get(DESK).text
+
+        assert slot(page, "b.feed") == "● live"
+        assert slot(page, "b.complete") == "✓ to 14:03:07"
+        assert slot(page, "b.complete.note") == "2 recovered from the file"
+        assert slot(page, "b.quarantine") == "▲ 3"
+        assert slot(page, "b.prices") == "● cycle 13:50"
+        assert slot(page, "b.prices.note") == "29 of 30 tradable hours fresh"
+        assert slot(page, "b.budget").startswith("✓ 21 · 640")
+        for address in ("/feed", "/quarantine", "/reconciliation/2023-02-28", "/prices/2023-02-28"):
+            assert f'<dt><a href="{address}">' in page
+
+    def test_a_provider_in_trouble_is_said_with_its_reason(self, pages: Pages, ana: FlaskClient) -> None:
+        trouble_us = pages.exchange.us(-60)
+        pages.board.note(PollerState(21, 49, 1_677_588_600, "it answers 503", trouble_us))
+        page = ana.get(DESK).text
+
+        assert slot(page, "b.prices") == "▼ in trouble"
+        assert slot(page, "b.prices.note") == "since 14:02:07: it answers 503"
+        assert slot(page, "b.budget").startswith("▲ 21 · 49")
+
+    def test_totals_have_a_last_trade_and_a_sparkline_too(self, pages: Pages, ana: FlaskClient) -> None:
+        pages.model.apply([booking(5, trader="b", buy=False, mw=1, eur=70)])
+        page = ana.get(DESK).text
+
+        assert slot(page, "total.last") == "12:00:00"
+        points = re.findall(r'<polyline points="([^"]+)"', page)
+        assert [len(each.split()) for each in points] == [24, 24, 24]
+
+    def test_can_be_had_as_csv_in_the_order_of_the_page(self, pages: Pages, ana: FlaskClient) -> None:
+        pages.model.apply([booking(5, trader="b", buy=False, mw=1, eur=70)])
+        answer = ana.get("/desk/2023-02-28.csv?sort=-trader")
+        header, *rows = csv.reader(io.StringIO(answer.text))
+
+        assert answer.content_type == "text/csv; charset=utf-8"
+        assert 'filename="desk_2023-02-28.csv"' in answer.headers["Content-Disposition"]
+        assert [row[0] for row in rows] == ["trader_1", "b", "Total"]
+        assert rows[1][header.index("PnL [EUR]")] == "70.00"
+        assert rows[2][header.index("Number of trades")] == "4"
+        assert rows[1][header.index("Last trade")] == "2023-02-28T11:00:00.000005Z"
+        assert "/desk/2023-02-28.csv?sort=-trader" in ana.get(f"{DESK}?sort=-trader").text
+        tag = answer.headers["ETag"]
+        assert ana.get("/desk/2023-02-28.csv?sort=-trader", headers={"If-None-Match": tag}).status_code == 304
+        assert pages.as_("tim").get("/desk/2023-02-28.csv").status_code == 403
 
 
 class TestStreams:

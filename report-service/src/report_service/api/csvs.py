@@ -1,4 +1,4 @@
-"""A trader's day as CSV: exact, the same for every locale, the columns of the REST API's reports."""
+"""Days as CSV, a trader's and the desk's: exact, alike for every locale, the columns of the REST API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flask import Response
 from wattbook.clock import from_epoch_us, iso_z
 
 from report_service.api.site import kept_response, unchanged
-from report_service.domain.performance import Performance, Standing
+from report_service.domain.performance import DeskDay, Performance, Standing
 from report_service.domain.pnl import Figures, Report
 
 PNL_HEADER = ("Hour", "Number of trades", "Total BUY [MW]", "Total SELL [MW]", "PnL [EUR]")
@@ -23,6 +23,7 @@ PERFORMANCE_HEADER = (
     "Reference price [EUR/MWh]", "Reference last update", "Delta [EUR/MWh]", "Light", "Grey because",
     "Edge [EUR]", "Open position [MWh]",
 )  # fmt: skip
+DESK_HEADER = ("Trader", *PERFORMANCE_HEADER[1:], "Last trade")
 
 
 def pnl_csv(report: Report) -> str:
@@ -35,6 +36,18 @@ def performance_csv(found: Performance) -> str:
     """The same against the reference price."""
     labelled = [*((period.label, each) for period, each in found.hours), ("Total", found.total)]
     return _text(PERFORMANCE_HEADER, (_performance(label, each) for label, each in labelled))
+
+
+def desk_csv(found: DeskDay, traders: Sequence[Performance]) -> str:
+    """The desk's day: one line a trader, in the order of ``traders``, the total last."""
+    labelled = [*((each.key.trader_id, each.total) for each in traders), ("Total", found.total)]
+    return _text(
+        DESK_HEADER,
+        (
+            (*_performance(label, each), _instant(each.figures.last_execution_time_us))
+            for label, each in labelled
+        ),
+    )
 
 
 def download(name: str, text: str, tag: str) -> Response:
@@ -63,10 +76,14 @@ def _performance(label: str, each: Standing) -> tuple[object, ...]:
         _known(figures.average_buy_eur_per_mwh),
         _known(figures.average_sell_eur_per_mwh),
         _known(each.reference_eur_per_mwh),
-        iso_z(from_epoch_us(updated_us)) if updated_us else "",
+        _instant(updated_us),
         _known(each.delta_eur_per_mwh),
         *(each.light.value, each.grey_reason, _known(each.edge_eur), figures.open_mwh),
     )
+
+
+def _instant(epoch_us: int) -> str:
+    return iso_z(from_epoch_us(epoch_us)) if epoch_us else ""
 
 
 def _known(value: Decimal | None) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
@@ -76,6 +76,8 @@ def desk_slots(found: DeskDay, *, feed: FeedState, prices: PriceState, locale: s
     for each in found.traders:
         slots.update(_line(each, locale, decimals))
     slots.update(cells("total", found.total, writer, decimals))
+    slots["total.spark"] = _spark(list(map(sum, zip(*map(_by_hour, found.traders), strict=True))))
+    slots["total.last"] = _last(found.total.figures.last_execution_time_us, found.area)
     slots["layout"] = escape(
         blake2b(repr([each.key.trader_id for each in found.traders]).encode(), digest_size=8).hexdigest()
     )
@@ -85,16 +87,26 @@ def desk_slots(found: DeskDay, *, feed: FeedState, prices: PriceState, locale: s
 @lru_cache(maxsize=4096)
 def _line(found: Performance, locale: str, decimals: Decimals) -> Slots:
     """A trader's cells; written once a change of that trader, whoever else trades."""
-    name, last_us = row_id(found.key.trader_id), found.total.figures.last_execution_time_us
+    name = row_id(found.key.trader_id)
     slots = {**cells(name, found.total, Writer(locale), decimals)}
-    slots[f"{name}.spark"] = _spark(found)
-    slots[f"{name}.last"] = escape(time_text(from_epoch_us(last_us), found.key.area)[:8])
+    slots[f"{name}.spark"] = _spark(_by_hour(found))
+    slots[f"{name}.last"] = _last(found.total.figures.last_execution_time_us, found.key.area)
     return slots
 
 
-def _spark(found: Performance) -> Markup:
-    sums = accumulate(each.figures.pnl_ct_kw_min for _, each in found.hours)
-    running = [float(eur_from_ct_kw_min(each)) for each in sums]
+def _last(epoch_us: int, area: str) -> Markup:
+    return escape(time_text(from_epoch_us(epoch_us), area)[:8]) if epoch_us else Markup("")
+
+
+def _by_hour(found: Performance) -> list[int]:
+    return [each.figures.pnl_ct_kw_min for _, each in found.hours]
+
+
+def _spark(pnl_ct_kw_min: Sequence[int]) -> Markup:
+    """Cumulative PnL by hour, in the size of a word."""
+    if not pnl_ct_kw_min:
+        return Markup("")
+    running = [float(eur_from_ct_kw_min(each)) for each in accumulate(pnl_ct_kw_min)]
     scale = scale_of(running)
     step = _SPARK_WIDTH / max(len(running) - 1, 1)
     span = scale.high - scale.low

@@ -12,7 +12,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from report_service.api import desk
 from report_service.api.answers import live_page, repeatable, said_of_feed, stream_of
-from report_service.api.figures import day_text
+from report_service.api.blocks import block_slots
+from report_service.api.csvs import desk_csv, download
+from report_service.api.figures import Writer, day_text
 from report_service.api.health import joined
 from report_service.api.pages import area_asked, day_asked, day_now, reader
 from report_service.api.signin import require_person
@@ -20,6 +22,7 @@ from report_service.api.site import (
     day_address,
     desk_address,
     locale,
+    prices_address,
     reconciliation_address,
     site,
     tag_of,
@@ -58,6 +61,17 @@ def desk_live(day: str) -> AnyResponse:
     return live_page("desk.html", snapshot, lambda: _desk_view(found, order), order)
 
 
+@live_pages.get("/desk/<day>.csv")
+def desk_file(day: str) -> AnyResponse:
+    """The same table as CSV, in the order asked for."""
+    key, order = _desk_key(day), desk.order_of(request.args.get("sort", desk.DEFAULT_ORDER))
+    performances = site().performances
+    performances.board.await_first((key,))
+    found = performances.desk(area=key.area, day=key.day)
+    text = desk_csv(found, desk.ranked(found, order))
+    return download(f"desk_{key.day}.csv", text, f"{found.version}{order}-csv")
+
+
 @live_pages.get("/desk/<day>/stream")
 def desk_stream(day: str) -> AnyResponse:
     """What changes on it."""
@@ -75,7 +89,11 @@ def desk_topic(key: DayKey, locale_: str) -> Topic:
         figures = parts.snapshots.of(
             tag, lambda: desk.desk_slots(found, feed=feed, prices=prices, locale=locale_)
         )
-        return joined(figures, said_of_feed(parts, key.day, locale_))
+        now = parts.clock.now()
+        blocks = block_slots(
+            parts.feed, prices, day=trading_day_of(key.day, now), writer=Writer(locale_), now=now
+        )
+        return joined(figures, {**said_of_feed(parts, key.day, locale_), **blocks})
 
     return Topic(("desk", key, locale_), frozenset({key, FEED}), render)
 
@@ -88,6 +106,8 @@ def _desk_view(found: DeskDay, order: str) -> dict[str, object]:
     return {
         **frame(found.area, found.day, address),
         "order": order,
+        "csv_url": desk_address(day, area=found.area, sort=order, suffix=".csv"),
+        "prices_url": prices_address(day, area=found.area),
         "rows": [
             {
                 "id": desk.row_id(each.key.trader_id),

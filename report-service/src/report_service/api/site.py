@@ -171,12 +171,12 @@ def day_address(trader_id: str, day: str, *, area: str = DEFAULT_AREA, suffix: s
     return f"/traders/{quote(trader_id, safe='')}/days/{day}{suffix}{query}"
 
 
-def desk_address(day: str, *, area: str = DEFAULT_AREA, sort: str = "") -> str:
-    """The address of a desk's day, ranked by a column."""
+def desk_address(day: str, *, area: str = DEFAULT_AREA, sort: str = "", suffix: str = "") -> str:
+    """The address of a desk's day, ranked by a column; with the ``suffix`` ``.csv`` of its file."""
     asked = {name: value for name, value in (("area", area), ("sort", sort)) if value}
     if area == DEFAULT_AREA:
         del asked["area"]
-    return f"/desk/{day}" + (f"?{urlencode(asked)}" if asked else "")
+    return f"/desk/{day}{suffix}" + (f"?{urlencode(asked)}" if asked else "")
 
 
 def reconciliation_address(day: str, *, kind: str = "") -> str:

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # so that `tests.support` is found however pytest was started
     sys.path.insert(0, str(ROOT))
 
+from tests.support import rabbitmq  # noqa: E402
 from tests.support.browser import chromium_path, started_chromium  # noqa: E402
 from tests.support.client import Client  # noqa: E402
 from tests.support.desk import Desk  # noqa: E402
@@ -103,6 +104,13 @@ def admin(desk: Desk) -> Iterator[Client]:
     """The first user of the shared product."""
     with desk.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[rabbitmq.Server]:
+    """The RabbitMQ of this test process; take a virtual host of your own in it, and never kill it."""
+    with rabbitmq.running() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

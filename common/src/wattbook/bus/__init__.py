@@ -8,6 +8,8 @@ with its process: what a read model in memory uses. Readers must be idempotent.
 
 Order: a group with one member, and a subscription without a group, get messages in the order in which
 they were published, except that a message that waits to be tried again does not hold up those after it.
+
+Which groups there are is declared in :mod:`wattbook.bus.topology`.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
 from wattbook import telemetry
+from wattbook.bus.topology import Group
 
 MAX_ATTEMPTS = 5
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -68,6 +72,15 @@ class Depths:
     dead: int
 
 
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files of TLS: whom to trust (else the system's authorities), and who we are (else nobody)."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
 class Subscription(Protocol):
     """One consumer's end of the bus; use it from one thread."""
 
@@ -104,10 +117,11 @@ class Bus(Protocol):
         ...
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Durable, all or none, when this returns.
+        """Durable, all of them, when this returns.
 
         Raises:
-            Unavailable: the bus cannot take them now; nothing was published.
+            Unavailable: the bus cannot take them now. Send all of them again: on the embedded engine none was
+                published, on RabbitMQ some may have been, and readers are idempotent.
             InvalidInput: a body is over MAX_BODY_BYTES.
         """
         ...
@@ -132,6 +146,18 @@ class Bus(Protocol):
         """
         ...
 
+    def drop(self, dead_letter: DeadLetter) -> None:
+        """Forget a dead letter."""
+        ...
+
+    def declare(self) -> list[str]:
+        """Make what the known groups need and is missing; the names of what was made."""
+        ...
+
+    def differences(self) -> list[str]:
+        """A line for each thing of the known groups that is missing or not as it must be."""
+        ...
+
     def close(self) -> None:
         """Let go of connections and threads."""
         ...
@@ -142,8 +168,14 @@ def system_of(url: str) -> str:
     return "rabbitmq" if url.startswith("amqp") else "wattbook"
 
 
-def open_bus(url: str) -> Bus:
-    """The bus at ``url``: ``sqlite:///path``, optionally with ``?retention_s=600``.
+def open_bus(
+    url: str, *, groups: Sequence[Group] = (), password: str = "", tls_files: TlsFiles | None = None
+) -> Bus:
+    """The bus at ``url``; ``groups`` are known to it before anything is published.
+
+    ``sqlite:///path``, optionally with ``?retention_s=600``: the embedded engine. ``amqp://`` or ``amqps://``
+    ``user@host[:port][,host…]/vhost``: RabbitMQ, with ``password`` where the URL has none and ``tls_files``
+    where it names none; it is connected to when something is wanted of it.
 
     Raises:
         Unavailable: it cannot be opened; the message says why.
@@ -152,5 +184,10 @@ def open_bus(url: str) -> Bus:
     if url.startswith("sqlite:"):
         from wattbook.bus.embedded import EmbeddedBus
 
-        return EmbeddedBus.open(url)
+        return EmbeddedBus.open(url, groups=groups)
+    if url.startswith(("amqp:", "amqps:")):
+        from wattbook.bus.rabbitmq import RabbitBus
+        from wattbook.bus.rabbitmq.address import Address
+
+        return RabbitBus(Address.of(url, password=password, files=tls_files), groups=groups)
     raise ValueError(f"no bus engine for {url.partition(':')[0]!r} addresses")

@@ -13,6 +13,7 @@ from wattbook.bus import MAX_BODY_BYTES, DeadLetter, Depths, Message, Subscripti
 from wattbook.bus.embedded import members, schema
 from wattbook.bus.embedded.groups import GroupSubscription, Terms
 from wattbook.bus.embedded.tails import TailSubscription
+from wattbook.bus.topology import Group
 from wattbook.clock import Clock, SystemClock, from_epoch_us, to_epoch_us
 from wattbook.errors import InvalidInput, Unavailable
 
@@ -36,8 +37,11 @@ class EmbeddedBus:
         retention_s: float = RETENTION_S,
         terms: Terms | None = None,
         clock: Clock | None = None,
+        groups: Sequence[Group] = (),
     ) -> None:
         """Open or make the file; messages that all groups are done with stay for ``retention_s``.
+
+        ``groups`` get what is published from now on, also before their members come.
 
         Raises:
             Unavailable: it cannot be opened.
@@ -52,13 +56,16 @@ class EmbeddedBus:
         try:
             self._file = schema.File(path)
             self._publisher = self._file.connect()
+            self._groups = [group.name for group in groups if not group.one_each]
+            if self._unknown():
+                self.declare()
         except (OSError, sqlite3.Error, Unavailable) as error:
             self._bell.close()
             detail = error.strerror if isinstance(error, OSError) else str(error.__cause__ or error)
             raise Unavailable(f"the bus at {path} cannot be opened: {detail}") from error
 
     @classmethod
-    def open(cls, url: str) -> EmbeddedBus:
+    def open(cls, url: str, *, groups: Sequence[Group] = ()) -> EmbeddedBus:
         """The bus at ``sqlite:///path?retention_s=600``.
 
         Raises:
@@ -69,7 +76,7 @@ class EmbeddedBus:
         unknown = options.keys() - {"retention_s"}
         if unknown:
             raise ValueError(f"the bus has no option {', '.join(sorted(unknown))}")
-        return cls(path, retention_s=float(options.get("retention_s", RETENTION_S)))
+        return cls(path, retention_s=float(options.get("retention_s", RETENTION_S)), groups=groups)
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Durable, all or none, when this returns.
@@ -127,6 +134,23 @@ class EmbeddedBus:
             rows = connection.rows(query, {"group": group})
         return Depths(*rows[0]) if rows else Depths(0, 0)
 
+    def drop(self, dead_letter: DeadLetter) -> None:
+        """Forget a dead letter."""
+        self._ensure_open()
+        with self._publisher.writing() as raw:
+            raw.execute("DELETE FROM dead_letters WHERE id = ?", (dead_letter.id,))
+
+    def declare(self) -> list[str]:
+        """Make the known groups where they are missing; their names."""
+        self._ensure_open()
+        with self._publisher.writing() as raw:
+            return [name for name in self._groups if schema.make_group(raw, name)]
+
+    def differences(self) -> list[str]:
+        """A line for each of the known groups that is missing."""
+        self._ensure_open()
+        return [f"group {name} is missing" for name in self._unknown()]
+
     def close(self) -> None:
         """Let go of connections; subscriptions are closed by whoever uses them."""
         if not self._closed:
@@ -164,6 +188,13 @@ class EmbeddedBus:
                 raw.execute(_TRIM, {"before_us": before_us, "most": TRIM_MOST})
         except Unavailable:
             _log.warning("the bus could not be trimmed; it is tried again later")
+
+    def _unknown(self) -> list[str]:
+        if not self._groups:
+            return []
+        with schema.explained(), self._file.connect() as connection:
+            known = {name for (name,) in connection.rows("SELECT name FROM groups", ())}
+        return [name for name in self._groups if name not in known]
 
     def _ensure_open(self) -> None:
         if self._closed:

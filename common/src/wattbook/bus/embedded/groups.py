@@ -40,8 +40,7 @@ class GroupSubscription:
         self._connection = file.connect(durable=False)
         try:
             with self._connection.writing() as raw:
-                newest = schema.newest_position(raw)
-                raw.execute("INSERT OR IGNORE INTO groups (name, position) VALUES (?, ?)", (group, newest))
+                schema.make_group(raw, group)
                 group_id = raw.execute("SELECT id FROM groups WHERE name = ?", (group,)).fetchone()[0]
                 member = members.join(raw, group_id=group_id, port=self._bell.port)
         except BaseException:

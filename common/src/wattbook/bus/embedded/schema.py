@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wattbook import sqlite
-from wattbook.bus import Message
+from wattbook.bus import Message, topology
 from wattbook.clock import from_epoch_us, to_epoch_us
 from wattbook.locks import FairLock
 
@@ -57,8 +56,6 @@ COLUMNS = "id, type, version, occurred_us, traceparent, body"
 INSERT = f"INSERT INTO log ({COLUMNS}, published_us, only_group) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 
 NEWEST = "SELECT seq FROM sqlite_sequence WHERE name = 'log'"
-
-_PATTERN = re.compile(r"(?:\*|[a-z0-9_-]+)(?:\.(?:\*|[a-z0-9_-]+))*")
 
 
 class File:
@@ -193,10 +190,8 @@ def matching(types: Sequence[str]) -> str:
     Raises:
         ValueError: a pattern is not dotted words of a-z, 0-9, _ and -, or there is none.
     """
-    if not types or not all(_PATTERN.fullmatch(pattern) for pattern in types):
-        raise ValueError(f"{list(types)} are not message types")  # so the text is safe inside SQL
     clauses = []
-    for pattern in types:
+    for pattern in topology.checked(types):  # so the text is safe inside SQL
         if "*" in pattern:
             dots = pattern.count(".")
             words = f"length(type) - length(replace(type, '.', '')) = {dots}"
@@ -210,3 +205,9 @@ def newest_position(raw: sqlite3.Connection) -> int:
     """The position of the newest message ever published, also if it was trimmed."""
     row = raw.execute(NEWEST).fetchone()
     return int(row[0]) if row else 0
+
+
+def make_group(raw: sqlite3.Connection, name: str) -> bool:
+    """Make a group known, beginning at the newest message; False if it was."""
+    query = "INSERT OR IGNORE INTO groups (name, position) VALUES (?, ?)"
+    return raw.execute(query, (name, newest_position(raw))).rowcount > 0

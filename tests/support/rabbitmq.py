@@ -1,0 +1,236 @@
+"""Private RabbitMQ servers: own node name, ports and folders, on loopback, free to be killed.
+
+Skips where the machine has no RabbitMQ, unless ``CI`` is set: then its absence is a failure.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.ports import free_port_base
+from tests.support.waiting import wait_until
+
+PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+USER = "wattbook"
+START_S = 90.0
+# Offsets of what :func:`free_port_base` found free.
+AMQP, DIST, MANAGEMENT, EPMD, AMQPS = 0, 1, 2, 10, 11
+
+
+def available() -> None:
+    """Skip the test, or fail it in CI, where there is no RabbitMQ."""
+    if not (PROGRAMS / "rabbitmq-server").exists():
+        reason = (
+            "no RabbitMQ on this machine (Debian: apt-get install --no-install-recommends rabbitmq-server)"
+        )
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+class Server:
+    """One node. ``kill`` and ``start`` as often as wanted; ``close`` at the end."""
+
+    def __init__(
+        self, *, settings: Sequence[str] = (), cookie: str | None = None, epmd_port: int | None = None
+    ) -> None:
+        """Prepare a node; ``settings`` are lines of rabbitmq.conf. Members of a cluster share a cookie."""
+        available()
+        base = free_port_base()
+        self.port, self.tls_port = base + AMQP, base + AMQPS
+        self.management_port = base + MANAGEMENT
+        self.epmd_port = epmd_port or base + EPMD
+        self.owns_epmd = epmd_port is None
+        self.node = f"r{base}x{os.getpid()}@localhost"
+        self.password = secrets.token_urlsafe(12)
+        self.cookie = cookie or secrets.token_hex(10)
+        self.folder = Path(tempfile.mkdtemp(prefix="wattbook-rabbitmq-"))
+        self._dist_port = base + DIST
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self._write_files()
+
+    # --- its life
+
+    def start(self) -> Server:
+        """Start it and wait until it answers."""
+        with (self.folder / "out.log").open("ab") as out:
+            self._process = subprocess.Popen(
+                self._command("rabbitmq-server"),
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        try:
+            wait_until(self._answers, timeout_s=START_S, what="RabbitMQ answers", most_s=0.3)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{(self.folder / 'out.log').read_text()[-3000:]}") from error
+        return self
+
+    def kill(self) -> None:
+        """``kill -9`` of the node, as a crash of its machine would."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(30)
+            self._process = None
+
+    def close(self) -> None:
+        """End it and remove its folder."""
+        self.kill()
+        if self.owns_epmd:
+            subprocess.run(
+                self._command("epmd", "-kill", folder=Path("/usr/bin")),
+                env=self._environment(),
+                check=False,
+                capture_output=True,
+            )
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ctl(self, *arguments: str) -> str:
+        """``rabbitmqctl …``; its output. Costs seconds: it is an Erlang machine of its own."""
+        done = subprocess.run(
+            self._command("rabbitmqctl", "-n", self.node, *arguments),
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"rabbitmqctl {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    # --- how to reach it
+
+    def url(self, vhost: str = "/", *, password: str | None = None) -> str:
+        """Its address for :func:`wattbook.bus.open_bus`."""
+        return f"amqp://{USER}:{password or self.password}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
+
+    def vhost(self) -> str:
+        """The name of a new, empty virtual host."""
+        name = f"v{secrets.token_hex(4)}"
+        self.manage("PUT", f"vhosts/{name}")
+        self.manage("PUT", f"permissions/{name}/{USER}", {"configure": ".*", "write": ".*", "read": ".*"})
+        return name
+
+    def manage(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask its management API."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.management_port}/api/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": "Basic " + base64.b64encode(f"{USER}:{self.password}".encode()).decode(),
+                "Content-Type": "application/json",
+            },
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=20) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def queues(self, vhost: str) -> dict[str, dict[str, Any]]:
+        """What it knows of the queues of a virtual host, by name; counts are up to five seconds old."""
+        return {queue["name"]: queue for queue in self.manage("GET", f"queues/{vhost}")}
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise RuntimeError(f"it ended with {self._process.returncode}")
+        try:
+            return bool(self.manage("GET", "health/checks/local-alarms")) and bool(
+                self.manage("GET", "vhosts")
+            )
+        except urllib.error.HTTPError as error:
+            return error.code == 503  # up, with an alarm of its own
+
+    # --- files and programs
+
+    def _write_files(self) -> None:
+        (self.folder / "rabbitmq.conf").write_text(
+            "\n".join(
+                [
+                    f"listeners.tcp.1 = 127.0.0.1:{self.port}",
+                    "management.tcp.ip = 127.0.0.1",
+                    f"management.tcp.port = {self.management_port}",
+                    f"default_user = {USER}",
+                    f"default_pass = {self.password}",
+                    "default_user_tags.administrator = true",
+                    "collect_statistics_interval = 1000",
+                    "disk_free_limit.absolute = 50MB",
+                    "log.console = false",
+                    "log.file.level = warning",
+                    *self._settings,
+                    "",
+                ]
+            )
+        )
+        (self.folder / "plugins").write_text("[rabbitmq_management].\n")
+        cookie = self.folder / ".erlang.cookie"
+        cookie.write_text(self.cookie)
+        cookie.chmod(0o400)
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("rabbitmq")
+            for path in (self.folder, *self.folder.iterdir()):
+                os.chown(path, user.pw_uid, user.pw_gid)
+
+    def _command(self, program: str, *arguments: str, folder: Path = PROGRAMS) -> list[str]:
+        """``program`` as the user that may run it."""
+        as_user = ["setpriv", "--reuid", "rabbitmq", "--regid", "rabbitmq", "--clear-groups"]
+        return [*(as_user if os.geteuid() == 0 else []), str(folder / program), *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        loopback = "-kernel inet_dist_use_interface {127,0,0,1}"
+        own = {
+            "NODENAME": self.node,
+            "NODE_IP_ADDRESS": "127.0.0.1",
+            "NODE_PORT": str(self.port),
+            "DIST_PORT": str(self._dist_port),
+            "MNESIA_BASE": f"{self.folder}/data",
+            "LOG_BASE": f"{self.folder}/log",
+            "CONFIG_FILE": f"{self.folder}/rabbitmq",
+            "ENABLED_PLUGINS_FILE": f"{self.folder}/plugins",
+            "CONF_ENV_FILE": f"{self.folder}/none",
+            "GENERATED_CONFIG_DIR": f"{self.folder}/generated",
+            # No busy waiting: tests share few cores.
+            "SERVER_ADDITIONAL_ERL_ARGS": f"{loopback} +sbwt none +sbwtdcpu none +sbwtdio none",
+            "CTL_ERL_ARGS": loopback,
+        }
+        return {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(self.epmd_port),
+            **{f"RABBITMQ_{name}": value for name, value in own.items()},
+        }
+
+
+@contextlib.contextmanager
+def running(**options: Any) -> Iterator[Server]:
+    """A started server for the block."""
+    server = Server(**options)
+    try:
+        yield server.start()
+    finally:
+        server.close()

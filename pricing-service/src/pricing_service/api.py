@@ -20,7 +20,6 @@ from pricing_service.store import PriceStore, Wishes
 
 PRICES_EVENT = "price.updated"
 PRICES_VERSION = 1
-TRADES_EVENT = "trade.booked"
 MOST_WATCHED = 200
 RULES = dict.fromkeys(("Day", "History", "Watch", "Status"), Principal.require_any_role)  # the market's
 

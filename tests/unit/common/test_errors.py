@@ -14,7 +14,7 @@ from wattbook.errors import (
     error_types,
 )
 
-TYPES = error_types()
+TYPES = [kind for kind in error_types() if kind.__module__ == WattbookError.__module__]  # the table
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)

@@ -34,7 +34,7 @@ from trade_service.domain import (
 from trade_service.store import TradeStore
 
 EVENT_TYPE = "trade.booked"
-CONFIRMED_TYPE, REFUSED_TYPE = "trade.confirmed", "trade.refused"
+REFUSED_TYPE = "trade.refused"
 CONFIRMED_TRADES = 2_000  # in one request to book
 EVENT_VERSION = 1
 EVENT_TRADES = 1_000

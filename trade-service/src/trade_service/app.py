@@ -10,8 +10,10 @@ import threading
 from dataclasses import dataclass
 
 from wattbook import db, rpc
-from wattbook.bus import Bus, open_bus
+from wattbook.bus import Bus
 from wattbook.bus.consumer import Consumer
+from wattbook.bus.settings import BusSettings
+from wattbook.bus.topology import INGEST_SPOOLS, TRADE_SERVICE
 from wattbook.clock import Clock
 from wattbook.clock_settings import ClockSettings
 from wattbook.errors import WattbookError
@@ -29,22 +31,21 @@ from wattbook.tls import Tls
 from wattbook.walls import WallSettings
 from wattbook_proto import trades_pb2_grpc
 
-from trade_service.api import CONFIRMED_TYPE, HANDLERS, RULES, Confirmations, TradesServicer, booked_events
+from trade_service.api import HANDLERS, RULES, Confirmations, TradesServicer, booked_events
 from trade_service.store import TradeStore
 from trade_service.usecases import GroupCommit
 
 _log = logging.getLogger(__name__)
 
-NAME = "trade-service"  # of its group on the bus too, which the feed makes known
+NAME = "trade-service"
 CONFIRMED_MESSAGES = 500  # at a time
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, db.StoreSettings):
+class Settings(ClockSettings, WallSettings, db.StoreSettings, BusSettings):
     """The environment of trade-service."""
 
     store_url: str = setting("WATTBOOK_TRADE_STORE_URL", "sqlite:///… or postgresql+psycopg://…", secret=True)
-    bus_url: str = setting("WATTBOOK_BUS_URL", "the bus, sqlite:///…")
     listen: str = setting("WATTBOOK_TRADE_LISTEN", "host:port of gRPC", default="127.0.0.1:8090")
     log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
     log_json: bool | None = setting("WATTBOOK_LOG_JSON", "JSON logs; unset: unless a terminal", default=None)
@@ -100,13 +101,13 @@ def build(settings: Settings, *, clock: Clock | None = None, stopping: threading
     guard = settings.guard(NAME)
     store = db.open_store(settings.store_url, name="trade", settings=settings)
     db.prepare(store, "trade_service", settings=settings, stopping=stopping)
-    bus = open_bus(settings.bus_url)
+    bus = settings.open_bus(groups=(INGEST_SPOOLS,))
     relay = Relay(store, bus)
     book = TradeStore(store)
     clock = clock or settings.desk_clock()
     booker = GroupCommit(book, clock=clock, announce=booked_events, committed=relay.notify)
     confirmations = Consumer(
-        lambda: bus.subscribe([CONFIRMED_TYPE], group=NAME),
+        lambda: bus.subscribe(TRADE_SERVICE.types, group=TRADE_SERVICE.name),
         Confirmations(booker=booker, store=book, clock=clock),
         name="confirmations",
         most=CONFIRMED_MESSAGES,

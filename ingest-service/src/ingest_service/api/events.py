@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from wattbook import telemetry
 from wattbook.bus import Message
+from wattbook.bus.topology import TRADE_CONFIRMED
 from wattbook.clock import from_epoch_us
 from wattbook_proto import events_pb2
 
-from ingest_service.clients.bus import CONFIRMED
 from ingest_service.domain import ConfirmedTrade
 from ingest_service.store import Spooled
 from ingest_service.usecases import Quarantine
@@ -65,7 +65,7 @@ def _event(trades: Sequence[tuple[ConfirmedTrade, Spooled]], spool: str) -> Mess
         stated.trader_id = trade.trader_id
         stated.execution_time_us = trade.execution_time_us
     return Message(
-        type=CONFIRMED,
+        type=TRADE_CONFIRMED,
         version=VERSION,
         body=body.SerializeToString(),
         occurred_at=from_epoch_us(trades[0][1].received_us),

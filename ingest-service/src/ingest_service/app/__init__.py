@@ -13,6 +13,7 @@ from functools import partial
 
 from wattbook import process, rpc, telemetry
 from wattbook.bus.consumer import Consumer
+from wattbook.bus.topology import TRADE_SERVICE, ingest_spool
 from wattbook.clock import SystemClock
 from wattbook.db import Store, migrate_if_asked, open_store, prepare
 from wattbook.errors import Unavailable
@@ -24,8 +25,7 @@ from wattbook_proto import feed_pb2_grpc
 from ingest_service import usecases
 from ingest_service.api import RULES, FeedServicer, InboxWatch, Refusals, confirmed_events
 from ingest_service.app.settings import Settings
-from ingest_service.clients import DropFolder, Gateway, TradesBus, refused_ids
-from ingest_service.clients.bus import REFUSED
+from ingest_service.clients import DropFolder, Gateway, PatientBus, refused_ids
 from ingest_service.store import FeedDays, Ledger, QuarantineStore, Spool
 from ingest_service.usecases import Listener, Parts, Rounds, TieOut
 
@@ -44,7 +44,7 @@ class Feed:
     servicer: FeedServicer
     relay: Relay | None
     refusals: Consumer | None
-    bus: TradesBus | None
+    bus: PatientBus | None
 
     def start(self) -> None:
         """Write, publish and hear refusals; listening is the event loop's."""
@@ -69,7 +69,9 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     clock = settings.desk_clock()
     spool = Spool(store)
     name = spool.state().spool
-    bus = TradesBus(settings.bus_url, refused_group=f"ingest-service.{name}") if settings.bus_url else None
+    ours = ingest_spool(name)
+    # The owner of the trades may not have started ever: what is confirmed is kept for it all the same.
+    bus = PatientBus(partial(settings.open_bus, groups=(TRADE_SERVICE, ours))) if settings.bus_url else None
     relay = Relay(store, bus) if bus is not None else None
     committed = relay.notify if relay is not None else lambda: None
     quarantine = usecases.Quarantine(
@@ -78,7 +80,7 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     refusals = None
     if bus is not None:
         refusals = Consumer(
-            partial(bus.subscribe, [REFUSED], group=f"ingest-service.{name}"),
+            partial(bus.subscribe, ours.types, group=ours.name),
             Refusals(quarantine, spool=name),
             name="refusals",
         )

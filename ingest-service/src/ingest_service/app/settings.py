@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from wattbook.bus.settings import BusSettings
 from wattbook.clock_settings import ClockSettings
 from wattbook.db import StoreSettings
 from wattbook.settings import LogLevel, SettingsError, setting
@@ -14,8 +15,8 @@ from wattbook.walls import WallSettings
 from ingest_service.clients import is_websocket_url, public_url
 
 
-@dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, StoreSettings):
+@dataclass(frozen=True, kw_only=True)
+class Settings(ClockSettings, WallSettings, StoreSettings, BusSettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_INGEST_STORE_URL", "the spool and the ledger of files", secret=True)
@@ -37,7 +38,9 @@ class Settings(ClockSettings, WallSettings, StoreSettings):
     exchange_urls: tuple[str, ...] = setting(
         "WATTBOOK_EXCHANGE_URLS", "ws:// or wss:// addresses, comma-separated; unset: no feed", default=()
     )
-    bus_url: str = setting("WATTBOOK_BUS_URL", "the bus, needed for the feed, sqlite:///…", default="")
+    bus_url: str = setting(
+        "WATTBOOK_BUS_URL", "the bus, needed for the feed, sqlite:///… or amqp://…", default="", secret=True
+    )
     silence_s: float = setting(
         "WATTBOOK_FEED_SILENCE_S", "reconnect after so long without a frame, s", default=60.0
     )

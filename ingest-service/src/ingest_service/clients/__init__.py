@@ -1,6 +1,6 @@
 """Whom we call: the drop folder's file system, the gateway, the exchange, and the bus."""
 
-from ingest_service.clients.bus import TradesBus
+from ingest_service.clients.bus import PatientBus
 from ingest_service.clients.exchange import ExchangeConnection, is_websocket_url, public_url
 from ingest_service.clients.folder import DropFolder
 from ingest_service.clients.gateway import Gateway
@@ -11,9 +11,9 @@ __all__ = [
     "DropFolder",
     "ExchangeConnection",
     "Gateway",
+    "PatientBus",
     "RejectedFile",
     "SourceFile",
-    "TradesBus",
     "is_websocket_url",
     "public_url",
     "refused_ids",

@@ -1,49 +1,34 @@
-"""The bus, even while it cannot be opened; and nothing is said on it before its hearers are known to it."""
+"""The bus, even while it cannot be opened."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from wattbook.bus import Bus, DeadLetter, Depths, Message, Subscription, open_bus, system_of
+from wattbook.bus import Bus, DeadLetter, Depths, Message, Subscription
 from wattbook.errors import Unavailable
 
-CONFIRMED = "trade.confirmed"
-REFUSED = "trade.refused"
-OWNER_GROUP = "trade-service"
 
+class PatientBus:
+    """A :class:`wattbook.bus.Bus`, opened when first needed, and again after that failed."""
 
-class TradesBus:
-    """A :class:`wattbook.bus.Bus`, opened when first needed and again after that failed.
-
-    A group hears what is published after it was first subscribed. The first trade may be confirmed before the
-    owner of the trades has ever started, so its group, and ours for its refusals, is made known first.
-    """
-
-    def __init__(self, url: str, *, refused_group: str) -> None:
-        """Use the bus at ``url``.
+    def __init__(self, open_bus: Callable[[], Bus], *, system: str) -> None:
+        """Use the bus that ``open_bus`` opens; ``system`` is its engine's name for telemetry.
 
         Raises:
             ValueError: no engine knows such a URL.
         """
-        self._url = url
-        self.system = system_of(url)
-        self._refused_group = refused_group
+        self._open = open_bus
+        self.system = system
         self._lock = threading.Lock()
         self._bus: Bus | None = None
-        self._introduced = False
         with contextlib.suppress(Unavailable):  # said again, and tried again, by whoever uses it
-            self._bus = open_bus(url)
+            self._bus = open_bus()
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Durable, all or none, when this returns. Raises like a bus."""
-        bus = self._opened()
-        if not self._introduced:
-            bus.subscribe([CONFIRMED], group=OWNER_GROUP).close()
-            bus.subscribe([REFUSED], group=self._refused_group).close()
-            self._introduced = True
-        bus.publish(messages)
+        """As a bus does."""
+        self._opened().publish(messages)
 
     def subscribe(self, types: Sequence[str], *, group: str | None) -> Subscription:
         """As a bus does."""
@@ -61,6 +46,18 @@ class TradesBus:
         """As a bus does."""
         return self._opened().depths(types, group=group)
 
+    def drop(self, dead_letter: DeadLetter) -> None:
+        """As a bus does."""
+        self._opened().drop(dead_letter)
+
+    def declare(self) -> list[str]:
+        """As a bus does."""
+        return self._opened().declare()
+
+    def differences(self) -> list[str]:
+        """As a bus does."""
+        return self._opened().differences()
+
     def close(self) -> None:
         """Let go of it."""
         with self._lock:
@@ -70,5 +67,5 @@ class TradesBus:
     def _opened(self) -> Bus:
         with self._lock:
             if self._bus is None:
-                self._bus = open_bus(self._url)
+                self._bus = self._open()
             return self._bus

@@ -13,8 +13,10 @@ from uuid import uuid4
 
 import grpc
 from wattbook import db, rpc
-from wattbook.bus import Bus, open_bus
+from wattbook.bus import Bus
 from wattbook.bus.consumer import Consumer
+from wattbook.bus.settings import BusSettings
+from wattbook.bus.topology import PRICING_SERVICE
 from wattbook.clock import Clock
 from wattbook.clock_settings import ClockSettings
 from wattbook.errors import WattbookError
@@ -32,7 +34,7 @@ from wattbook.tls import Tls
 from wattbook.walls import WallSettings, service_passes
 from wattbook_proto import prices_pb2_grpc
 
-from pricing_service.api import RULES, TRADES_EVENT, PricesServicer, TradedHours, price_events
+from pricing_service.api import RULES, PricesServicer, TradedHours, price_events
 from pricing_service.clients import MarketData, traded_periods
 from pricing_service.domain import Limits
 from pricing_service.store import PriceStore, Wishes
@@ -45,13 +47,12 @@ HANDLERS = 16
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, db.StoreSettings):
+class Settings(ClockSettings, WallSettings, db.StoreSettings, BusSettings):
     """The environment of pricing-service."""
 
     store_url: str = setting(
         "WATTBOOK_PRICING_STORE_URL", "sqlite:///… or postgresql+psycopg://…", secret=True
     )
-    bus_url: str = setting("WATTBOOK_BUS_URL", "the bus, sqlite:///…")
     market_data_url: str = setting(
         "WATTBOOK_MARKET_DATA_URL", "the provider's base address, with or without /v1 as it has it"
     )
@@ -153,12 +154,16 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> App
     clock = settings.world_clock()
     store = db.open_store(settings.store_url, name="pricing", settings=settings)
     db.prepare(store, "pricing_service", settings=settings, stopping=stopping)
-    bus = open_bus(settings.bus_url)
+    bus = settings.open_bus()
     relay = Relay(store, bus)
     prices, wishes = PriceStore(store, announce=price_events), Wishes(store)
     provider, poller = _polling(settings, clock, prices, wishes, committed=relay.notify)
     traded = TradedHours(wishes=wishes, clock=clock)
-    consumer = Consumer(lambda: bus.subscribe([TRADES_EVENT], group=NAME), traded.handle, name="traded-hours")
+    consumer = Consumer(
+        lambda: bus.subscribe(PRICING_SERVICE.types, group=PRICING_SERVICE.name),
+        traded.handle,
+        name="traded-hours",
+    )
     trades = _trades(settings, tls) if settings.trade_target else None
     learning = UntilItWorks("traded-hours", lambda: traded.learn(traded_periods(trades))) if trades else None
     servicer = PricesServicer(

@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wattbook.bus.settings import BusSettings
 from wattbook.clock_settings import ClockSettings
 from wattbook.process import load_settings_or_exit
 from wattbook.settings import SettingsError, setting
@@ -29,10 +30,9 @@ SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings):
+class Settings(ClockSettings, WallSettings, BusSettings):
     """Everything that can differ between two installations."""
 
-    bus_url: str = setting("WATTBOOK_BUS_URL", "where trade.booked comes from, like sqlite:///…/bus.db")
     session_key: str = setting(
         "WATTBOOK_SESSION_KEY", "what session cookies are encrypted with, any long random text", secret=True
     )

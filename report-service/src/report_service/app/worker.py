@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 from wattbook import rpc
-from wattbook.bus import Bus, open_bus
+from wattbook.bus import Bus
 from wattbook.clock import SystemClock
 from wattbook.process import shut_down
 from wattbook.tls import Tls
@@ -119,7 +119,7 @@ def build(settings: Settings) -> Worker:
         WattbookError: the bus cannot be opened.
     """
     clock = settings.desk_clock()
-    bus = open_bus(settings.bus_url)
+    bus = settings.open_bus()
     tls = Tls.of(settings)
     channel = _channel(settings, settings.trade_target, "trade-service", tls)
     model = ReadModel(clock)

@@ -76,7 +76,10 @@ def test_prices_become_whole_cents_by_their_decimal_text(text: str, price_ct: in
 
 @given(cents=st.integers(-(10**9), 10**9), tenths=st.integers(1, 10**7))
 def test_every_price_and_quantity_survives_the_way_through_json(cents: int, tenths: int) -> None:
-    data = raw("price", f"{Decimal(cents) / 100:f}").replace(b"12.3", f"{Decimal(tenths) / 10:f}".encode())
+    numbers = {b'"@"': f"{Decimal(cents) / 100:f}", b'"#"': f"{Decimal(tenths) / 10:f}"}
+    data = frame(price="@", quantity="#")
+    for mark, number in numbers.items():
+        data = data.replace(mark, number.encode())
 
     trade = read_frame(data)
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from wattbook import process, rpc, telemetry
 from wattbook.bus.consumer import Consumer
-from wattbook.bus.topology import TRADE_SERVICE, ingest_spool
+from wattbook.bus.topology import TRADE_SERVICE, Group, ingest_spool
 from wattbook.clock import SystemClock
 from wattbook.db import Store, migrate_if_asked, open_store, prepare
 from wattbook.errors import Unavailable
@@ -70,8 +70,7 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     spool = Spool(store)
     name = spool.state().spool
     ours = ingest_spool(name)
-    # The owner of the trades may not have started ever: what is confirmed is kept for it all the same.
-    bus = PatientBus(partial(settings.open_bus, groups=(TRADE_SERVICE, ours))) if settings.bus_url else None
+    bus = _bus(settings, ours) if settings.bus_url else None
     relay = Relay(store, bus) if bus is not None else None
     committed = relay.notify if relay is not None else lambda: None
     quarantine = usecases.Quarantine(
@@ -79,11 +78,8 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     )
     refusals = None
     if bus is not None:
-        refusals = Consumer(
-            partial(bus.subscribe, ours.types, group=ours.name),
-            Refusals(quarantine, spool=name),
-            name="refusals",
-        )
+        hear = partial(bus.subscribe, ours.types, group=ours.name)
+        refusals = Consumer(hear, Refusals(quarantine, spool=name), name="refusals")
     intake = usecases.Intake(most_frames=settings.queue_frames, most_bytes=settings.queue_bytes)
     terms = usecases.Terms(settings.ping_s, settings.silence_s, settings.most_frame_bytes)
     listeners = [Listener(url, intake=intake, clock=clock, terms=terms) for url in settings.exchange_urls]
@@ -102,6 +98,11 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     status = usecases.FeedStatus(states, spool=spool, quarantine=quarantine, intake=intake, clock=clock)
     servicer = FeedServicer(status=status, quarantine=quarantine, tie_out=tie_out)
     return Feed(intake, spooler, listeners, tie_out, servicer, relay, refusals, bus)
+
+
+def _bus(settings: Settings, ours: Group) -> PatientBus:
+    """The owner of the trades may never have started: what is confirmed is kept for it all the same."""
+    return PatientBus(partial(settings.open_bus, groups=(TRADE_SERVICE, ours)))
 
 
 def build(

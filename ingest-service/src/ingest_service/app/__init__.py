@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from wattbook import process, rpc, telemetry
+from wattbook.bus import system_of
 from wattbook.bus.consumer import Consumer
 from wattbook.bus.topology import TRADE_SERVICE, Group, ingest_spool
 from wattbook.clock import SystemClock
@@ -102,7 +103,8 @@ def build_feed(settings: Settings, store: Store) -> Feed:
 
 def _bus(settings: Settings, ours: Group) -> PatientBus:
     """The owner of the trades may never have started: what is confirmed is kept for it all the same."""
-    return PatientBus(partial(settings.open_bus, groups=(TRADE_SERVICE, ours)))
+    opening = partial(settings.open_bus, groups=(TRADE_SERVICE, ours))
+    return PatientBus(opening, system=system_of(settings.bus_url))
 
 
 def build(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wattbook.bus import MAX_BODY_BYTES, DeadLetter, Delivery, Message, Subscription
+from wattbook.bus import MAX_BODY_BYTES, DeadLetter, Delivery, Depths, Message, Subscription
 from wattbook.bus.rabbitmq.address import Address
 from wattbook.bus.rabbitmq.dead import DeadLetters
 from wattbook.bus.rabbitmq.link import Link
@@ -53,6 +53,7 @@ class RabbitBus:
         self._groups = {group.name: group for group in groups}
         self._must_be_kept = _matcher(self._groups)
         self._closed = False
+        self.system = "rabbitmq"
         name = _process_name()
         self._receiving = Link(address, f"{name} receiving")
         self._sending = Link(address, f"{name} publishing")
@@ -111,6 +112,11 @@ class RabbitBus:
         """Hand a dead letter to its group again, as if for the first time."""
         self._ensure_open()
         DeadLetters(self._receiving).take(dead_letter, before=self._send_again)
+
+    def depths(self, types: Sequence[str], *, group: str) -> Depths:
+        """How much there is for ``group``; what was sent to its members does not count."""
+        self._ensure_open()
+        return Places(self._receiving).depths(group)
 
     def drop(self, dead_letter: DeadLetter) -> None:
         """Forget a dead letter."""

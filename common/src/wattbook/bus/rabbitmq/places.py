@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from wattbook.bus import Depths
 from wattbook.bus.rabbitmq.link import DIFFERENT, LOCKED, NOT_FOUND, Channel, ChannelClosed, Link
 from wattbook.bus.topology import Group
 
@@ -149,6 +150,13 @@ class Places:
                 self._do(_bind(own, EXCHANGE, type_))
         return made
 
+    def depths(self, group: str) -> Depths:
+        """How many messages are ready for a group, and how many dead letters; 0 of what is not there."""
+        try:
+            return Depths(self._ready(queue_of(group)), self._ready(dead_queue_of(group)))
+        finally:
+            self.close()
+
     def bind(self, group: Group) -> None:
         """Have the group's queue get its types, also where the queue was made for other ones."""
         try:
@@ -163,6 +171,14 @@ class Places:
             return f"{what} is missing"
         refusal = refusal or self._refusal(active)
         return f"{what} is different: {refusal.message}" if refusal is not None else ""
+
+    def _ready(self, name: str) -> int:
+        try:
+            return int(self._do(_queue(name, {}, passive=True)).method.message_count)
+        except ChannelClosed as refused:
+            if refused.reply_code != NOT_FOUND:
+                raise
+            return 0
 
     def _missing(self, ask: Ask) -> bool:
         refusal = self._refusal(ask)

@@ -1,15 +1,22 @@
 """The live desk through the HTTP door: performance, prices, feed, quarantine, reconciliation."""
 
+import csv
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from gateway.api.performance import DESK_CSV_COLUMNS
 from gateway.usecases import desk as desk_usecase
+from report_service.api.csvs import DESK_HEADER
 
 from tests.integration.gateway.support import refusal, user_of
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 from tests.unit.gateway.started import Started
 
 PERFORMANCE = "/v1/reports/performance?trader_id=trader_1&delivery_day=2023-02-28"
@@ -159,6 +166,25 @@ class TestDesk:
         assert report["total"] == {**FIGURES, "last_trade": None}
         assert (report["delivery_day"], report["area"]) == ("2023-02-28", "DE")
 
+    def test_a_desk_comes_as_csv_too(self, admin: httpx.Client) -> None:
+        for answer in (admin.get(f"{DESK}&format=csv"), admin.get(DESK, headers={"Accept": "text/csv"})):
+            header, *rows = csv.reader(io.StringIO(answer.text))
+            assert answer.headers["content-type"].startswith("text/csv")
+            assert tuple(header) == DESK_CSV_COLUMNS == DESK_HEADER
+            assert [row[0] for row in rows] == ["trader_1", "trader_2", "Total"]
+            assert dict(zip(header, rows[0], strict=True)) == {
+                "Trader": "trader_1", "Number of trades": "2", "Total BUY [MW]": "4",
+                "Total SELL [MW]": "10.5", "Total BUY [MWh]": "4", "Total SELL [MWh]": "10.5",
+                "PnL [EUR]": "420.00", "Average price [EUR/MWh]": "55.70", "Average BUY price [EUR/MWh]": "",
+                "Average SELL price [EUR/MWh]": "60.00", "Reference price [EUR/MWh]": "50.00",
+                "Reference last update": "2023-02-28T11:00:00Z", "Delta [EUR/MWh]": "5.70",
+                "Light": "green", "Grey because": "", "Edge [EUR]": "-0.50", "Open position [MWh]": "-6.5",
+                "Last trade": "2023-02-28T11:00:00Z",
+            }  # fmt: skip
+        tag = admin.get(f"{DESK}&format=csv").headers["etag"]
+        assert tag != admin.get(DESK).headers["etag"]
+        assert admin.get(f"{DESK}&format=csv", headers={"If-None-Match": tag}).status_code == 304
+
     def test_a_large_desk_is_served_too(self, own_gateway: Started, own_admin: httpx.Client) -> None:
         names = [f"trader_{number}" for number in range(desk_usecase.MOST_ROWS_AT_ONCE + 1)]
         own_gateway.owners.reports.desk_traders = names
@@ -169,8 +195,10 @@ class TestDesk:
 class TestPrices:
     def test_a_day_has_the_prices_that_there_are(self, admin: httpx.Client) -> None:
         answer = admin.get(PRICES)
+        told = answer.json()
 
-        assert answer.json() == {
+        assert told["prices"][0].pop("age_s") > 86_400 * 365
+        assert told == {
             "delivery_day": "2023-02-28", "area": "DE",
             "prices": [{
                 "delivery_start": "2023-02-28T13:00:00Z", "delivery_hour": 14, "label": "14–15",
@@ -180,6 +208,29 @@ class TestPrices:
         }  # fmt: skip
         assert '"value_eur_per_mwh":20.50,' in answer.text
         assert admin.get("/v1/reference-prices?delivery_day=2023-03-01").json()["prices"] == []
+
+    def test_a_day_is_not_sent_again_until_a_price_changes(
+        self, own_gateway: Started, own_admin: httpx.Client
+    ) -> None:
+        tag = own_admin.get(PRICES).headers["etag"]
+        again = own_admin.get(PRICES, headers={"If-None-Match": tag})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+
+        own_gateway.owners.prices.value = "20.51"
+        changed = own_admin.get(PRICES, headers={"If-None-Match": tag})
+        assert (changed.status_code, changed.headers["etag"] != tag) == (200, True)
+
+    def test_hours_to_come_that_are_asked_for_are_told_to_the_owner_once_in_a_while(
+        self, own_gateway: Started, own_admin: httpx.Client
+    ) -> None:
+        watched = own_gateway.owners.prices.watched
+        tomorrow = datetime.now(ZoneInfo("Europe/Berlin")).date() + timedelta(days=1)
+        for day in ("2023-02-28", tomorrow, tomorrow, tomorrow + timedelta(days=9)):
+            assert own_admin.get(f"/v1/reference-prices?delivery_day={day}").status_code == 200
+
+        wait_until(lambda: watched, timeout_s=10, what="the hours are told")
+        assert own_admin.get("/v1/reference-prices?delivery_day=2023-03-01").status_code == 200
+        assert [len(each) in {23, 24, 25} for each in watched] == [True]
 
     def test_the_doubled_hour_has_two(self, admin: httpx.Client) -> None:
         prices = admin.get("/v1/reference-prices?delivery_day=2023-10-29").json()["prices"]
@@ -230,7 +281,7 @@ class TestFeed:
         assert done == {
             "day": "2023-02-28", "reconciled": True, "reconciled_at": "2023-02-28T11:00:00Z",
             "file_name": "epex_trades_20230228.csv", "in_both": 5, "recovered": 1, "feed_only": 0,
-            "differing": 1, "complete_to": "2023-02-28T11:00:00Z",
+            "differing": 1, "complete_to": "2023-02-28T11:00:00Z", "gap": True,
             "differences": [{"trade_id": "t_1", "kind": "differs", "detail": "price 1 here, 2 there"}],
         }  # fmt: skip
         assert not not_yet["reconciled"]

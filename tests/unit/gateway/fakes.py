@@ -191,17 +191,24 @@ def measured() -> reports_pb2.PerformanceRow:
 
 
 class FakePrices(prices_pb2_grpc.PricesServicer):
-    """One hour has a price, the doubled hour of October has two."""
+    """One hour has a price, the doubled hour of October has two; hears what is watched."""
 
     def __init__(self) -> None:
         self.down = False
+        self.value = "20.50"
+        self.watched: list[list[int]] = []
 
     def Day(self, request: prices_pb2.DayRequest, context: Any) -> prices_pb2.DayReply:  # noqa: N802
         if self.down:
             raise Unavailable("the store cannot read now")
         starts = {"2023-02-28": [MIDNIGHT_S + 14 * 3600], "2023-10-29": [1_698_537_600, 1_698_541_200]}
-        prices = [_price(request.area, start_s) for start_s in starts.get(request.delivery_day, [])]
+        asked = starts.get(request.delivery_day, [])
+        prices = [_price(request.area, start_s, self.value) for start_s in asked]
         return prices_pb2.DayReply(prices=prices, as_of_seq=3)
+
+    def Watch(self, request: prices_pb2.WatchRequest, context: Any) -> prices_pb2.WatchReply:  # noqa: N802
+        self.watched.append(list(request.delivery_start_s))
+        return prices_pb2.WatchReply()
 
     def History(self, request: prices_pb2.HistoryRequest, context: Any) -> prices_pb2.HistoryReply:  # noqa: N802
         if request.delivery_minutes != 60:
@@ -294,7 +301,7 @@ class FakeFeed(feed_pb2_grpc.FeedServicer):
             return feed_pb2.ReconciliationReply(day=request.day)
         return feed_pb2.ReconciliationReply(
             day=request.day, reconciled=True, file_name="epex_trades_20230228.csv", reconciled_us=NOON_US,
-            in_both=5, recovered=1, differing=1, complete_to_us=NOON_US,
+            in_both=5, recovered=1, differing=1, complete_to_us=NOON_US, gap=True,
             differences=[feed_pb2.Difference(trade_id="t_1", kind="differs", detail="price 1 here, 2 there")],
         )  # fmt: skip
 

@@ -119,6 +119,8 @@ def reconcile(session: Session, *, day: str, area: str, as_json: bool) -> int:
 def _show_reconciliation(found: dict[str, Any], area: str) -> None:
     zone = area_of(area).zone
     complete = local_time(found["complete_to"], zone=zone)
+    if found.get("gap"):
+        complete += ", then there is one"
     if not found["reconciled"]:
         say(f"No file of {found['day']} has been tied out yet; the feed is without a gap to {complete}.")
         return

@@ -158,6 +158,7 @@ def _reconciliation(found: feed_pb2.ReconciliationReply) -> dict[str, Any]:
         "feed_only": found.feed_only,
         "differing": found.differing,
         "complete_to": instant_us(found.complete_to_us),
+        "gap": found.gap,
         "differences": [
             {"trade_id": each.trade_id, "kind": each.kind, "detail": each.detail}
             for each in found.differences

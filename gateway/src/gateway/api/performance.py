@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 from wattbook_proto import reports_pb2
 
-from gateway.api.http import Request, Response
+from gateway.api.http import CSV, Request, Response
 from gateway.api.reports import serve_report, tagged
 from gateway.api.values import amount, instant_s, instant_us, number
 from gateway.clients import PnlAsk
-from gateway.usecases.desk import DeskReports
+from gateway.usecases.desk import DeskReports, RenderedDesk
 from gateway.usecases.reports import Rendered, Reports
 
 CSV_COLUMNS = (
@@ -22,6 +22,7 @@ CSV_COLUMNS = (
     "Reference price [EUR/MWh]", "Reference last update", "Delta [EUR/MWh]", "Light", "Grey because",
     "Edge [EUR]", "Open position [MWh]",
 )  # fmt: skip
+DESK_CSV_COLUMNS = ("Trader", *CSV_COLUMNS[1:], "Last trade")
 _LIGHTS = {reports_pb2.GREEN: "green", reports_pb2.RED: "red"}
 
 
@@ -43,6 +44,8 @@ class PerformanceApi:
         report = await self._desks.desk(
             request.principal, delivery_day=params["delivery_day"], area=params.get("area", "")
         )
+        if params.get("format") == "csv" or request.accepted == "text/csv":
+            return tagged(request, report.csv, version=f"{report.version}-csv", content_type=CSV)
         return tagged(request, report.json, version=report.version)
 
 
@@ -59,8 +62,8 @@ def render(ask: PnlAsk, answer: reports_pb2.PerformanceAnswer) -> Rendered:
     return Rendered(answer.version, msgspec.json.encode(body) + b"\n", _csv(answer).encode())
 
 
-def render_desk(delivery_day: str, reply: reports_pb2.DeskReply) -> bytes:
-    """The desk's day as JSON."""
+def render_desk(delivery_day: str, reply: reports_pb2.DeskReply) -> RenderedDesk:
+    """The desk's day in both its forms."""
     body = {
         "delivery_day": delivery_day,
         "area": reply.area,
@@ -68,7 +71,7 @@ def render_desk(delivery_day: str, reply: reports_pb2.DeskReply) -> bytes:
         "rows": [_trader(row) for row in reply.rows],
         "total": {**_figures(reply.total.figures), "last_trade": instant_us(reply.total.last_trade_us)},
     }
-    return msgspec.json.encode(body) + b"\n"
+    return RenderedDesk(reply.version, msgspec.json.encode(body) + b"\n", _desk_csv(reply).encode())
 
 
 def _trader(row: reports_pb2.DeskRow) -> dict[str, Any]:
@@ -118,6 +121,16 @@ def _csv(answer: reports_pb2.PerformanceAnswer) -> str:
     lines.writerow(CSV_COLUMNS)
     lines.writerows(_line(row.pnl.label, row) for row in answer.rows)
     lines.writerow(_line("Total", answer.total))
+    return text.getvalue()
+
+
+def _desk_csv(reply: reports_pb2.DeskReply) -> str:
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(DESK_CSV_COLUMNS)
+    labelled = [*((row.trader_id, row) for row in reply.rows), ("Total", reply.total)]
+    for label, row in labelled:
+        lines.writerow([*_line(label, row.figures), instant_us(row.last_trade_us) or ""])
     return text.getvalue()
 
 

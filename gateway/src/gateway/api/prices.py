@@ -5,32 +5,45 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any
 
-from wattbook.clock import from_epoch_s, iso_z
+import msgspec
+from wattbook.clock import Clock, from_epoch_s, iso_z, to_epoch_us
 from wattbook.errors import InvalidInput
 from wattbook.periods import DEFAULT_AREA, DeliveryPeriod
 from wattbook_proto import prices_pb2
 
 from gateway.api.http import Request, Response, json_response
+from gateway.api.reports import tagged
 from gateway.api.values import instant_s, instant_us, number
 from gateway.domain.trades import delivery_start_s
 from gateway.usecases.live import Prices
+
+_US_PER_S = 1_000_000
 
 
 class PricesApi:
     """Handlers of the reference prices."""
 
-    def __init__(self, prices: Prices) -> None:
-        """Serve ``prices``."""
+    def __init__(self, prices: Prices, clock: Clock) -> None:
+        """Serve ``prices``; ages are told by ``clock``."""
         self._prices = prices
+        self._clock = clock
 
     async def day(self, request: Request) -> Response:
         """``GET /reference-prices``."""
         area, delivery_day = request.params.get("area", DEFAULT_AREA), request.params["delivery_day"]
         reply = await self._prices.day(request.principal, delivery_day=delivery_day, area=area)
-        body = {"delivery_day": delivery_day.isoformat(), "area": area, "prices": _rows(reply.prices)}
-        return json_response(body)
+        now_s = to_epoch_us(self._clock.now()) // _US_PER_S
+        body = {
+            "delivery_day": delivery_day.isoformat(),
+            "area": area,
+            "prices": [
+                {**_row(price), "age_s": now_s - price.last_update_us // _US_PER_S} for price in reply.prices
+            ],
+        }
+        return tagged(request, msgspec.json.encode(body), version=_version(reply), weak=True)
 
     async def history(self, request: Request) -> Response:
         """``GET /reference-prices/{delivery_start}/history``."""
@@ -48,6 +61,14 @@ def _start_s(text: str) -> int:
     if start is None or start.tzinfo is None:
         raise InvalidInput("delivery_start: expected a date-time with a zone (2023-02-28T13:00:00Z)")
     return delivery_start_s(start)
+
+
+def _version(reply: prices_pb2.DayReply) -> str:
+    """Changes when a price does; ages follow from the prices and the time, so they are no part of it."""
+    digest = blake2b(digest_size=12)
+    for price in reply.prices:
+        digest.update(price.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
 def _rows(prices: Iterable[prices_pb2.ReferencePrice]) -> list[dict[str, Any]]:

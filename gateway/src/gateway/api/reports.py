@@ -42,10 +42,15 @@ async def serve_report(reports: Reports, request: Request) -> Response:
     return tagged(request, report.json, version=report.version)
 
 
-def tagged(request: Request, body: bytes, *, version: str, content_type: bytes = JSON) -> Response:
-    """The body with its version as ETag; no body where the asker has that version."""
+def tagged(
+    request: Request, body: bytes, *, version: str, content_type: bytes = JSON, weak: bool = False
+) -> Response:
+    """The body with its version as ETag; no body where the asker has that version.
+
+    ``weak`` where bodies of one version may differ in what does not matter.
+    """
     etag = f'"{version}"'.encode()
-    headers = [*_ALWAYS, (b"etag", etag)]
+    headers = [*_ALWAYS, (b"etag", b"W/" + etag if weak else etag)]
     if _still_has(request.header(b"if-none-match"), etag):
         return Response(304, content_type=None, headers=headers)
     return Response(200, body, content_type=content_type, headers=headers)

@@ -136,11 +136,12 @@ class Gateway:
         )
 
     def _live(self) -> api.Live:
+        clock = self._settings.desk_clock()
         performances = reports_usecase.Reports(self._reports.performance, performance.render)
         desks = DeskReports(self._reports, performance.render_desk, self._formatting)
         return api.Live(
             performance=performance.PerformanceApi(performances, desks),
-            prices=prices.PricesApi(live.Prices(self._prices)),
+            prices=prices.PricesApi(live.Prices(self._prices, clock), clock),
             feed=feed.FeedApi(live.Feed(self._feed, self._prices)),
             quarantine=feed.QuarantineApi(live.Quarantine(self._feed)),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -22,6 +23,10 @@ class PricesClient(OptionalOwner):
     async def day(self, asker: Principal, *, area: str, delivery_day: str) -> prices_pb2.DayReply:
         """The newest price of every hour of a day that has one."""
         return await self._ask(asker, "Day", prices_pb2.DayRequest(area=area, delivery_day=delivery_day))
+
+    async def watch(self, asker: Principal, *, area: str, starts_s: Sequence[int]) -> None:
+        """Tell that somebody looks at these hours, so that their prices are fetched before others."""
+        await self._ask(asker, "Watch", prices_pb2.WatchRequest(area=area, delivery_start_s=starts_s))
 
     async def history(self, asker: Principal, *, area: str, delivery_start_s: int) -> prices_pb2.HistoryReply:
         """Every value that an hour ever had, oldest first."""

@@ -20,16 +20,19 @@ MOST_ROWS_AT_ONCE = 20  # more are formatted in a thread
 
 @dataclass(frozen=True, slots=True)
 class RenderedDesk:
-    """The desk's day as JSON, and its version."""
+    """The desk's day in both its forms, and the version that both have."""
 
     version: str
     json: bytes
+    csv: bytes
 
 
 class DeskReports:
     """A line a trader, for desk users."""
 
-    def __init__(self, client: ReportsClient, render: Callable[[str, Any], bytes], formatting: Pool) -> None:
+    def __init__(
+        self, client: ReportsClient, render: Callable[[str, Any], RenderedDesk], formatting: Pool
+    ) -> None:
         """Ask ``client``, format with ``render`` (delivery day, answer), long ones in ``formatting``."""
         self._client = client
         self._render = render
@@ -55,10 +58,10 @@ class DeskReports:
         if kept is not None and kept.version == reply.version:
             return kept  # somebody who asked at the same time was here first
         if len(reply.rows) > MOST_ROWS_AT_ONCE:
-            body = await self._formatting.run(self._render, key[1], reply)
+            rendered = await self._formatting.run(self._render, key[1], reply)
         else:
-            body = self._render(key[1], reply)
-        return self._keep(key, RenderedDesk(reply.version, body))
+            rendered = self._render(key[1], reply)
+        return self._keep(key, rendered)
 
     def _keep(self, key: tuple[str, str], rendered: RenderedDesk) -> RenderedDesk:
         self._kept[key] = rendered

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from wattbook.access import Principal
+from wattbook.clock import Clock
 from wattbook.errors import WattbookError
+from wattbook.periods import periods_of_day
 from wattbook_proto import feed_pb2, prices_pb2
 
 from gateway.clients import FeedClient, PricesClient
+
+_log = logging.getLogger(__name__)
+
+WATCH_EVERY_S = 20.0
+MOST_TOLD = 64
+FARTHEST = dt.timedelta(hours=48)  # what is tradable begins sooner
 
 
 class Prices:
     """Reference prices: the market's, so everybody's with a role to see."""
 
-    def __init__(self, client: PricesClient) -> None:
-        """Ask ``client``."""
+    def __init__(self, client: PricesClient, clock: Clock) -> None:
+        """Ask ``client``; ``clock`` is the desk's."""
         self._client = client
+        self._clock = clock
+        self._told: OrderedDict[tuple[str, dt.date], float] = OrderedDict()
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def day(self, asker: Principal, *, delivery_day: dt.date, area: str) -> prices_pb2.DayReply:
         """The newest price of every hour of a day that has one.
@@ -28,7 +41,9 @@ class Prices:
             InvalidInput: there is no such day.
         """
         asker.require_any_role()
-        return await self._client.day(asker, area=area, delivery_day=delivery_day.isoformat())
+        reply = await self._client.day(asker, area=area, delivery_day=delivery_day.isoformat())
+        self._tell_watched(asker, area, delivery_day)
+        return reply
 
     async def history(self, asker: Principal, *, delivery_start_s: int, area: str) -> prices_pb2.HistoryReply:
         """Every value that an hour ever had, oldest first.
@@ -39,6 +54,31 @@ class Prices:
         """
         asker.require_any_role()
         return await self._client.history(asker, area=area, delivery_start_s=delivery_start_s)
+
+    def _tell_watched(self, asker: Principal, area: str, day: dt.date) -> None:
+        """Let what somebody looks at be fetched first, as long as its prices can still change.
+
+        A hint that nobody waits for: told once in a while, however often the day is asked for.
+        """
+        now, now_s, key = self._clock.now(), self._clock.monotonic_s(), (area, day)
+        if now_s - self._told.get(key, -WATCH_EVERY_S) < WATCH_EVERY_S:
+            return
+        starts = [each.start for each in periods_of_day(area, day) if now < each.start < now + FARTHEST]
+        if not starts:
+            return
+        self._told[key] = now_s
+        self._told.move_to_end(key)
+        while len(self._told) > MOST_TOLD:
+            self._told.popitem(last=False)
+        telling = asyncio.create_task(self._tell(asker, area, [int(each.timestamp()) for each in starts]))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _tell(self, asker: Principal, area: str, starts_s: list[int]) -> None:
+        try:
+            await self._client.watch(asker, area=area, starts_s=starts_s)
+        except WattbookError as error:
+            _log.debug("could not tell what is looked at", extra={"reason": error.message})
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,7 +242,7 @@ def test_a_new_trade_appears_in_place_without_a_reload(ana: Reader, desk: Desk) 
 
     with desk.client() as admin:
         admin.added(trade(trader_id=newcomer, price=5000, quantity=2, direction="sell"))
-    ana.page.wait_for_selector("#total td.pnl:has-text('+100.00')", timeout=15_000)
+    ana.page.wait_for_selector("[data-slot='k.pnl']:has-text('+100.00')", timeout=15_000)
 
     assert ana.row("14–15") == ["14–15", "1", "0.0", "2.0", "+100.00"]
     assert ana.page.inner_text("[data-slot=empty]").strip() == ""

@@ -167,6 +167,7 @@ def test_fifty_clients_racing_for_one_id_add_one_trade(caller: Caller, same: boo
     assert caller.ids() == ["t_1"]
 
 
+DAY_S = 1_677_542_400  # 2023-02-28 in UTC; a trade is at 14–15 in Berlin, 13–14 in UTC, unless told
 SEARCHED = [
     ("a1", {"trader_id": "a"}),
     ("b1", {"trader_id": "b"}),
@@ -198,6 +199,12 @@ SEARCHED = [
         ({"executed_from_us": EXECUTED_US, "executed_before_us": EXECUTED_US + 1, "trader_id": "b"}, ["b1"]),
         ({"executed_from_us": EXECUTED_US + 1, "delivery_day": "2023-02-28"}, ["c1"]),
         ({"executed_from_us": -(2**63), "executed_before_us": 2**63 - 1, "trader_id": "c"}, ["c1"]),
+        (
+            {"trader_id": "a", "delivery_from_s": DAY_S + 13 * 3600, "delivery_before_s": DAY_S + 14 * 3600},
+            ["a1"],
+        ),
+        ({"delivery_from_s": DAY_S + 14 * 3600, "delivery_before_s": DAY_S + 23 * 3600}, []),
+        ({"delivery_from_s": DAY_S + 23 * 3600}, ["a2", "a3", "b2", "a4"]),
         ({"after_seq": 5}, ["a4", "c1"]),
         ({"after_seq": 7}, []),
         ({"after_seq": 2**64 - 1}, []),

@@ -3,6 +3,7 @@ import { writeAges } from "./ages";
 import { tickMs } from "./clock";
 import { rememberColours } from "./colours";
 import { rememberColumns } from "./columns";
+import { offerDetails } from "./detail";
 import { listenToKeys } from "./keys";
 import { followStream } from "./live";
 import { markNow } from "./rows";
@@ -10,6 +11,7 @@ import { markNow } from "./rows";
 rememberColours();
 rememberColumns();
 listenToKeys();
+offerDetails();
 
 for (const field of document.querySelectorAll<HTMLInputElement | HTMLSelectElement>(".days input[type=date], .days select")) {
   field.addEventListener("change", () => {

@@ -129,7 +129,7 @@ function change(slots: Record<string, string>): void {
 function restyle(name: string, classes: string): void {
   const element = document.querySelector(`[data-class="${CSS.escape(name)}"]`);
   if (!element) return;
-  const kept = ["now", "marked", "drawn"].filter((each) => element.classList.contains(each));
+  const kept = ["now", "marked", "drawn", "looked"].filter((each) => element.classList.contains(each));
   element.setAttribute("class", [classes, ...kept].join(" "));
 }
 

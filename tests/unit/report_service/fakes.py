@@ -9,15 +9,16 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from report_service.domain.book import Book, Booking, Cell, CellKey
+from report_service.domain.effects import PeriodTrade
 from report_service.domain.feed import Feed as ExchangeFeed
 from report_service.domain.feed import Listener, TradingDay
 from report_service.domain.people import Person, Tokens
 from report_service.domain.prices import DayKey, DayPrices, PollerState, ReferencePrice
 from report_service.domain.quarantine import Quarantined, QuarantinePage
 from wattbook.bus import Delivery, Message
-from wattbook.clock import FakeClock, to_epoch_us
+from wattbook.clock import FakeClock, from_epoch_s, to_epoch_us
 from wattbook.errors import Conflict, InvalidInput, NotFound, Unauthenticated, Unavailable, WattbookError
-from wattbook.periods import hour_of
+from wattbook.periods import DeliveryPeriod, hour_of
 from wattbook_proto import events_pb2, prices_pb2, prices_pb2_grpc, trades_pb2
 
 DAY = date(2023, 2, 28)
@@ -90,6 +91,7 @@ class FakeTradeBook:
         self.bookings = list(bookings)
         self.is_away = False
         self.calls: list[str] = []
+        self.flags: dict[str, tuple[str, ...]] = {}
         self.during_snapshot = lambda: None
 
     def book(self, *bookings: Booking) -> None:
@@ -107,6 +109,17 @@ class FakeTradeBook:
         self._called(f"after {seq}")
         found = self.bookings[seq:]
         yield found[:limit] if limit else found
+
+    def of_period(self, *, trader_id: str, period: DeliveryPeriod, limit: int) -> list[PeriodTrade]:
+        self._called(f"trades of {trader_id} {period.label}")
+        from_s, until_s = (to_epoch_us(each) // 1_000_000 for each in (period.start, period.end))
+        found = [
+            each
+            for each in self.bookings
+            if (each.trader_id, each.area) == (trader_id, period.area)
+            and from_s <= each.delivery_start_s < until_s
+        ]
+        return [PeriodTrade(each, self.flags.get(each.id, ())) for each in found[:limit]]
 
     def _called(self, what: str) -> None:
         if self.is_away:
@@ -232,6 +245,11 @@ class FakePriceOwner:
         self.during_day()
         return answer
 
+    def history(self, period: DeliveryPeriod) -> list[ReferencePrice]:
+        self._called(f"history {period.label}")
+        start = to_epoch_us(period.start) // 1_000_000
+        return [each for each in self.prices if each.delivery_start_s == start]
+
     def watch(self, area: str, starts_s: Sequence[int]) -> None:
         self._called(f"watch {area}")
         self.watched = list(starts_s)
@@ -259,6 +277,13 @@ class FakePrices(prices_pb2_grpc.PricesServicer):
             raise InvalidInput(str(error)) from error
         prices, as_of_seq = self._owner.day(DayKey(request.area or "DE", day))
         return prices_pb2.DayReply(prices=[contract_price(each) for each in prices], as_of_seq=as_of_seq)
+
+    def History(  # noqa: N802
+        self, request: prices_pb2.HistoryRequest, context: object
+    ) -> prices_pb2.HistoryReply:
+        start = from_epoch_s(request.delivery_start_s)
+        found = self._owner.history(DeliveryPeriod(request.area, start, request.delivery_minutes))
+        return prices_pb2.HistoryReply(prices=[contract_price(each) for each in found])
 
     def Watch(self, request: prices_pb2.WatchRequest, context: object) -> prices_pb2.WatchReply:  # noqa: N802
         self._owner.watch(request.area, request.delivery_start_s)

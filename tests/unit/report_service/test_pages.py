@@ -17,6 +17,7 @@ from report_service.api.streams import Hub
 from report_service.api.web import build_web
 from report_service.domain.book import Booking
 from report_service.domain.people import Person
+from report_service.usecases.details import Details
 from report_service.usecases.feed import FeedBoard, FeedKeeper
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
@@ -32,6 +33,7 @@ from tests.unit.report_service.fakes import (
     NOW,
     FakeFeedOwner,
     FakeGateway,
+    FakePriceOwner,
     FakeQuarantine,
     FakeTradeBook,
     booking,
@@ -54,8 +56,9 @@ class Pages:
     def __init__(self, trades: tuple[Booking, ...] = TRADES, *, is_loaded: bool = True) -> None:
         self.clock = FakeClock(NOW)
         self.model = ReadModel(self.clock)
+        self.book = FakeTradeBook(trades)
         if is_loaded:
-            Follower(self.model, FakeTradeBook(trades), self.clock).start_over()
+            Follower(self.model, self.book, self.clock).start_over()
         self.gateway = FakeGateway(
             self.clock,
             ana=Person("ana", ("desk",)),
@@ -70,8 +73,11 @@ class Pages:
         self.exchange = FakeFeedOwner(self.clock)
         self.set_aside = FakeQuarantine()
         self.keeper = FeedKeeper(self.feed, self.exchange)
+        self.prices = FakePriceOwner()
+        details = Details(self.book, self.prices)
+        quarantine = Quarantine(self.set_aside)
         self.site = Site(
-            performances, people, self.clock, Assets(), Hub(self.clock), self.feed, Quarantine(self.set_aside)
+            performances, people, self.clock, Assets(), Hub(self.clock), self.feed, quarantine, details
         )
         self.app = build_web(self.site, secret=SECRET, sessions=sessions)
         self.calls = 0

@@ -39,6 +39,7 @@ def plan_of(query: sa.Select[int], connection: sa.Connection) -> str:
         (Criteria(trader_id="a"), "COVERING INDEX ix_trades_trader_day (trader_id=?)"),
         (Criteria(delivery_day=20230228), TRADER_DAY),
         (Criteria(trader_id="a", delivery_day=20230228), TRADER_DAY),
+        (Criteria(trader_id="a", delivery_day=20230228, delivery_from_s=1, delivery_before_s=2), TRADER_DAY),
         (Criteria(executed_from_us=1, executed_before_us=2), EXECUTED),
         (Criteria(trader_id="a", executed_from_us=1, executed_before_us=2), EXECUTED),
     ],

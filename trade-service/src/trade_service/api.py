@@ -246,6 +246,8 @@ def _criteria(request: trades_pb2.SearchRequest, *, trader_id: str) -> Criteria:
             area=area_of(request.area).code if request.area else None,
             executed_from_us=request.executed_from_us if request.HasField("executed_from_us") else None,
             executed_before_us=request.executed_before_us if request.HasField("executed_before_us") else None,
+            delivery_from_s=request.delivery_from_s if request.HasField("delivery_from_s") else None,
+            delivery_before_s=request.delivery_before_s if request.HasField("delivery_before_s") else None,
         )
     except (InvalidTrade, NoSuchPeriod) as error:
         raise InvalidInput(str(error)) from error

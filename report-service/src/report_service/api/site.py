@@ -21,6 +21,7 @@ from report_service.api.health import pill_mark, pill_slots
 from report_service.api.slots import Slots
 from report_service.api.streams import Hub, Snapshot
 from report_service.domain.people import Person, SignedIn
+from report_service.usecases.details import Details
 from report_service.usecases.feed import FeedBoard
 from report_service.usecases.model import FeedState, ReadModel
 from report_service.usecases.people import People
@@ -102,6 +103,7 @@ class Site:
     hub: Hub
     feed: FeedBoard
     quarantine: Quarantine
+    details: Details
     pages: Pages = field(default_factory=Pages)
     snapshots: Snapshots = field(default_factory=Snapshots)
 

@@ -155,7 +155,14 @@ def view_of(found: Performance) -> dict[str, object]:
         "zone_names": _zone_names(found),
         "day_url": address(day),
         "csv_url": address(day, "/performance.csv"),
-        "rows": live.hours_of(found),
+        "rows": [
+            {
+                **row,
+                "trades_url": address(day, f"/trades/{row['slug']}"),
+                "price_url": address(day, f"/prices/{row['slug']}"),
+            }
+            for row in live.hours_of(found)
+        ],
         "columns": COLUMNS,
         "presets": PRESETS,
         "shown": columns(),

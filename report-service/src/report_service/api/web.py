@@ -13,6 +13,7 @@ from wattbook import telemetry
 from wattbook.errors import BY_HTTP_STATUS, Forbidden, Internal, Unavailable, WattbookError
 from werkzeug.exceptions import HTTPException
 
+from report_service.api.detail_pages import detail_pages
 from report_service.api.feed_pages import feed_pages
 from report_service.api.live_pages import live_pages
 from report_service.api.pages import pages
@@ -79,7 +80,16 @@ def build_web(parts: Site, *, secret: str, sessions: EncryptedSessions) -> Flask
     app.session_interface = sessions
     app.extensions["wattbook"] = parts
     CSRFProtect(app)
-    for blueprint in (machine, signing, live_pages, trader_pages, feed_pages, quarantine_pages, pages):
+    for blueprint in (
+        machine,
+        signing,
+        live_pages,
+        trader_pages,
+        detail_pages,
+        feed_pages,
+        quarantine_pages,
+        pages,
+    ):
         app.register_blueprint(blueprint)
     app.before_request(_enter)
     app.after_request(_headers)

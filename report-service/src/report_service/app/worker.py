@@ -36,6 +36,7 @@ from report_service.clients.gateway import Gateway
 from report_service.clients.prices import PricingService
 from report_service.clients.trades import TradeService
 from report_service.domain.prices import DayKey
+from report_service.usecases.details import Details
 from report_service.usecases.feed import FEED, FeedBoard, FeedKeeper
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
@@ -54,6 +55,7 @@ class Prices:
 
     feed: PriceFeed
     channel: grpc.Channel
+    owner: PricingService
 
 
 @dataclass(frozen=True)
@@ -128,30 +130,38 @@ def build(settings: Settings) -> Worker:
     performances = Performances(model, board)
     server.register(add_ReportsServicer_to_server, Reports(model, performances), rules=RULES)
     model.on_ready(server.set_ready)
-    follower = Follower(model, TradeService(channel), clock)
+    trades = TradeService(channel)
+    follower = Follower(model, trades, clock)
     feed = Feed(lambda: bus.subscribe((TOPIC,), group=None), follower, model)
 
     real = SystemClock()  # tokens and sessions end in real time
     gateway = Gateway(settings.gateway_url, real)
     hub = Hub(real)
-    model.on_change(lambda changed: hub.changed(changed or ()))
-    model.on_change(lambda changed: hub.changed({DayKey(key.area, key.day) for key in changed or ()}))
-    board.on_change(lambda key: hub.changed((key,)))
     exchange = FeedBoard(clock, is_used=bool(settings.ingest_target))
-    exchange.on_change(lambda: hub.changed((FEED,)))
+    _announce(hub, model, board, exchange)
     people = People(gateway, real, idle_s=settings.session_idle_s, longest_s=settings.session_longest_s)
-    site = Site(performances, people, clock, Assets(), hub, exchange, Quarantine(QuarantineDesk(gateway)))
+    prices = _prices(settings, bus, board, tls) if settings.pricing_target else None
+    behind = Quarantine(QuarantineDesk(gateway)), Details(trades, prices.owner if prices else None)
+    site = Site(performances, people, clock, Assets(), hub, exchange, *behind)
     return Worker(
         bus=bus,
         channel=channel,
         gateway=gateway,
         feed=feed,
-        prices=_prices(settings, bus, board, tls) if settings.pricing_target else None,
+        prices=prices,
         health=_health(settings, exchange, tls) if settings.ingest_target else None,
         server=server,
         hub=hub,
         wsgi=_pages(settings, site),
     )
+
+
+def _announce(hub: Hub, model: ReadModel, board: PriceBoard, exchange: FeedBoard) -> None:
+    """Let the streams know what changes."""
+    model.on_change(lambda changed: hub.changed(changed or ()))
+    model.on_change(lambda changed: hub.changed({DayKey(key.area, key.day) for key in changed or ()}))
+    board.on_change(lambda key: hub.changed((key,)))
+    exchange.on_change(lambda: hub.changed((FEED,)))
 
 
 def _allow_many_sockets() -> None:
@@ -171,8 +181,9 @@ def _channel(settings: Settings, target: str, owner: str, tls: Tls | None) -> gr
 
 def _prices(settings: Settings, bus: Bus, board: PriceBoard, tls: Tls | None) -> Prices:
     channel = _channel(settings, settings.pricing_target, "pricing-service", tls)
-    keeper = PriceKeeper(board, PricingService(channel), SystemClock())
-    return Prices(PriceFeed(lambda: bus.subscribe((PRICE_TOPIC,), group=None), keeper, board), channel)
+    owner = PricingService(channel)
+    keeper = PriceKeeper(board, owner, SystemClock())
+    return Prices(PriceFeed(lambda: bus.subscribe((PRICE_TOPIC,), group=None), keeper, board), channel, owner)
 
 
 def _health(settings: Settings, board: FeedBoard, tls: Tls | None) -> FeedHealth:

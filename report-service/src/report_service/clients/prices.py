@@ -9,6 +9,8 @@ from typing import Any
 
 import grpc
 from wattbook import rpc
+from wattbook.clock import to_epoch_us
+from wattbook.periods import DeliveryPeriod
 from wattbook_proto import prices_pb2, prices_pb2_grpc
 
 from report_service.domain.prices import DayKey, PollerState, ReferencePrice
@@ -17,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 DAY_TIMEOUT_S = 5.0
 LOOK_TIMEOUT_S = 2.0
+_US_PER_S = 1_000_000
 
 
 def prices_of(messages: Iterable[prices_pb2.ReferencePrice]) -> list[ReferencePrice]:
@@ -61,6 +64,19 @@ class PricingService:
         request = prices_pb2.DayRequest(area=key.area, delivery_day=key.day.isoformat())
         reply = rpc.call(self._stub.Day, request, timeout_s=DAY_TIMEOUT_S)
         return prices_of(reply.prices), reply.as_of_seq
+
+    def history(self, period: DeliveryPeriod) -> list[ReferencePrice]:
+        """Every value that a period had, oldest first.
+
+        Raises:
+            Unavailable: not now.
+        """
+        request = prices_pb2.HistoryRequest(
+            area=period.area,
+            delivery_start_s=to_epoch_us(period.start) // _US_PER_S,
+            delivery_minutes=period.minutes,
+        )
+        return prices_of(rpc.call(self._stub.History, request, timeout_s=LOOK_TIMEOUT_S).prices)
 
     def watch(self, area: str, starts_s: Sequence[int]) -> None:
         """Tell that somebody looks at these hours.

@@ -7,12 +7,17 @@ from typing import Any
 
 import grpc
 from wattbook import rpc
+from wattbook.clock import to_epoch_us
+from wattbook.periods import DeliveryPeriod
 from wattbook_proto import trades_pb2, trades_pb2_grpc
 
 from report_service.domain.book import Book, Booking, Cell, CellKey
+from report_service.domain.effects import PeriodTrade
 
 SNAPSHOT_TIMEOUT_S = 60.0
 SEARCH_TIMEOUT_S = 30.0
+PERIOD_TIMEOUT_S = 4.0
+_US_PER_S = 1_000_000
 LOOK_TIMEOUT_S = 3.0  # for a few trades: a service that hangs is soon noticed
 
 
@@ -63,6 +68,23 @@ class TradeService:
         request = trades_pb2.SearchRequest(after_seq=seq, limit=limit)
         for page in rpc.stream(self._stub.Search, request, timeout_s=timeout_s):
             yield [booking_of(trade) for trade in page.trades]
+
+    def of_period(self, *, trader_id: str, period: DeliveryPeriod, limit: int) -> list[PeriodTrade]:
+        """The first ``limit`` trades of a trader that deliver within a period, in booking order.
+
+        Raises:
+            Unavailable: not now.
+        """
+        request = trades_pb2.SearchRequest(
+            trader_id=trader_id,
+            delivery_day=period.delivery_day.isoformat(),
+            area=period.area,
+            delivery_from_s=to_epoch_us(period.start) // _US_PER_S,
+            delivery_before_s=to_epoch_us(period.end) // _US_PER_S,
+            limit=limit,
+        )
+        pages = rpc.stream(self._stub.Search, request, timeout_s=PERIOD_TIMEOUT_S)
+        return [PeriodTrade(booking_of(trade), tuple(trade.flags)) for page in pages for trade in page.trades]
 
 
 def _cell_of(position: trades_pb2.Position) -> tuple[CellKey, Cell]:

@@ -103,6 +103,8 @@ class Criteria:
     area: str | None = None
     executed_from_us: int | None = None
     executed_before_us: int | None = None
+    delivery_from_s: int | None = None
+    delivery_before_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

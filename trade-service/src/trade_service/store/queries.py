@@ -44,6 +44,10 @@ def _conditions(criteria: Criteria) -> Iterator[sa.ColumnElement[bool]]:
         yield trades.c.delivery_day == criteria.delivery_day
     if criteria.area is not None:
         yield trades.c.area == criteria.area
+    if criteria.delivery_from_s is not None:
+        yield trades.c.delivery_start_s >= criteria.delivery_from_s
+    if criteria.delivery_before_s is not None:
+        yield trades.c.delivery_start_s < criteria.delivery_before_s
     if executed := list(_executed(criteria)):
         # Apart, so that a narrow range is found by its index and not by walking along booking_seq.
         yield trades.c.booking_seq.in_(sa.select(trades.c.booking_seq).where(*executed))

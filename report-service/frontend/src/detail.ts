@@ -17,6 +17,7 @@ export function offerDetails(): void {
   const place = document.getElementById("beside");
   if (!place || !document.getElementById("live")) return;
   beside = place;
+  document.querySelector("#live tr.looked")?.scrollIntoView({ block: "nearest" });
   document.addEventListener("click", clicked);
   document.addEventListener("keydown", pressed);
   document.addEventListener(figuresChanged, (event) => refreshFor((event as CustomEvent<Set<string>>).detail));

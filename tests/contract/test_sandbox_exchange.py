@@ -336,6 +336,20 @@ def test_a_restarted_exchange_still_files_what_it_sent_before(tmp_path: Path) ->
     assert not set(first) & set(second)
 
 
+def test_a_day_of_more_trades_than_are_remembered_is_filed_whole(tmp_path: Path) -> None:
+    async def scenario() -> list[str]:
+        journal = tmp_path / "journal"
+        async with exchange_world(tmp_path / "files", journal=journal, keep_trades=10) as world:
+            sent = await world.control.post("/control/emit", count=25)
+            await world.control.post("/control/emit", count=1, file="missing")
+            await world.control.post("/control/nightly-file")
+            return list(sent["ids"])
+
+    sent = run(scenario())
+
+    assert [row["id"] for row in _rows(tmp_path / "files" / "epex_trades_20230206.csv")] == sent
+
+
 def test_the_journal_keeps_a_week(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
 

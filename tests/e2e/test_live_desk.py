@@ -28,7 +28,7 @@ MOST_MEMORY_BYTES = 700 * 1024 * 1024
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDesk]:
     """A desk whose sandbox trades only when it is told to."""
     shared = {**QUIET, "WATTBOOK_MARKET_DATA_MINUTE_LIMIT": "40"}  # another desk asks the same provider
-    desk = LiveDesk(tmp_path_factory.mktemp("live"), "--sandbox", environment=shared)
+    desk = LiveDesk(tmp_path_factory.mktemp("live"), environment=shared)  # the sandbox is there by itself
     with running(desk):
         desk.wait_listeners(1)
         yield desk
@@ -44,7 +44,10 @@ def test_the_sandbox_is_part_of_the_desk_and_small(live: LiveDesk) -> None:
     ]  # fmt: skip
     assert told["healthy"] is True
     assert sum(process["memory_bytes"] for process in told["processes"]) <= MOST_MEMORY_BYTES
-    assert f"  Exchange     ws://127.0.0.1:{live.port + 15} (sandbox; control" in live.log.read_text()
+    greeting = live.log.read_text()
+    assert "  World        simulated by the sandbox; --no-sandbox goes without\n" in greeting
+    assert f"  Exchange     ws://127.0.0.1:{live.port + 15} (sandbox; control" in greeting
+    assert not (live.data / "stores" / "real-world").exists()
 
 
 @pytest.mark.flow("Live trade")
@@ -173,7 +176,7 @@ def test_a_desk_without_the_sandbox_listens_to_what_the_environment_names(
         "WATTBOOK_MARKET_DATA_URL": f"http://127.0.0.1:{live.port + 17}/v1",
         "WATTBOOK_MARKET_DATA_MINUTE_LIMIT": "8",
     }
-    with running(LiveDesk(tmp_path, "--no-sandbox", environment=outside)) as other:
+    with running(LiveDesk(tmp_path, environment=outside)) as other:
         live.wait_listeners(2)
 
         ids = live.emit(25)
@@ -181,6 +184,8 @@ def test_a_desk_without_the_sandbox_listens_to_what_the_environment_names(
         assert live.wait_booked(ids) == other.wait_booked(ids)
         assert other.get("/v1/feed")["listeners"][0]["frames"] == 25
         assert other.get("/v1/feed")["prices"]["last_success"]
+        assert "  World        real\n" in other.log.read_text()
+    assert (other.data / "stores" / "real-world").exists()  # so that no later start makes up trades
     live.wait_listeners(1)
     assert live.provider("stats")["violations"] == 0
 
@@ -189,7 +194,7 @@ def test_a_desk_without_the_sandbox_listens_to_what_the_environment_names(
 def test_prices_arrive_each_cycle_without_one_request_too_many(tmp_path: Path) -> None:
     """Three cycles of ten minutes, sixty times as fast."""
     clock = ("--clock-start", "2026-03-10T08:07:00+01:00", "--clock-speed", "60")
-    with running(LiveDesk(tmp_path, "--sandbox", *clock, environment=QUIET)) as desk:
+    with running(LiveDesk(tmp_path, *clock, environment=QUIET)) as desk:
         stats = wait_until(
             lambda: (said := desk.provider("stats")) and len(said["publications"]) >= 4 and said,
             timeout_s=60, what="four publications", every_s=0.5,
@@ -238,7 +243,7 @@ def test_a_simulated_day_is_today_everywhere(tmp_path: Path) -> None:
     """An early morning, sixty times as fast: what is shown as now, today, age, lag and complete."""
     clock = ("--clock-start", BEFORE_SIX.isoformat(), "--clock-speed", "60")
     busy = {**QUIET, "WATTBOOK_SANDBOX_EXCHANGE_TRADES_PER_MIN": "20"}
-    with running(LiveDesk(tmp_path, "--sandbox", *clock, environment=busy)) as desk:
+    with running(LiveDesk(tmp_path, *clock, environment=busy)) as desk:
 
         def known() -> dict[str, Any] | None:
             """How the feed is, once a stretch of the day was heard without a gap."""

@@ -28,9 +28,12 @@ STOP_S = 30.0
 
 
 class Desk:
-    """A product under test; :meth:`start` it, :meth:`stop` it."""
+    """A product under test; :meth:`start` it, :meth:`stop` it. No trades come in by themselves."""
 
-    def __init__(self, folder: Path, *, environment: dict[str, str] | None = None) -> None:
+    usual: tuple[str, ...] = ("--no-sandbox",)
+
+    def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        self._arguments = (*self.usual, *arguments)
         self.data = folder / "data"
         self.log = folder / "up.log"
         self.port = free_port_base()
@@ -64,8 +67,8 @@ class Desk:
         command = [str(WATTBOOK), "up", "--data", str(self.data), "--port-base", str(self.port)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT,
+                [*command, *self._arguments], cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     def start(self) -> "Desk":

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.support.client import exact
-from tests.support.desk import ROOT, WATTBOOK, Desk
+from tests.support.desk import Desk
 from tests.support.waiting import wait_until
 
 BOOKED_S = 30.0
 
 
 class LiveDesk(Desk):
-    """A product with further arguments, and the controls of the sandbox that it may have started."""
+    """A product, and the controls of the sandbox that it may have started."""
 
-    def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        super().__init__(folder, environment=environment)
-        self._arguments = arguments
-
-    def launch(self) -> None:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        command = [str(WATTBOOK), "up", "--data", str(self.data), "--port-base", str(self.port)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, *self._arguments], cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+    usual = ()
 
     def wait_said(self, words: str) -> None:
         wait_until(lambda: words in self.log.read_text(), timeout_s=60, what=f"it says {words!r}")

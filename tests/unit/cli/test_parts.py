@@ -264,6 +264,7 @@ def test_a_real_outside_world_is_told_to_those_only_who_call_it(tmp_path: Path) 
     assert found["report-service"].environment["WATTBOOK_PRICING_TARGET"] == "127.0.0.1:9013"
     assert found["gateway"].environment["WATTBOOK_PRICING_TARGET"] == "127.0.0.1:9013"
     assert world.shown(Addresses(9000)) == [
+        "  World        real",
         "  Exchange     wss://a.example/feed",
         "  Exchange     ws://b.example",
         "  Market data  https://p.example/v1",
@@ -290,6 +291,69 @@ def test_the_sandbox_is_what_the_desk_listens_to_and_stops_first(tmp_path: Path)
         assert service.environment["WATTBOOK_CLOCK_START"] == "2023-02-28T08:00:00+00:00"
         assert service.environment["WATTBOOK_CLOCK_SPEED"] == "60"
         assert service.environment["WATTBOOK_CLOCK_ANCHOR"] == NIGHT.isoformat()
+
+
+BOTH = {"WATTBOOK_EXCHANGE_URLS": "ws://x.example", "WATTBOOK_MARKET_DATA_URL": "http://p.example"}
+ONLY_EXCHANGE, ONLY_PROVIDER = ({name: BOTH[name]} for name in BOTH)
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "was_real", "is_sandbox"),
+    [
+        (None, {}, False, True),
+        (None, {"WATTBOOK_EXCHANGE_URLS": " ", "WATTBOOK_MARKET_DATA_URL": ""}, False, True),
+        (None, BOTH, False, False),
+        (None, ONLY_EXCHANGE, False, False),  # prices made up beside real trades would mislead
+        (None, ONLY_PROVIDER, False, False),
+        (None, {}, True, False),  # trades made up must not get into a real book by a variable forgotten
+        (True, BOTH, True, True),
+        (False, {}, False, False),
+    ],
+)
+def test_the_sandbox_is_there_unless_anybody_real_is_named(
+    asked: bool | None, environment: dict[str, str], *, was_real: bool, is_sandbox: bool
+) -> None:
+    world = outside(base=9000, has_sandbox=asked, clock={}, environment=environment, was_real=was_real)
+
+    assert world.has_sandbox is is_sandbox
+    named = {} if is_sandbox else environment
+    if not is_sandbox:
+        assert world.exchange_urls == named.get("WATTBOOK_EXCHANGE_URLS", "")
+        assert world.market_data_url == named.get("WATTBOOK_MARKET_DATA_URL", "")
+
+
+def test_which_world_it_is_is_said() -> None:
+    def said(asked: bool | None = None, *, was_real: bool = False, **environment: str) -> str:
+        clock = simulated_clock(start=None, speed=None, environment=environment, now=NIGHT)
+        world = outside(base=9000, has_sandbox=asked, clock=clock, environment=environment, was_real=was_real)
+        return "\n".join(world.shown(Addresses(9000, has_sandbox=world.has_sandbox)))
+
+    fast = {"WATTBOOK_CLOCK_START": "2023-02-28T08:00Z", "WATTBOOK_CLOCK_SPEED": "60"}
+    assert "World        simulated by the sandbox; --no-sandbox goes without\n" in said()
+    assert "which began at 2023-02-28T08:00:00+00:00, 60 times as fast as real time;" in said(**fast)
+    assert "WATTBOOK_EXCHANGE_URLS not used, since --sandbox was given" in said(True, **ONLY_EXCHANGE)
+    half = said(**ONLY_EXCHANGE).splitlines()
+    assert half[0] == "  World        real"
+    assert half[2] == "  Market data  none: WATTBOOK_MARKET_DATA_URL names one"
+    assert said(**ONLY_PROVIDER).splitlines()[1] == "  Exchange     none: WATTBOOK_EXCHANGE_URLS names one"
+    assert said(False).splitlines() == [
+        "  World        none: no exchange is listened to, nobody is asked for prices"
+    ]
+    assert "an earlier start of this data folder had a real one" in said(was_real=True)
+
+
+def test_what_is_made_up_is_not_kept_for_long_unless_told(tmp_path: Path) -> None:
+    def kept(world: Outside, **environment: str) -> tuple[str | None, str | None]:
+        found = of_desk(tmp_path, world=world, **environment)
+        exchange = found.get("sandbox-exchange")
+        days = found["ingest-service"].environment.get("WATTBOOK_FEED_TRADES_KEEP_DAYS")
+        return days, exchange and exchange.environment["WATTBOOK_SANDBOX_EXCHANGE_KEEP_TRADES"]
+
+    simulated = outside(base=9000, has_sandbox=True, clock={}, environment={})
+    assert kept(simulated) == ("7", "200000")
+    told = {"WATTBOOK_FEED_TRADES_KEEP_DAYS": "3", "WATTBOOK_SANDBOX_EXCHANGE_KEEP_TRADES": "9"}
+    assert kept(simulated, **told) == ("3", "9")
+    assert kept(outside(base=9000, has_sandbox=None, clock={}, environment=BOTH)) == (None, None)
 
 
 def test_the_ports_that_are_checked_are_exactly_those_used(tmp_path: Path) -> None:
@@ -396,7 +460,7 @@ def test_a_notice_that_comes_again_and_again_is_shown_with_its_number() -> None:
         (lambda base: ("--data", "file/data"), "cannot write to the data folder"),
         (lambda base: ("--host", "no.such.host.invalid"), "cannot listen on no.such.host.invalid"),
         (lambda base: ("--data", "what?"), "cannot hold a question mark"),
-        (lambda base: ("--clock-speed", "60"), "a simulated clock is for the sandbox only"),
+        (lambda base: ("--no-sandbox", "--clock-speed", "60"), "a simulated clock is for the sandbox only"),
         (lambda base: ("--sandbox", "--clock-start", "2023-02-28T08:00"), "does not say its offset"),
         (lambda base: ("--sandbox", "--clock-start", "noon"), "'noon' is no instant"),
         (lambda base: ("--sandbox", "--clock-speed", "0"), "not in the range"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import threading
@@ -99,6 +100,36 @@ def test_the_base_address_is_used_just_as_it_is_given(base: str) -> None:
     assert outcome == Price("100.0", 1675674945000000)
     path = server.requests[0].split(b" ")[1].decode()
     assert path == f"{base.rstrip('/')}/reference-price?delivery_day=2023-02-06&delivery_hour=12-13"
+
+
+def paths_asked(given: str, has_prices: Callable[[int, str], bool], *, times: int) -> list[str]:
+    """What is asked under ``given`` of a server that has a price for some requests only."""
+    number = itertools.count()
+
+    def serve(connection: socket.socket) -> None:
+        path = server.requests[-1].split(b" ")[1].decode().partition("?")[0]
+        has_price = has_prices(next(number), path)
+        connection.sendall(answer() if has_price else answer(b"", status="404 Not Found"))
+
+    server = Server(serve)
+    with asking(server.url + given) as ask:
+        for _ in range(times):
+            ask()
+    server.close()
+    return [request.split(b" ")[1].decode().partition("/reference-price")[0] for request in server.requests]
+
+
+@pytest.mark.parametrize(("given", "has"), [("", "/v1"), ("/v1", ""), ("/v1/", "")])
+def test_an_address_without_the_version_finds_a_server_with_it_and_the_other_way_round(
+    given: str, has: str
+) -> None:
+    asked = paths_asked(given, lambda _, path: path == f"{has}/reference-price", times=7)
+
+    assert asked == [given.rstrip("/")] * 3 + [has] * 4
+
+
+def test_an_address_that_had_a_price_is_kept_whatever_has_none() -> None:
+    assert paths_asked("/v1", lambda number, _: number == 2, times=12) == ["/v1"] * 12
 
 
 def test_404_is_no_price_yet() -> None:

@@ -52,6 +52,18 @@ def test_bytes_that_did_not_leave_are_taken_back_from_the_end() -> None:
     assert log.heard == 0
 
 
+def test_a_connection_that_lasts_for_weeks_remembers_no_more_than_there_is_to_say() -> None:
+    log = _log(trades=1000)
+    for seq in range(1, 1001):
+        log.handed(seq, 1, size=10)
+
+    (connection,) = log.connections()
+    assert connection.frames == 1000
+    assert len(connection.seqs) == len(connection.sizes) <= 200
+    assert connection.seqs[-1] == 1000
+    assert next(trade.seq for trade, _, _ in log.page(after_seq=0, limit=9, connection=1)) == log.first_seq
+
+
 def test_old_trades_are_forgotten_and_the_others_keep_their_numbers() -> None:
     log = _log(trades=250)
 

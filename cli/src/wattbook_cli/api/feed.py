@@ -49,7 +49,7 @@ def feed(session: Session, *, as_json: bool) -> int:
 def _show(found: dict[str, Any], now: datetime) -> None:
     shown = console()
     if not found["listeners"]:
-        say("This desk listens to no exchange (WATTBOOK_EXCHANGE_URLS, or `wattbook up --sandbox`).")
+        say("This desk listens to no exchange: WATTBOOK_EXCHANGE_URLS names a real one.")
     else:
         made = table(
             "Exchange", "State", "Since", "Last frame", "Frames", "Connects", figures=("Frames", "Connects")

@@ -36,9 +36,8 @@ _FASTEST = 10_000.0
 )
 @click.option(
     "--sandbox/--no-sandbox",
-    default=False,
-    show_default=True,
-    help="With a simulated exchange and provider, or with those that the environment names.",
+    default=None,
+    help="With a simulated exchange and provider; the default unless the environment names real ones.",
 )
 @click.option("--clock-start", metavar="INSTANT", help="The sandbox's time at the start, with its offset.")
 @click.option(
@@ -53,15 +52,17 @@ def up(
     port_base: int,
     host: str,
     *,
-    sandbox: bool,
+    sandbox: bool | None,
     clock_start: str | None,
     clock_speed: float | None,
 ) -> None:
     """Start Wattbook on this machine and keep it running until Ctrl-C.
 
-    WATTBOOK_ADMIN_PASSWORD sets the first user's password; without it one is made and shown once. Without
-    the sandbox, WATTBOOK_EXCHANGE_URLS (ws:// or wss://, comma-separated) says which exchange is listened
-    to, and WATTBOOK_MARKET_DATA_URL whom to ask for reference prices; what is not named is left out.
+    WATTBOOK_ADMIN_PASSWORD sets the first user's password; without it one is made and shown once.
+
+    WATTBOOK_EXCHANGE_URLS (ws:// or wss://, comma-separated) and WATTBOOK_MARKET_DATA_URL (with or without
+    /v1) name a real exchange and a real provider of reference prices. Where either is given there is no
+    sandbox, and what is not named is left out.
     """
     request = UpRequest(
         data, port_base, host, environment, sandbox=sandbox, clock_start=clock_start, clock_speed=clock_speed

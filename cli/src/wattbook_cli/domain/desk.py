@@ -87,6 +87,11 @@ class Layout:
         return self.data / "sandbox"
 
     @property
+    def real_mark(self) -> Path:
+        """There once this desk had anything to do with a real exchange or provider."""
+        return self.data / "stores" / "real-world"
+
+    @property
     def bus_url(self) -> str:
         """The bus; the embedded one where none is chosen."""
         return self.chosen.get(BUS_URL, "").strip() or f"sqlite:///{self.data / 'bus' / 'bus.db'}"

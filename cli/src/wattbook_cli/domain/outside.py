@@ -29,53 +29,96 @@ CLOCK_START, CLOCK_SPEED, CLOCK_ANCHOR = (
 class Outside:
     """Whom a desk listens to and asks; ``""`` where there is none. ``clock`` is told to who reads it.
 
-    Addresses are kept out of ``repr``: one may hold a password.
+    Addresses are kept out of ``repr``: one may hold a password. ``note`` is what a person should know of it.
     """
 
     exchange_urls: str = field(default="", repr=False)
     market_data_url: str = field(default="", repr=False)
     has_sandbox: bool = False
     clock: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether what comes in is meant to count."""
+        return not self.has_sandbox and bool(self.exchange_urls or self.market_data_url)
 
     def shown(self, addresses: Addresses) -> list[str]:
-        """Lines that say who they are."""
+        """Lines that say which world it is, and who is in it."""
+        lines = [f"  World        {self._world()}"]
+        if self.note:
+            lines.append(f"               {self.note}")
+        if not (self.has_sandbox or self.is_real):
+            return lines
+        exchange = provider = ""
         if self.has_sandbox:
             controls = (addresses.listen(EXCHANGE_CONTROL), addresses.listen(MARKET_DATA_CONTROL))
             exchange, provider = (f" (sandbox; control http://{control}/control)" for control in controls)
-        else:
-            exchange = provider = ""
         urls = [without_secrets(url) for url in self.exchange_urls.split(",") if url.strip()]
-        lines = [f"  Exchange     {url}{exchange}" for url in urls]
-        if self.market_data_url:
-            lines.append(f"  Market data  {without_secrets(self.market_data_url)}{provider}")
-        return lines
+        lines += [f"  Exchange     {url}{exchange}" for url in urls or [f"none: {EXCHANGE_URLS} names one"]]
+        url = without_secrets(self.market_data_url) or f"none: {MARKET_DATA_URL} names one"
+        return [*lines, f"  Market data  {url}{provider}"]
+
+    def _world(self) -> str:
+        if self.has_sandbox:
+            return f"simulated by the sandbox{_course(self.clock)}; --no-sandbox goes without"
+        return "real" if self.is_real else "none: no exchange is listened to, nobody is asked for prices"
 
 
 def outside(
-    *, base: int, has_sandbox: bool, clock: Mapping[str, str], environment: Mapping[str, str]
+    *,
+    base: int,
+    has_sandbox: bool | None,
+    clock: Mapping[str, str],
+    environment: Mapping[str, str],
+    was_real: bool = False,
 ) -> Outside:
     """The sandbox, or whatever the environment names.
+
+    ``has_sandbox`` None: the sandbox unless the environment names anybody, since prices made up beside real
+    trades would mislead; and unless this desk listened to a real exchange before (``was_real``), since
+    trades made up must not get into its book by a variable forgotten.
 
     Raises:
         Stop: a simulated clock without a simulated world: the provider counts real minutes.
     """
+    named = {name: environment.get(name, "").strip() for name in (EXCHANGE_URLS, MARKET_DATA_URL)}
+    is_named = any(named.values())
+    if has_sandbox is None:
+        has_sandbox = not (is_named or was_real)
     if has_sandbox:
-        addresses = Addresses(base, has_sandbox=True)
-        return Outside(
-            exchange_urls=f"ws://{addresses.listen(EXCHANGE)}",
-            market_data_url=f"http://{addresses.listen(MARKET_DATA)}",
-            has_sandbox=True,
-            clock=clock,
-        )
+        return _simulated(base, clock, ignored=" and ".join(name for name, value in named.items() if value))
     if clock:
         raise Stop(
             "a simulated clock is for the sandbox only: give --sandbox, or leave out --clock-start and "
             "--clock-speed (and the WATTBOOK_CLOCK_ variables)"
         )
     return Outside(
-        exchange_urls=environment.get(EXCHANGE_URLS, "").strip(),
-        market_data_url=environment.get(MARKET_DATA_URL, "").strip(),
+        exchange_urls=named[EXCHANGE_URLS],
+        market_data_url=named[MARKET_DATA_URL],
+        note="" if is_named or not was_real else _WAS_REAL,
     )
+
+
+def _simulated(base: int, clock: Mapping[str, str], *, ignored: str) -> Outside:
+    addresses = Addresses(base, has_sandbox=True)
+    return Outside(
+        exchange_urls=f"ws://{addresses.listen(EXCHANGE)}",
+        market_data_url=f"http://{addresses.listen(MARKET_DATA)}",
+        has_sandbox=True,
+        clock=clock,
+        note=f"{ignored} not used, since --sandbox was given" if ignored else "",
+    )
+
+
+_WAS_REAL = "an earlier start of this data folder had a real one; --sandbox simulates one all the same"
+
+
+def _course(clock: Mapping[str, str]) -> str:
+    """When a simulated day began, and how fast it runs."""
+    start, speed = clock.get(CLOCK_START), clock.get(CLOCK_SPEED)
+    began = f", which began at {start}" if start else ""
+    return f"{began}, {speed} times as fast as real time" if speed and speed != "1" else began
 
 
 def simulated_clock(

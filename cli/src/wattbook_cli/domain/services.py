@@ -28,6 +28,9 @@ from wattbook_cli.domain.outside import (
     Outside,
 )
 
+_KEEP_DAYS = "WATTBOOK_FEED_TRADES_KEEP_DAYS"
+_KEEP_TRADES = "WATTBOOK_SANDBOX_EXCHANGE_KEEP_TRADES"
+
 
 def services(
     *,
@@ -53,7 +56,7 @@ def services(
     told |= {
         "report-service": _report(layout, addresses, secrets),
         "gateway": _gateway(layout, addresses, secrets),
-        "ingest-service": _ingest(layout, addresses, secrets, world),
+        "ingest-service": {**_kept_short(world, environment), **_ingest(layout, addresses, secrets, world)},
     }
     made = tuple(
         Service(
@@ -138,6 +141,13 @@ def _client_secrets(secrets: Secrets, *names: str) -> dict[str, str]:
     return {f"WATTBOOK_{name.upper()}_CLIENT_SECRET": secrets.client_secrets[name] for name in names}
 
 
+def _kept_short(outside: Outside, environment: Mapping[str, str]) -> dict[str, str]:
+    """What is made up is not kept as long as what is real: the sandbox may run for weeks."""
+    if not outside.has_sandbox:
+        return {}
+    return {_KEEP_DAYS: environment.get(_KEEP_DAYS) or "7"}
+
+
 def _pricing_target(addresses: Addresses) -> dict[str, str]:
     return {"WATTBOOK_PRICING_TARGET": addresses.listen(PRICING)} if addresses.has_pricing else {}
 
@@ -162,6 +172,8 @@ def _sandbox(layout: Layout, addresses: Addresses, common: Mapping[str, str]) ->
     exchange = {
         "WATTBOOK_SANDBOX_EXCHANGE_FILES": str(layout.inbox),
         "WATTBOOK_SANDBOX_EXCHANGE_JOURNAL": str(layout.journal),
+        # A day of them at the usual rate; a longer one's file is written from the journal.
+        _KEEP_TRADES: common.get(_KEEP_TRADES) or "200000",
     }
     return (
         world("sandbox.market_data", MARKET_DATA, MARKET_DATA_CONTROL, {}),

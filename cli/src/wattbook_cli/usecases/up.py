@@ -35,11 +35,11 @@ class UpRequest:
     port_base: int
     host: str
     environment: Mapping[str, str] = field(repr=False)
-    sandbox: bool = False
+    sandbox: bool | None = None
     clock_start: str | None = None
     clock_speed: float | None = None
 
-    def outside(self, *, clock: Clock) -> Outside:
+    def outside(self, layout: Layout, *, clock: Clock) -> Outside:
         """The outside world that was asked for.
 
         Raises:
@@ -55,6 +55,7 @@ class UpRequest:
                 now=clock.now(),
             ),
             environment=self.environment,
+            was_real=layout.real_mark.exists(),
         )
 
 
@@ -65,7 +66,7 @@ def bring_up(request: UpRequest, *, clock: Clock, say: Callable[[str], None]) ->
         Stop: it cannot run, and why.
     """
     layout = Layout(request.data.absolute(), chosen=request.environment)
-    world = request.outside(clock=clock)
+    world = request.outside(layout, clock=clock)
     addresses = Addresses(
         request.port_base,
         request.host,
@@ -81,6 +82,7 @@ def bring_up(request: UpRequest, *, clock: Clock, say: Callable[[str], None]) ->
                 refuse_busy_ports(addresses.ports)
                 known = request.environment.get("WATTBOOK_ADMIN_PASSWORD", "")
                 secrets = load_secrets(layout, admin_password=known)
+                _remember(world, layout, say)
                 desk = _Desk(layout=layout, addresses=addresses, secrets=secrets, state=state, outside=world)
                 desk.run(wake, environment=request.environment, clock=clock, say=say)
     say("Stopped.")
@@ -173,6 +175,18 @@ class _Desk:
         if taken is None:
             return _UNKNOWN
         return f"as set before — `wattbook users passwd {ADMIN}` changes it"
+
+
+def _remember(world: Outside, layout: Layout, say: Callable[[str], None]) -> None:
+    """A book of real trades stays one; and one that has others too is said to."""
+    if not world.is_real:
+        return
+    layout.real_mark.touch()
+    if layout.journal.exists():
+        say(
+            f"warning: {layout.data} also holds trades that the sandbox made up in an earlier start; "
+            "--data names another folder"
+        )
 
 
 def _await_leftovers(state: RunState, wake: Wake, *, clock: Clock, say: Callable[[str], None]) -> None:

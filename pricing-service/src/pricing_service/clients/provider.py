@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import email.utils
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import httpx
 from wattbook.clock import Clock, to_epoch_us
@@ -16,6 +18,8 @@ from pricing_service.domain import Outcome, Slot, Trouble, read_answer
 _log = logging.getLogger(__name__)
 
 PATH = "/reference-price"
+VERSION = "/v1"
+MISSES = 3
 AT_ONCE = 24
 MOST_BYTES = 64 * 1024
 # Shorter than servers usually keep a quiet connection, so that none is used just as its other end goes.
@@ -27,8 +31,8 @@ class MarketData:
     """``GET {base}/reference-price``; threads send, so that many hours can be asked for at once."""
 
     def __init__(self, *, url: str, clock: Clock, send_within_s: float, answer_within_s: float) -> None:
-        """Ask under ``url``, with or without ``/v1`` just as it is given; real seconds."""
-        self._url = url.rstrip("/") + PATH
+        """Ask under ``url``; where that only ever says 404, with ``/v1`` as well as without. Real seconds."""
+        self._base = _Base(url)
         self._clock = clock
         self._send_within_s = send_within_s
         self._answer_within_s = answer_within_s
@@ -89,14 +93,43 @@ class MarketData:
     def _get(self, slot: Slot, *, deadline_s: float) -> tuple[int, httpx.Headers, bytes]:
         query = {"delivery_day": slot.day, "delivery_hour": slot.label}
         body = b""
-        with self._http.stream("GET", self._url, params=query) as answer:
+        base = self._base.url
+        with self._http.stream("GET", base + PATH, params=query) as answer:
             for piece in answer.iter_raw():
                 body += piece
                 if len(body) > MOST_BYTES:
                     raise httpx.DecodingError(f"over {MOST_BYTES} bytes")
                 if time.monotonic() > deadline_s:
                     raise httpx.ReadTimeout("the answer trickles")
+        self._base.answered(base, answer.status_code)
         return answer.status_code, answer.headers, body
+
+
+class _Base:
+    """The base address in use.
+
+    404 means no price yet, and also that nothing is there. Servers have ``/v1`` or not, and whoever sets the
+    address may not know: until there was a first price, some 404s in a row are a reason to try the other.
+    """
+
+    def __init__(self, given: str) -> None:
+        """Begin with what was given."""
+        self.url = given.rstrip("/")
+        self._other = self.url.removesuffix(VERSION) if self.url.endswith(VERSION) else self.url + VERSION
+        self._misses = 0
+        self._is_sure = False
+        self._lock = threading.Lock()
+
+    def answered(self, base: str, status: int) -> None:
+        """Learn from an answer."""
+        with self._lock:
+            if self._is_sure or base != self.url:
+                return
+            self._misses = self._misses + 1 if status == httpx.codes.NOT_FOUND else 0
+            self._is_sure = status == httpx.codes.OK
+            if self._misses == MISSES:
+                self.url, self._other, self._misses = self._other, self.url, 0
+                _log.info("trying the provider's other address", extra={"path": urlsplit(self.url).path})
 
 
 def _retry_after_s(text: str, date: str) -> float | None:

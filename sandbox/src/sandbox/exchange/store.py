@@ -20,7 +20,7 @@ _KEEP_CONNECTIONS = 2000
 
 @dataclass(slots=True)
 class Connection:
-    """One listener's connection and every frame handed to it: (trade number or 0, bytes) in order."""
+    """One listener's connection and the last frames handed to it: (trade number or 0, bytes) in order."""
 
     number: int
     since: datetime
@@ -83,6 +83,8 @@ class SentLog:
         connection.frames += 1
         connection.seqs.append(seq)
         connection.sizes.append(size)
+        if len(connection.seqs) > 2 * self._keep:  # what it points at is long forgotten
+            del connection.seqs[: -self._keep], connection.sizes[: -self._keep]
         index = seq - self._first_seq
         if seq and index >= 0:
             self._copies[index] += 1
@@ -119,6 +121,10 @@ class SentLog:
                 if len(found) == limit:
                     break
         return found
+
+    def remembers(self, at_us: int) -> bool:
+        """Whether every trade executed from then on is still remembered."""
+        return self._first_seq == 1 or (bool(self._trades) and self._trades[0].executed_us < at_us)
 
     def snapshot(self) -> tuple[list[Trade], dict[int, str]]:
         """All trades remembered and the marks of some, for reading in another thread."""
@@ -191,13 +197,14 @@ class Journal:
         for file in self._open.values():
             file.flush()
 
-    def rows(self, day: date, *, but_of: str) -> list[str]:
-        """A day's rows except those whose id begins with ``but_of``."""
+    def rows(self, day: date, *, but_of: str | None) -> list[str]:
+        """A day's rows, except those whose id begins with ``but_of``."""
         try:
             text = self._path(day).read_text(encoding="utf-8")
         except FileNotFoundError:
             return []
-        return [row for row in text.splitlines() if is_whole_row(row) and not row.startswith(but_of)]
+        rows = [row for row in text.splitlines() if is_whole_row(row)]
+        return rows if but_of is None else [row for row in rows if not row.startswith(but_of)]
 
     def forget(self, *, before: date) -> None:
         """Drop the rows of days before ``before``."""

@@ -59,7 +59,9 @@ class NightlyFiles:
     def write(self, day: date, sent: SentLog) -> Future[WrittenFile]:
         """Write a day's file; the future raises ``Unavailable`` where the folder does not take it."""
         self.flush()
-        future = self._worker.submit(self._write, day, sent.snapshot())
+        begin_us = to_epoch_us(local_midnight(day))
+        journaled = self._journal is not None and not sent.remembers(begin_us)
+        future = self._worker.submit(self._write, day, None if journaled else sent.snapshot())
         future.add_done_callback(_tell)
         return future
 
@@ -74,19 +76,23 @@ class NightlyFiles:
         if self._journal is not None:
             self._journal.close()
 
-    def _write(self, day: date, snapshot: tuple[list[Trade], dict[int, str]]) -> WrittenFile:
-        begin_us, end_us = (to_epoch_us(local_midnight(day + timedelta(days=days))) for days in (0, 1))
-        trades = SentLog.file_trades(snapshot, begin_us, end_us)
+    def _write(self, day: date, sent: tuple[list[Trade], dict[int, str]] | None) -> WrittenFile:
+        """``sent`` None: it was too much to be remembered, and the journal has all of it."""
         path = self._folder / file_name(day)
         try:
-            rows = self._journal.rows(day, but_of=self._own_ids) if self._journal else []
-            rows += [self._row(trade, mark) for trade, mark in trades]
+            but_of = self._own_ids if sent is not None else None
+            rows = self._journal.rows(day, but_of=but_of) if self._journal else []
+            rows += self._own_rows(day, sent) if sent is not None else []
             write_whole(path, file_text(rows, final_newline=self._final_newline))
         except OSError as error:
             raise Unavailable(f"{path.name} cannot be written: {error.strerror}") from error
         written = WrittenFile(day, path, len(rows))
         self.written.append(written)
         return written
+
+    def _own_rows(self, day: date, sent: tuple[list[Trade], dict[int, str]]) -> list[str]:
+        begin_us, end_us = (to_epoch_us(local_midnight(day + timedelta(days=days))) for days in (0, 1))
+        return [self._row(trade, mark) for trade, mark in SentLog.file_trades(sent, begin_us, end_us)]
 
     def _row(self, trade: Trade, mark: str) -> str:
         """What the file says of a trade; of one that is to differ there, another price."""

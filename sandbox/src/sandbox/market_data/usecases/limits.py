@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
-_KEEP_REQUESTS = 200_000
+_KEEP_REQUESTS = 50_000  # two days of them at the limit
 _KEEP_BUCKETS = 3 * 24 * 60
 
 

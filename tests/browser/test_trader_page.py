@@ -13,7 +13,7 @@ from tests.integration.trio import Trio, sale
 from tests.support.sign_in import PASSWORD, SignInDesk
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.flow("Live trade")]
 
@@ -273,5 +273,111 @@ def test_without_scripts_the_figures_columns_and_ranks_are_there(browser: Browse
         reader.go(DESK)
         reader.page.get_by_role("link", name="Trades").click()
         assert "sort=-trades" in reader.page.url
+    finally:
+        context.close()
+
+
+def panel(reader: Reader, kind: str = "trades") -> Locator:
+    """The panel, once it is there and shows that."""
+    reader.page.wait_for_selector(f"#detail[data-kind={kind}]:not(.waiting)", timeout=15_000)
+    return reader.page.locator("#detail")
+
+
+def test_a_row_opens_its_trades_beside_a_table_that_does_not_move(living: Living, ana: Reader) -> None:
+    ana.followed(LIVE)
+    living.book(delivery_hour=17)
+    ana.wait_for("h17.ours", "1.20")
+    before = ana.page.locator("#h17").bounding_box()
+
+    ana.page.click("#h17 td.doing")
+
+    shown = panel(ana)
+    assert shown.locator("tbody tr").count() == 1
+    assert "12.0" in shown.locator("tbody tr").inner_text()
+    assert ana.page.url.endswith(f"{LIVE}/trades/17-18")
+    assert ana.page.locator("#h17").bounding_box() == before
+    assert ana.page.evaluate("document.activeElement.id") == "detail-title"
+
+    living.book(delivery_hour=17, price_ct_per_mwh=200)
+    ana.page.wait_for_selector("#detail tbody tr:nth-child(2)", timeout=15_000)
+    assert shown.locator("tr.changed, td.changed").count() > 0
+
+    ana.page.keyboard.press("Escape")
+    ana.page.wait_for_url(f"**{LIVE}")
+    assert ana.page.locator("#detail").count() == 0
+    assert ana.page.evaluate("document.activeElement.closest('tr').id") == "h17"
+
+
+def test_rows_are_walked_and_opened_by_keyboard(ana: Reader) -> None:
+    ana.followed(LIVE)
+    ana.page.locator("#h13 th a").focus()
+    ana.page.keyboard.press("ArrowDown")
+    ana.page.keyboard.press("Enter")
+
+    assert "14–15" in panel(ana).locator("h2").inner_text()
+    assert "t_1" in ana.page.inner_text("#detail tbody")
+    ana.page.go_back()
+    ana.page.wait_for_selector("#detail", state="detached")
+
+
+def test_a_price_opens_its_history_and_shares_its_address(living: Living, ana: Reader) -> None:
+    living.price("2.00", hour=19)
+    living.price("2.25", hour=19)
+    ana.followed(LIVE)
+    ana.wait_for("h19.reference", "2.25")
+
+    ana.page.click("#h19 td.reference a")
+
+    values = panel(ana, "prices").locator("tbody td.value")
+    assert values.all_inner_texts() == ["2.25", "2.00"]
+    living.price("2.50", hour=19)
+    ana.page.wait_for_selector("#detail tbody tr:nth-child(3)", timeout=15_000)
+    assert values.first.inner_text() == "2.50"
+
+    ana.page.reload()
+    assert panel(ana, "prices").is_visible()
+    ana.page.get_by_role("link", name="Trades", exact=True).click()
+    assert panel(ana, "trades").get_by_text("No trades in this period yet.").is_visible()
+    ana.page.get_by_role("link", name="Close").click()
+    ana.page.wait_for_selector("#detail", state="detached")
+    assert ana.page.url.endswith(LIVE)
+
+
+def test_an_owner_that_is_away_is_said_in_the_panel_with_a_request_id(living: Living, page: Page) -> None:
+    reader = Reader(living, page).followed(LIVE)
+    living.price("1.00", hour=21)
+    reader.wait_for("h21.reference", "1.00")
+    living.trio.owner.is_away = True
+    try:
+        page.click("#h21 td.reference a")
+        assert "The history cannot be shown now." in panel(reader, "prices").inner_text()
+        assert "Request" in page.inner_text("#detail")
+    finally:
+        living.trio.owner.is_away = False
+
+    page.get_by_role("link", name="Try again").click()
+
+    page.wait_for_selector("#history td.value")
+
+
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_the_panel_fits_a_phone_and_works_without_scripts(
+    browser: Browser, living: Living, has_scripts: bool
+) -> None:
+    size = {"width": 360, "height": 740}
+    context = context_of(
+        browser, viewport=size, has_touch=True, java_script_enabled=has_scripts, color_scheme="dark"
+    )
+    try:
+        reader = Reader(living, context.new_page()).go(LIVE)
+        reader.page.click("#h14 th a")
+        box = panel(reader).bounding_box()
+        assert box is not None
+        assert (box["x"], box["width"]) == (0, 360)
+        assert reader.page.locator("#detail tbody tr").count() >= 1
+        reader.page.get_by_role("link", name="Reference price").click()
+        assert panel(reader, "prices").is_visible()
+        reader.page.get_by_role("link", name="Close").click()
+        reader.page.wait_for_selector("#detail", state="detached")
     finally:
         context.close()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 from flask.testing import FlaskClient
+from report_service.api.trouble import LOUD_AFTER_S, Trying
 from report_service.api.watching import FeedWatcher
 from report_service.domain.feed import Difference, Listener, TradingDay
 from report_service.usecases.feed import CLOSED_DAY_EVERY_S, MOST_DAYS, FeedBoard, FeedKeeper
 from wattbook.clock import FakeClock
 from wattbook.errors import Unavailable
+from wattbook.retry import Backoff
 
 from tests.support.waiting import wait_until
 from tests.unit.report_service.fakes import DAY, NOW, FakeFeedOwner
@@ -321,3 +324,23 @@ def test_silence_is_counted_from_the_connection_where_no_frame_came_yet() -> Non
 
     clock.advance(2)
     assert owner.status().standing.value == "silent"
+
+
+def test_only_failures_that_last_are_warned_of_once_and_their_end_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = logging.getLogger("a test")
+    trying = Trying(log, lost="it is lost", found="it is found", backoff=Backoff(4.0, 4.0))
+    caplog.set_level(logging.INFO)
+
+    trying.failed("no")
+    trying.worked()
+    assert caplog.messages == []
+
+    waited_s = 0.0
+    while waited_s < LOUD_AFTER_S:
+        assert caplog.messages == []
+        waited_s += trying.failed("no")
+    trying.failed("no")
+    trying.worked()
+    assert caplog.messages == ["it is lost, retrying", "it is found"]

@@ -82,7 +82,8 @@ def _complete(found: TradingDay | None, writer: Writer, now: datetime) -> Slots:
         return block("complete", "good", "✓", "complete", note)
     to = f"to {moment(from_epoch_us(found.complete_to_us), now)}"
     if found.has_gap:
-        return block("complete", "warn", "▲", to, f"then a gap; {note}")
+        follows = f"a gap follows; {note}" if found.is_reconciled else "a gap follows, until the file comes"
+        return block("complete", "warn", "▲", to, follows)
     return block("complete", "good", "✓", to, note)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 from wattbook.bus import Delivery, Subscription
 from wattbook.errors import WattbookError
-from wattbook.retry import Backoff, Retrying
+from wattbook.retry import Backoff
 from wattbook_proto import events_pb2
 
-from report_service.api import trouble
+from report_service.api.trouble import Trying
 from report_service.clients.trades import booking_of
 from report_service.domain.book import Booking
 from report_service.usecases.follow import GAP_WAIT_S, Follower
@@ -59,10 +59,15 @@ class Feed:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        retrying = Retrying(Backoff(FIRST_RETRY_S, LAST_RETRY_S))
+        trying = Trying(
+            _log,
+            lost="the book is cut off",
+            found="the book is followed again",
+            backoff=Backoff(FIRST_RETRY_S, LAST_RETRY_S),
+        )
         while not self._stopping.is_set():
             try:
-                self._follow(retrying)
+                self._follow(trying)
             except WattbookError as error:
                 reason = error.message
             except Exception:
@@ -71,16 +76,16 @@ class Feed:
             else:
                 return  # told to stop
             self._model.lost()
-            self._stopping.wait(trouble.failed(_log, "the book is cut off", retrying, reason))
+            self._stopping.wait(trying.failed(reason))
 
-    def _follow(self, retrying: Retrying) -> None:
+    def _follow(self, trying: Trying) -> None:
         subscription = self._subscribe()
         try:
             if self._model.state.ready:
                 self._follower.catch_up()
             else:
                 self._follower.start_over()
-            trouble.worked(_log, "the book is followed again", retrying)
+            trying.worked()
             while not self._stopping.is_set():
                 self._step(subscription)
         finally:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 from wattbook.bus import Delivery, Subscription
 from wattbook.errors import WattbookError
-from wattbook.retry import Backoff, Retrying
+from wattbook.retry import Backoff
 from wattbook_proto import events_pb2
 
-from report_service.api import trouble
+from report_service.api.trouble import Trying
 from report_service.clients.prices import prices_of
 from report_service.domain.prices import ReferencePrice
 from report_service.usecases.prices import PriceBoard
@@ -67,11 +67,16 @@ class PriceFeed:
             if thread.is_alive():
                 thread.join(timeout_s)
 
-    def _trying(self, follow: Callable[[Retrying], None]) -> None:
-        retrying = Retrying(Backoff(FIRST_RETRY_S, LAST_RETRY_S))
+    def _trying(self, follow: Callable[[Trying], None]) -> None:
+        trying = Trying(
+            _log,
+            lost="prices are cut off",
+            found="prices are known again",
+            backoff=Backoff(FIRST_RETRY_S, LAST_RETRY_S),
+        )
         while not self._stopping.is_set():
             try:
-                follow(retrying)
+                follow(trying)
             except WattbookError as error:
                 reason = error.message
             except Exception:
@@ -80,15 +85,15 @@ class PriceFeed:
             else:
                 return  # told to stop
             self._board.lost()
-            self._stopping.wait(trouble.failed(_log, "prices are cut off", retrying, reason))
+            self._stopping.wait(trying.failed(reason))
 
-    def _listen(self, retrying: Retrying) -> None:
+    def _listen(self, trying: Trying) -> None:
         subscription = self._subscribe()
         try:
             self._board.doubt()  # what was announced while nobody listened
             self._listening.set()
             self._wanted.set()
-            trouble.worked(_log, "prices are heard again", retrying)
+            trying.worked()
             while not self._stopping.is_set():
                 deliveries = subscription.receive(timeout_s=RECEIVE_TIMEOUT_S)
                 if deliveries:
@@ -99,10 +104,10 @@ class PriceFeed:
         finally:
             subscription.close()
 
-    def _read(self, retrying: Retrying) -> None:
+    def _read(self, trying: Trying) -> None:
         self._listening.wait()
         while not self._stopping.is_set():
             self._wanted.clear()
             self._keeper.tend()
-            trouble.worked(_log, "prices can be asked for again", retrying)
+            trying.worked()
             self._wanted.wait(TEND_EVERY_S)

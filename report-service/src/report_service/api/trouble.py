@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import logging
 
-from wattbook.retry import Retrying
+from wattbook.retry import Backoff, Retrying
 
-LOUD_AFTER = 5  # failures in a row, some seconds
-
-
-def failed(log: logging.Logger, what: str, retrying: Retrying, reason: str) -> float:
-    """Count a failure and tell it, once as a warning; the seconds to wait before the next try."""
-    wait_s = retrying.failed()
-    level = logging.WARNING if retrying.failures == LOUD_AFTER else logging.DEBUG
-    log.log(level, "%s, retrying", what, extra={"reason": reason})
-    return wait_s
+LOUD_AFTER_S = 10.0
 
 
-def worked(log: logging.Logger, what: str, retrying: Retrying) -> None:
-    """It works; tell it where the failures were told."""
-    if retrying.failures >= LOUD_AFTER:
-        log.info("%s", what)
-    retrying.worked()
+class Trying:
+    """Counts failures in a row; tells once when they last, and when they are over."""
+
+    def __init__(self, log: logging.Logger, *, lost: str, found: str, backoff: Backoff) -> None:
+        """Say ``lost`` and ``found`` into ``log``."""
+        self._log = log
+        self._lost = lost
+        self._found = found
+        self._retrying = Retrying(backoff)
+        self._waited_s = 0.0
+        self._is_told = False
+
+    def failed(self, reason: str) -> float:
+        """Count a failure; the seconds to wait before the next try."""
+        wait_s = self._retrying.failed()
+        self._waited_s += wait_s
+        is_loud = self._waited_s >= LOUD_AFTER_S and not self._is_told
+        self._is_told = self._is_told or is_loud
+        level = logging.WARNING if is_loud else logging.DEBUG
+        self._log.log(level, "%s, retrying", self._lost, extra={"reason": reason})
+        return wait_s
+
+    def worked(self) -> None:
+        """It works."""
+        if self._is_told:
+            self._log.info(self._found)
+        self._retrying.worked()
+        self._waited_s, self._is_told = 0.0, False

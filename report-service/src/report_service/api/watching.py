@@ -6,9 +6,9 @@ import logging
 import threading
 
 from wattbook.errors import WattbookError
-from wattbook.retry import Backoff, Retrying
+from wattbook.retry import Backoff
 
-from report_service.api import trouble
+from report_service.api.trouble import Trying
 from report_service.usecases.feed import FeedBoard, FeedKeeper
 
 _log = logging.getLogger(__name__)
@@ -43,21 +43,26 @@ class FeedWatcher:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        retrying = Retrying(Backoff(FIRST_RETRY_S, LAST_RETRY_S))
+        trying = Trying(
+            _log,
+            lost="the feed's owner does not answer",
+            found="the feed's owner answers again",
+            backoff=Backoff(FIRST_RETRY_S, LAST_RETRY_S),
+        )
         while not self._stopping.is_set():
             self._wanted.clear()
             try:
                 self._keeper.tend()
             except WattbookError as error:
-                self._failed(retrying, error.message)
+                self._failed(trying, error.message)
             except Exception:
                 _log.exception("the watch of the feed failed")
-                self._failed(retrying, "a fault of ours")
+                self._failed(trying, "a fault of ours")
             else:
-                trouble.worked(_log, "the feed's owner answers again", retrying)
+                trying.worked()
                 self._stopping.wait(LEAST_BETWEEN_S)
                 self._wanted.wait(EVERY_S)
 
-    def _failed(self, retrying: Retrying, reason: str) -> None:
+    def _failed(self, trying: Trying, reason: str) -> None:
         self._board.lost()
-        self._stopping.wait(trouble.failed(_log, "the feed's owner does not answer", retrying, reason))
+        self._stopping.wait(trying.failed(reason))

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.ports import free_port_base
 from tests.support.waiting import wait_until
 
@@ -49,7 +50,12 @@ class Server:
     """One node. ``kill`` and ``start`` as often as wanted; ``close`` at the end."""
 
     def __init__(
-        self, *, settings: Sequence[str] = (), cookie: str | None = None, epmd_port: int | None = None
+        self,
+        *,
+        settings: Sequence[str] = (),
+        tls: Authority | None = None,
+        cookie: str | None = None,
+        epmd_port: int | None = None,
     ) -> None:
         """Prepare a node; ``settings`` are lines of rabbitmq.conf. Members of a cluster share a cookie."""
         available()
@@ -64,6 +70,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="wattbook-rabbitmq-"))
         self._dist_port = base + DIST
         self._settings = settings
+        self.tls = tls
         self._process: subprocess.Popen[bytes] | None = None
         self._write_files()
 
@@ -180,6 +187,7 @@ class Server:
                     "disk_free_limit.absolute = 50MB",
                     "log.console = false",
                     "log.file.level = warning",
+                    *self._tls_settings(),
                     *self._settings,
                     "",
                 ]
@@ -189,6 +197,33 @@ class Server:
         cookie = self.folder / ".erlang.cookie"
         cookie.write_text(self.cookie)
         cookie.chmod(0o400)
+        self.renew_certificate(days=10)
+        self._hand_over()
+
+    def renew_certificate(self, *, days: float) -> None:
+        """Another certificate, good for so many days; a running server needs to be told to look."""
+        if self.tls is None:
+            return
+        made = self.tls.certificate("rabbitmq", "127.0.0.1", days=days)
+        for source, name in ((made.cert, "server.crt"), (made.key, "server.key"), (self.tls.file, "ca.pem")):
+            (self.folder / name).write_bytes(source.read_bytes())
+        self._hand_over()
+        if self._process is not None:
+            self.ctl("eval", "ssl:clear_pem_cache().")
+
+    def _tls_settings(self) -> list[str]:
+        if self.tls is None:
+            return []
+        return [
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
+            f"ssl_options.cacertfile = {self.folder}/ca.pem",
+            f"ssl_options.certfile = {self.folder}/server.crt",
+            f"ssl_options.keyfile = {self.folder}/server.key",
+            "ssl_options.verify = verify_peer",
+            "ssl_options.fail_if_no_peer_cert = false",
+        ]
+
+    def _hand_over(self) -> None:
         if os.geteuid() == 0:
             user = pwd.getpwnam("rabbitmq")
             for path in (self.folder, *self.folder.iterdir()):

@@ -83,6 +83,7 @@ class _Line:
     def __init__(self, channel: Channel) -> None:
         """Begin. Raises Unavailable."""
         self._channel = channel
+        self._retired = False
         self.session = channel.session
         self._next_tag = 1
         self._waiting: dict[int, tuple[_Batch, str]] = {}  # by tag, in order; only the connection's thread
@@ -93,7 +94,7 @@ class _Line:
     @property
     def ended(self) -> bool:
         """Whether it is of no more use."""
-        return self._channel.closed is not None or self.session.lost is not None
+        return self._retired or self._channel.closed is not None or self.session.lost is not None
 
     def send(self, outgoing: Sequence[Outgoing], batch: _Batch) -> None:
         """Send; the batch hears of it. Raises Unavailable: the connection is lost."""
@@ -131,7 +132,11 @@ class _Line:
                 batch.failed(Unavailable("the bus refuses a message: a queue of it is full or has no leader"))
 
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
-        """Nobody's queue took a message that must be kept; its confirm follows and counts for nothing."""
+        """No queue took a message that must be kept; its confirm follows and counts for nothing.
+
+        The next to publish begins with a line of its own, and so makes what is missing.
+        """
+        self._retired = True
         batch = next((batch for batch, id_ in self._waiting.values() if id_ == properties.message_id), None)
         _log.error(
             "no queue takes a message that must be kept",

@@ -17,8 +17,8 @@ from tests.support import rabbitmq  # noqa: E402
 from tests.support.browser import chromium_path, started_chromium  # noqa: E402
 from tests.support.client import Client  # noqa: E402
 from tests.support.desk import Desk  # noqa: E402
-from tests.support.engines import EMBEDDED, PRODUCTION, NewStoreUrl, new_store_url  # noqa: E402
-from tests.support.postgres import PostgresServer  # noqa: E402
+from tests.support.engines import EMBEDDED, PRODUCTION, NewStoreUrl, chosen, new_store_url  # noqa: E402
+from tests.support.postgres import Lender, PostgresServer  # noqa: E402
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -61,16 +61,22 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def databases(postgres: PostgresServer) -> Iterator[PostgresServer]:
-    """The same, for what one test needs: what it made is emptied afterwards."""
-    yield postgres
-    postgres.reclaim()
+def databases(postgres: PostgresServer) -> Iterator[Lender]:
+    """Empty databases for one test."""
+    with postgres.lending() as lender:
+        yield lender
 
 
 @pytest.fixture(params=[EMBEDDED, PRODUCTION], name="new_store_url")
 def _new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> NewStoreUrl:
     """Addresses of new, empty stores; the test runs once on each engine."""
     return new_store_url(request.param, tmp_path, lambda: request.getfixturevalue("databases"))
+
+
+@pytest.fixture
+def chosen_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> NewStoreUrl:
+    """Addresses of new, empty stores on the one engine that WATTBOOK_TEST_ENGINE chooses."""
+    return new_store_url(chosen(), tmp_path, lambda: request.getfixturevalue("databases"))
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,6 @@ class PostgresServer:
         self._settings = {**_QUIET, **({} if durable else _FAST), "port": str(self.port), **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._free: list[str] = []
-        self._lent: list[str] = []
 
     # --- its life
 
@@ -147,28 +146,30 @@ class PostgresServer:
         with self.connect(database) as connection:
             return connection.execute(query).fetchall()
 
-    def new_database(self) -> str:
-        """An empty database; its name. It is one's own until :meth:`reclaim`."""
-        name = self._free.pop() if self._free else ""
-        if not name:
-            name = f"test_{next(_numbers)}"
-            self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-        self._lent.append(name)
+    @contextmanager
+    def lending(self) -> Iterator[Lender]:
+        """Databases for the block; emptied afterwards, which is quicker than to make and remove them."""
+        lender = Lender(self)
+        try:
+            yield lender
+        finally:
+            self._take_back(lender.names)
+
+    def take(self) -> str:
+        """An empty database; its name."""
+        if self._free:
+            return self._free.pop()
+        name = f"test_{next(_numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
         return name
 
-    def new_url(self) -> str:
-        """The address of an empty database of one's own."""
-        return self.url(self.new_database())
-
-    def reclaim(self) -> None:
-        """Empty what was lent, to be lent again: quicker than to make and remove databases."""
+    def _take_back(self, names: list[str]) -> None:
         if not self.is_ready():
             self.start()
-        for name in self._lent:
+        for name in names:
             self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
             self.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public", database=name)
-        self._free += self._lent
-        self._lent = []
+        self._free += names
 
     # --- inside
 
@@ -215,6 +216,19 @@ class PostgresServer:
         if os.geteuid() != 0:
             return program
         return ["setpriv", "--reuid", SYSTEM_USER, "--regid", SYSTEM_USER, "--clear-groups", *program]
+
+
+class Lender:
+    """Lends empty databases of a server."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self.names: list[str] = []
+
+    def new_url(self) -> str:
+        """The address of an empty database of one's own."""
+        self.names.append(self.server.take())
+        return self.server.url(self.names[-1])
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

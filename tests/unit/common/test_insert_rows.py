@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from wattbook.db import Store, insert_rows, open_store
 from wattbook.db.rows import BLOCK_ROWS
+
+from tests.support.engines import NewStoreUrl
 
 metadata = sa.MetaData()
 things = sa.Table(
@@ -22,8 +23,8 @@ wide = sa.Table("wide", metadata, *(sa.Column(f"c{number}", sa.Integer) for numb
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'store.db'}", name="test")
+def store(new_store_url: NewStoreUrl) -> Iterator[Store]:
+    opened = open_store(new_store_url("store"), name="test")
     with opened.write() as connection:
         metadata.create_all(connection)
     yield opened

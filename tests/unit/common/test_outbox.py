@@ -17,6 +17,7 @@ from wattbook.outbox import Relay
 from wattbook.retry import Backoff
 
 from tests.support.children import started
+from tests.support.engines import NewStoreUrl
 from tests.support.waiting import wait_until
 
 WHEN = datetime(2023, 2, 28, 11, 12, 35, 1, tzinfo=UTC)
@@ -25,8 +26,13 @@ table = outbox.outbox_table(metadata)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/store.db", name="test")
+def store_url(new_store_url: NewStoreUrl) -> str:
+    return new_store_url("store")
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    opened = open_store(store_url, name="test")
     with opened.write() as connection:
         metadata.create_all(connection)
     yield opened
@@ -254,11 +260,11 @@ BOOKER = """
 
 
 def test_a_process_killed_between_commit_and_publish_loses_nothing(
-    tmp_path: Path, store: Store, bus: Bus, relaying: Callable[[Bus], Relay]
+    tmp_path: Path, store_url: str, store: Store, bus: Bus, relaying: Callable[[Bus], Relay]
 ) -> None:
     last = -1
     for run in range(3):
-        urls = (f"sqlite:///{tmp_path}/store.db", f"sqlite:///{tmp_path}/bus.db")
+        urls = (store_url, f"sqlite:///{tmp_path}/bus.db")
         with started(BOOKER, *urls, str(1000 * run)) as booker:
             for line in booker.lines():
                 last = int(line)

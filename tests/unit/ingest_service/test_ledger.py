@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -14,13 +13,15 @@ from ingest_service.store import METADATA, NAMES, Ledger
 from wattbook.clock import FakeClock, to_epoch_us
 from wattbook.db import Store, migrate, open_store
 
+from tests.support.engines import NewStoreUrl
+
 START = datetime.datetime(2023, 2, 28, tzinfo=datetime.UTC)
 A, B = "a" * 64, "b" * 64
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/ingest.db", name="ingest")
+def store(new_store_url: NewStoreUrl) -> Iterator[Store]:
+    opened = open_store(new_store_url("ingest"), name="ingest")
     migrate(opened, "ingest_service")
     yield opened
     opened.close()

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from wattbook.db import Store, migrate, open_store
 from wattbook.errors import Conflict, InvalidInput, NotFound
 from wattbook_proto import events_pb2
 
+from tests.support.engines import NewStoreUrl
 from tests.support.waiting import wait_until
 from tests.unit.ingest_service.test_frames import EXAMPLE
 
@@ -28,8 +28,8 @@ START = datetime(2023, 2, 6, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/ingest.db", name="ingest")
+def store(new_store_url: NewStoreUrl) -> Iterator[Store]:
+    opened = open_store(new_store_url("ingest"), name="ingest")
     migrate(opened, "ingest_service")
     yield opened
     opened.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from wattbook.db import Store, migrate, open_store
 from wattbook.outbox import outbox_table
 from wattbook_proto import events_pb2
 
+from tests.support.engines import NewStoreUrl
 from tests.support.price_day import MemoryPrices
 
 LIMITS = Limits(per_minute=5, per_hour=8, minute_reserve=1, hour_reserve=2)
@@ -24,8 +24,8 @@ HOUR_S = 1_675_681_200
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path}/pricing.db", name="pricing")
+def database(new_store_url: NewStoreUrl) -> Iterator[Store]:
+    store = open_store(new_store_url("pricing"), name="pricing")
     migrate(store, "pricing_service")
     yield store
     store.close()
@@ -171,9 +171,10 @@ def test_history_has_every_value_once_in_gapless_order_and_each_is_told(
     assert [each.price_seq for event in events for each in event.prices] == [1, 2, 3]
 
 
-def test_two_replicas_that_spend_at_once_never_spend_the_same(tmp_path: Path) -> None:
-    """Two stores over one file, as two processes have: one leads, and no number is given out twice."""
-    stores = [open_store(f"sqlite:///{tmp_path}/pricing.db", name=f"p{index}") for index in (1, 2)]
+def test_two_replicas_that_spend_at_once_never_spend_the_same(new_store_url: NewStoreUrl) -> None:
+    """Two stores over one database, as two processes have: one leads, and no number is given out twice."""
+    url = new_store_url("pricing")
+    stores = [open_store(url, name=f"p{index}") for index in (1, 2)]
     migrate(stores[0], "pricing_service")
     found: list[int] = []
 

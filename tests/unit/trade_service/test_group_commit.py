@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from wattbook.clock import FakeClock, to_epoch_us
 from wattbook.errors import Internal, InvalidInput, Unavailable
 from wattbook_proto import events_pb2
 
+from tests.support.engines import NewStoreUrl
 from tests.support.waiting import wait_until
 
 NOW = datetime(2023, 2, 28, 11, 12, 36, tzinfo=UTC)
@@ -91,8 +91,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    store = db.open_store(f"sqlite:///{tmp_path}/trade.db", name="trade")
+def desk(new_store_url: NewStoreUrl) -> Iterator[Desk]:
+    store = db.open_store(new_store_url("trade"), name="trade")
     db.migrate(store, "trade_service")
     desk = Desk(store)
     desk.commit.start()

@@ -13,11 +13,10 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # so that `tests.support` is found however pytest was started
     sys.path.insert(0, str(ROOT))
 
-from tests.support import rabbitmq  # noqa: E402
+from tests.support import engines, rabbitmq  # noqa: E402
 from tests.support.browser import chromium_path, started_chromium  # noqa: E402
 from tests.support.client import Client  # noqa: E402
 from tests.support.desk import Desk  # noqa: E402
-from tests.support.engines import EMBEDDED, PRODUCTION, NewStoreUrl, chosen, new_store_url  # noqa: E402
 from tests.support.postgres import Lender, PostgresServer  # noqa: E402
 
 if TYPE_CHECKING:
@@ -51,13 +50,9 @@ def _running(folder: Path, environment: dict[str, str] | None = None) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
+def postgres() -> PostgresServer:
     """One PostgreSQL server for all tests of this process; make databases of your own in it."""
-    server = PostgresServer()
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    return engines.shared_server()
 
 
 @pytest.fixture
@@ -67,16 +62,23 @@ def databases(postgres: PostgresServer) -> Iterator[Lender]:
         yield lender
 
 
-@pytest.fixture(params=[EMBEDDED, PRODUCTION], name="new_store_url")
-def _new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> NewStoreUrl:
+@pytest.fixture(params=[engines.EMBEDDED, engines.PRODUCTION])
+def new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> engines.NewStoreUrl:
     """Addresses of new, empty stores; the test runs once on each engine."""
-    return new_store_url(request.param, tmp_path, lambda: request.getfixturevalue("databases"))
+    return engines.new_store_url(request.param, tmp_path, lambda: request.getfixturevalue("databases"))
 
 
-@pytest.fixture
-def chosen_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> NewStoreUrl:
-    """Addresses of new, empty stores on the one engine that WATTBOOK_TEST_ENGINE chooses."""
-    return new_store_url(chosen(), tmp_path, lambda: request.getfixturevalue("databases"))
+@pytest.fixture(autouse=True)
+def _databases_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What :func:`tests.support.engines.store_url` gave to the test's folder goes back."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None:
+        engines.give_back(folder)
+
+
+def pytest_unconfigure() -> None:
+    engines.close_shared_server()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from wattbook import rpc
 
+from tests.support import engines
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 from tests.unit.ingest_service.fakes import CLIENT_SECRET, FakeGateway
@@ -28,7 +28,7 @@ class IngestProcess:
         self.inbox = folder / "inbox"
         self.archive = self.inbox / "archive"
         self.rejected = self.inbox / "rejected"
-        self.ledger_path = folder / "ingest.db"
+        self.store_url = more.get("WATTBOOK_INGEST_STORE_URL") or engines.store_url(folder, "ingest")
         self.log_path = folder / "ingest.log"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -36,7 +36,7 @@ class IngestProcess:
             "PATH": os.environ["PATH"],
             "PYTHONDONTWRITEBYTECODE": "1",
             "WATTBOOK_INGEST_LISTEN": f"127.0.0.1:{self.port}",
-            "WATTBOOK_INGEST_STORE_URL": f"sqlite:///{self.ledger_path}",
+            "WATTBOOK_INGEST_STORE_URL": self.store_url,
             "WATTBOOK_INBOX": str(self.inbox),
             "WATTBOOK_GATEWAY_URL": gateway_url,
             "WATTBOOK_INGEST_CLIENT_SECRET": secret,
@@ -115,10 +115,7 @@ class IngestProcess:
 
     def ledger(self) -> dict[str, str]:
         """The state of each content by its first name and hash."""
-        with sqlite3.connect(f"file:{self.ledger_path}?mode=ro", uri=True) as connection:
-            rows = connection.execute("SELECT first_name || sha256, state FROM files").fetchall()
-        connection.close()
-        return dict(rows)
+        return dict(engines.stored_rows(self.store_url, "SELECT first_name || sha256, state FROM files"))
 
     def log(self) -> list[dict[str, Any]]:
         """Its log lines."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 from wattbook import rpc
 from wattbook_proto import prices_pb2, prices_pb2_grpc
 
+from tests.support import engines
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -121,11 +121,10 @@ class PricingProcess(Process):
 
     def __init__(self, folder: Path, time: Time, *, url: str, name: str = "pricing", **more: str) -> None:
         self.target = f"127.0.0.1:{free_port()}"
-        self.store_path = folder / "stores" / "pricing.db"
         self.bus_url = f"sqlite:///{folder}/bus/bus.db"
         settings = {
             "WATTBOOK_PRICING_LISTEN": self.target,
-            "WATTBOOK_PRICING_STORE_URL": f"sqlite:///{self.store_path}",
+            "WATTBOOK_PRICING_STORE_URL": engines.store_url(folder, "pricing"),
             "WATTBOOK_BUS_URL": self.bus_url,
             "WATTBOOK_MARKET_DATA_URL": url,
             **time.settings,
@@ -167,10 +166,7 @@ class PricingProcess(Process):
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What its store holds."""
-        with sqlite3.connect(f"file:{self.store_path}?mode=ro", uri=True, timeout=10) as connection:
-            found = connection.execute(query).fetchall()
-        connection.close()
-        return found
+        return engines.stored_rows(self.environment["WATTBOOK_PRICING_STORE_URL"], query)
 
     def close(self) -> None:
         self._channel.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import sqlite3
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.feed_world import FeedWorld, feed_world, rows_of
+from tests.support import engines
 from tests.support.disks import Ballast, locked, small_disk
 from tests.support.waiting import wait_until
 from tests.unit.ingest_service.fakes import FakeGateway
@@ -84,9 +84,7 @@ def _has_heard(world: FeedWorld, count: int) -> bool:
 
 def _is_settled(world: FeedWorld) -> bool:
     """Nothing is on its way: all that ingest announced has been booked."""
-    with sqlite3.connect(f"file:{world.ingest.ledger_path}?mode=ro", uri=True) as connection:
-        announced = connection.execute("SELECT count(*) FROM feed_trades").fetchone()[0]
-    connection.close()
+    ((announced,),) = engines.stored_rows(world.ingest.store_url, "SELECT count(*) FROM feed_trades")
     return len(world.booked()) == announced
 
 
@@ -180,7 +178,7 @@ def test_what_is_heard_before_the_owner_ever_started_is_booked_when_it_starts(tm
 
 def test_frames_wait_in_memory_while_the_spool_is_locked(tmp_path: Path) -> None:
     with feed_world(tmp_path) as world:
-        with locked(world.ingest.ledger_path):
+        with engines.locked(world.ingest.store_url):
             world.exchange.post("emit", count=2000)
             world.ingest.wait_said("cannot be written down", timeout_s=40)
         world.assert_booked_once(world.exchange.heard_ids(listeners=2))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.integration.ingest_process import NAME, IngestProcess, run_for
+from tests.support import engines
 from tests.support.trades import as_csv, trade
 from tests.support.waiting import wait_until
 from tests.unit.ingest_service.fakes import POINTS, FakeGateway
@@ -45,15 +46,14 @@ def assert_done_once(ingest: IngestProcess, fake: FakeGateway, content: str = CO
 
 
 class Lock:
-    """Holds the ledger's write lock, so that the service stops before its next entry."""
+    """Another one writes to the ledger, so that the service stops before its next entry."""
 
     def __init__(self, ingest: IngestProcess) -> None:
-        self._connection = sqlite3.connect(ingest.ledger_path, isolation_level=None, timeout=5)
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._held = ExitStack()
+        self._held.enter_context(engines.locked(ingest.store_url))
 
     def release(self) -> None:
-        self._connection.execute("ROLLBACK")
-        self._connection.close()
+        self._held.close()
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -35,14 +35,20 @@ from tests.integration.trade_process import (
     settings,
     stated,
 )
+from tests.support.engines import NewStoreUrl
 from tests.support.waiting import wait_until
 
 NOW = datetime(2023, 2, 28, 11, 12, 36, 500_000, tzinfo=UTC)
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[App, Caller]]:
-    with running(tmp_path, clock=FakeClock(NOW)) as found:
+def store_url(new_store_url: NewStoreUrl) -> str:
+    return new_store_url("trade")
+
+
+@pytest.fixture
+def service(tmp_path: Path, store_url: str) -> Iterator[tuple[App, Caller]]:
+    with running(tmp_path, clock=FakeClock(NOW), store_url=store_url) as found:
         yield found
 
 
@@ -61,7 +67,9 @@ def test_the_migrations_make_the_tables_that_the_code_uses(app: App):
     with app.store.read() as connection:
         context = MigrationContext.configure(connection, opts={"target_metadata": metadata})
         differences = compare_metadata(context, metadata)
-        made = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master")}
+        is_sqlite = connection.dialect.name == "sqlite"
+        names = "name FROM sqlite_master" if is_sqlite else "indexname FROM pg_indexes"
+        made = {row[0] for row in connection.exec_driver_sql(f"SELECT {names}")}
 
     assert differences == []
     assert {index.name for index in metadata.tables["trades"].indexes} <= made
@@ -292,11 +300,13 @@ def test_a_search_ends_although_bookings_go_on(caller: Caller, monkeypatch: pyte
 
 
 @pytest.fixture
-def few_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[App, Caller]]:
+def few_streams(
+    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[App, Caller]]:
     """A service with 4 places for streams, and more in its book than a stream sends unread."""
     monkeypatch.setattr(api, "STREAMS", 4)
     monkeypatch.setattr(questions, "PAGE_TRADES", 500)
-    with running(tmp_path) as (app, caller):
+    with running(tmp_path, store_url=store_url) as (app, caller):
         for start in range(0, 100_000, 10_000):
             caller.results(*(stated(f"t_{n}", trader_id="x" * 60) for n in range(start, start + 10_000)))
         yield app, caller
@@ -404,9 +414,9 @@ def test_positions_in_many_pages_share_one_moment(caller: Caller, monkeypatch: p
     assert {page.as_of_seq for page in pages} == {10}
 
 
-def test_events_on_the_bus_match_the_book(tmp_path: Path):
+def test_events_on_the_bus_match_the_book(tmp_path: Path, store_url: str):
     listener = Listener(settings(tmp_path).bus_url)
-    with running(tmp_path) as (_, caller), ThreadPoolExecutor(8) as threads:
+    with running(tmp_path, store_url=store_url) as (_, caller), ThreadPoolExecutor(8) as threads:
         requests = [[stated(f"t_{start + n}") for n in range(start % 7 + 1)] for start in range(0, 400, 5)]
         list(threads.map(lambda trades: caller.results(*trades), requests))
         caller.results(stated("which", delivery_day="2023-10-29", delivery_hour=2))
@@ -418,15 +428,15 @@ def test_events_on_the_bus_match_the_book(tmp_path: Path):
     listener.close()
 
 
-def test_a_bus_that_is_down_does_not_stop_bookings(tmp_path: Path):
-    with running(tmp_path) as (app, caller):
+def test_a_bus_that_is_down_does_not_stop_bookings(tmp_path: Path, store_url: str):
+    with running(tmp_path, store_url=store_url) as (app, caller):
         app.bus.close()
 
         assert caller.results(stated("t_1"), stated("t_2")) == [ADDED, ADDED]
         assert app.relay.depth() == 1
 
     listener = Listener(settings(tmp_path).bus_url)
-    with running(tmp_path) as (_, caller):
+    with running(tmp_path, store_url=store_url) as (_, caller):
         assert [trade.id for trade in listener.hear_until(2).values()] == ["t_1", "t_2"]
     listener.close()
 

@@ -26,7 +26,14 @@ from tests.integration.trade_process import (
     stated,
 )
 from tests.support.disks import Ballast, small_disk
+from tests.support.engines import NewStoreUrl
 from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def store_url(new_store_url: NewStoreUrl) -> str:
+    """On both engines."""
+    return new_store_url("trade")
 
 
 @pytest.fixture
@@ -116,20 +123,25 @@ def test_an_orderly_stop_answers_what_it_took_and_publishes_it(process: TradePro
     listener.close()
 
 
-def test_what_was_published_before_an_orderly_stop_leaves_nothing_in_the_outbox(tmp_path: Path):
+def test_what_was_published_before_an_orderly_stop_leaves_nothing_in_the_outbox(
+    tmp_path: Path, store_url: str
+):
     listener = Listener(settings(tmp_path).bus_url)
 
-    with running(tmp_path) as (_, caller):
+    with running(tmp_path, store_url=store_url) as (_, caller):
         caller.results(*(stated(f"t_{n}") for n in range(3000)))
 
     assert len(listener.hear_until(3000)) == 3000
-    with running(tmp_path) as (app, _):
+    with running(tmp_path, store_url=store_url) as (app, _):
         assert app.relay.depth() == 0
     listener.close()
 
 
 def test_a_full_disk_refuses_bookings_whole_and_recovers(tmp_path: Path):
-    with small_disk(tmp_path / "disk", mebibytes=24) as disk, running(disk) as (_, caller):
+    with (
+        small_disk(tmp_path / "disk", mebibytes=24) as disk,
+        running(disk, store_url=f"sqlite:///{disk}/trade.db") as (_, caller),
+    ):
         assert caller.results(stated("before")) == [ADDED]
         ballast = Ballast(disk)
         ballast.fill()
@@ -155,7 +167,7 @@ def test_a_full_disk_refuses_bookings_whole_and_recovers(tmp_path: Path):
 
 
 def test_a_read_only_store_refuses_bookings_and_recovers(tmp_path: Path):
-    with running(tmp_path) as (app, caller):
+    with running(tmp_path, store_url=f"sqlite:///{tmp_path}/trade.db") as (app, caller):
         caller.results(stated("before"))
         with app.store.write() as connection:
             connection.exec_driver_sql("PRAGMA query_only=ON")
@@ -171,8 +183,9 @@ def test_a_read_only_store_refuses_bookings_and_recovers(tmp_path: Path):
         assert caller.results(stated("t_1")) == [ADDED]
 
 
-def test_two_replicas_on_one_store_book_each_trade_once_and_without_gaps(tmp_path: Path):
-    with running(tmp_path) as (_, caller), running(tmp_path) as (_, other):
+def test_two_replicas_on_one_store_book_each_trade_once_and_without_gaps(tmp_path: Path, store_url: str):
+    one, another = running(tmp_path, store_url=store_url), running(tmp_path, store_url=store_url)
+    with one as (_, caller), another as (_, other):
 
         def book(number: int) -> list[int]:
             client = other if number % 2 else caller

@@ -18,6 +18,7 @@ from wattbook.bus import open_bus
 from wattbook.clock import Clock, to_epoch_us
 from wattbook_proto import events_pb2, trades_pb2, trades_pb2_grpc
 
+from tests.support import engines
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -114,18 +115,18 @@ class Listener:
         self._bus.close()
 
 
-def settings(folder: Path, *, listen: str = "127.0.0.1:0") -> Settings:
-    """Store and bus in ``folder``."""
-    store_url = f"sqlite:///{folder}/stores/trade.db"
+def settings(folder: Path, *, listen: str = "127.0.0.1:0", store_url: str = "") -> Settings:
+    """Store and bus in ``folder``, unless the store is elsewhere."""
+    chosen_url = store_url or engines.store_url(folder, "trade")
     return Settings(
-        store_url=store_url, bus_url=f"sqlite:///{folder}/bus/bus.db", listen=listen, open_walls=True
+        store_url=chosen_url, bus_url=f"sqlite:///{folder}/bus/bus.db", listen=listen, open_walls=True
     )
 
 
 @contextmanager
-def running(folder: Path, *, clock: Clock | None = None) -> Iterator[tuple[App, Caller]]:
+def running(folder: Path, *, clock: Clock | None = None, store_url: str = "") -> Iterator[tuple[App, Caller]]:
     """The service in this process, and a client."""
-    app = build(settings(folder), clock=clock)
+    app = build(settings(folder, store_url=store_url), clock=clock)
     caller = Caller(f"127.0.0.1:{app.start()}")
     try:
         yield app, caller

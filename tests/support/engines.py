@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
-from tests.support.postgres import Lender
+import psycopg
+from wattbook.db.postgres_engines import WRITING
+
+from tests.support import disks
+from tests.support.postgres import Lender, PostgresServer
 
 NewStoreUrl = Callable[[str], str]
 """Makes the address of a new, empty store; the name is for people."""
 
 EMBEDDED, PRODUCTION = "sqlite", "postgresql"
+_shared: dict[str, PostgresServer] = {}
+_given: dict[Path, Lender] = {}
 
 
-def chosen() -> str:
-    """What tests run on that do not choose: WATTBOOK_TEST_ENGINE=production is PostgreSQL."""
-    return PRODUCTION if os.environ.get("WATTBOOK_TEST_ENGINE") == "production" else EMBEDDED
+def is_production() -> bool:
+    """Whether tests that do not choose run on PostgreSQL: WATTBOOK_TEST_ENGINE=production."""
+    return os.environ.get("WATTBOOK_TEST_ENGINE") == "production"
+
+
+def shared_server() -> PostgresServer:
+    """One server for all tests of this process, started when it is first asked for."""
+    if "server" not in _shared:
+        _shared["server"] = PostgresServer().start()
+    return _shared["server"]
+
+
+def close_shared_server() -> None:
+    """At the end of the process, where it was started."""
+    if "server" in _shared:
+        _shared.pop("server").close()
 
 
 def new_store_url(engine: str, folder: Path, lender: Callable[[], Lender]) -> NewStoreUrl:
@@ -24,3 +47,41 @@ def new_store_url(engine: str, folder: Path, lender: Callable[[], Lender]) -> Ne
     if engine == PRODUCTION:
         return lambda _name: lender().new_url()
     return lambda name: f"sqlite:///{folder}/stores/{name}.db"
+
+
+@functools.cache
+def store_url(folder: Path, name: str) -> str:
+    """The store of that name of a test with that folder, always the same, on the engine that was chosen."""
+    if not is_production():
+        return f"sqlite:///{folder}/stores/{name}.db"
+    lender = _given.setdefault(folder, Lender(shared_server()))
+    return lender.new_url()
+
+
+def give_back(folder: Path) -> None:
+    """A test is over: whoever comes next may have the databases of its folder and those below."""
+    for each in [given for given in _given if given == folder or folder in given.parents]:
+        _given.pop(each).give_back()
+
+
+def stored_rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    """What a store holds, whoever else uses it."""
+    if url.startswith("sqlite:///"):
+        path = url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as file:
+            return file.execute(query).fetchall()
+    with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as connection:
+        return connection.execute(query).fetchall()  # type: ignore[call-overload]
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Another process writes to a store for the whole block, and does not come to an end."""
+    if url.startswith("sqlite:///"):
+        with disks.locked(Path(url.removeprefix("sqlite:///"))):
+            yield
+        return
+    with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
+        connection.execute(WRITING.partition(";")[2])
+        yield
+        connection.rollback()

@@ -153,7 +153,7 @@ class PostgresServer:
         try:
             yield lender
         finally:
-            self._take_back(lender.names)
+            lender.give_back()
 
     def take(self) -> str:
         """An empty database; its name."""
@@ -163,7 +163,8 @@ class PostgresServer:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
         return name
 
-    def _take_back(self, names: list[str]) -> None:
+    def take_back(self, names: list[str]) -> None:
+        """Empty them, whoever is connected."""
         if not self.is_ready():
             self.start()
         for name in names:
@@ -229,6 +230,11 @@ class Lender:
         """The address of an empty database of one's own."""
         self.names.append(self.server.take())
         return self.server.url(self.names[-1])
+
+    def give_back(self) -> None:
+        """Nobody needs them any more."""
+        self.server.take_back(self.names)
+        self.names = []
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

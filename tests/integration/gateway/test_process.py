@@ -13,6 +13,7 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey
 
+from tests.support import engines
 from tests.support.ports import free_port
 from tests.support.trades import trade
 from tests.support.waiting import wait_until
@@ -59,7 +60,7 @@ class Process:
         environment = {
             **kept,
             "WATTBOOK_GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
-            "WATTBOOK_GATEWAY_STORE_URL": f"sqlite:///{folder}/stores/gateway.db",
+            "WATTBOOK_GATEWAY_STORE_URL": engines.store_url(folder, "gateway"),
             "WATTBOOK_SIGNING_KEY_FILE": str(key),
             "WATTBOOK_ADMIN_PASSWORD": "x",
             **settings,

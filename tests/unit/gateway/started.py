@@ -16,6 +16,7 @@ from joserfc.jwk import ECKey
 from wattbook.clock import FakeClock
 from wattbook.db import open_store
 
+from tests.support import engines
 from tests.unit.gateway.fakes import Owners
 
 ADMIN_PASSWORD = "corréct horse: battery"
@@ -34,7 +35,7 @@ class Started:
         self.key.ensure_kid()
         self.settings = Settings(
             **{
-                "store_url": f"sqlite:///{folder}/gateway.db",
+                "store_url": engines.store_url(folder, "gateway"),
                 "signing_key_file": folder / "unused.pem",
                 "trade_target": self.owners.trade_target,
                 "report_target": self.owners.report_target,

@@ -285,27 +285,27 @@ def panel(reader: Reader, kind: str = "trades") -> Locator:
 
 def test_a_row_opens_its_trades_beside_a_table_that_does_not_move(living: Living, ana: Reader) -> None:
     ana.followed(LIVE)
-    living.book(delivery_hour=17)
-    ana.wait_for("h17.ours", "1.20")
-    before = ana.page.locator("#h17").bounding_box()
+    living.book(delivery_hour=5)
+    ana.wait_for("h5.ours", "1.20")
+    before = ana.page.locator("#h5").bounding_box()
 
-    ana.page.click("#h17 td.doing")
+    ana.page.click("#h5 td.doing")
 
     shown = panel(ana)
     assert shown.locator("tbody tr").count() == 1
     assert "12.0" in shown.locator("tbody tr").inner_text()
-    assert ana.page.url.endswith(f"{LIVE}/trades/17-18")
-    assert ana.page.locator("#h17").bounding_box() == before
+    assert ana.page.url.endswith(f"{LIVE}/trades/05-06")
+    assert ana.page.locator("#h5").bounding_box() == before
     assert ana.page.evaluate("document.activeElement.id") == "detail-title"
 
-    living.book(delivery_hour=17, price_ct_per_mwh=200)
+    living.book(delivery_hour=5, price_ct_per_mwh=200)
     ana.page.wait_for_selector("#detail tbody tr:nth-child(2)", timeout=15_000)
     assert shown.locator("tr.changed, td.changed").count() > 0
 
     ana.page.keyboard.press("Escape")
     ana.page.wait_for_url(f"**{LIVE}")
     assert ana.page.locator("#detail").count() == 0
-    assert ana.page.evaluate("document.activeElement.closest('tr').id") == "h17"
+    assert ana.page.evaluate("document.activeElement.closest('tr').id") == "h5"
 
 
 def test_rows_are_walked_and_opened_by_keyboard(ana: Reader) -> None:
@@ -336,7 +336,7 @@ def test_a_price_opens_its_history_and_shares_its_address(living: Living, ana: R
 
     ana.page.reload()
     assert panel(ana, "prices").is_visible()
-    ana.page.get_by_role("link", name="Trades", exact=True).click()
+    ana.page.locator("#detail .tabs").get_by_role("link", name="Trades").click()
     assert panel(ana, "trades").get_by_text("No trades in this period yet.").is_visible()
     ana.page.get_by_role("link", name="Close").click()
     ana.page.wait_for_selector("#detail", state="detached")
@@ -375,7 +375,7 @@ def test_the_panel_fits_a_phone_and_works_without_scripts(
         assert box is not None
         assert (box["x"], box["width"]) == (0, 360)
         assert reader.page.locator("#detail tbody tr").count() >= 1
-        reader.page.get_by_role("link", name="Reference price").click()
+        reader.page.locator("#detail .tabs").get_by_role("link", name="Reference price").click()
         assert panel(reader, "prices").is_visible()
         reader.page.get_by_role("link", name="Close").click()
         reader.page.wait_for_selector("#detail", state="detached")

@@ -218,25 +218,20 @@ def _poller(prices: PriceState) -> Markup:
 
 def drawing(name: str, chart: Chart) -> Slots:
     """A chart's marks, and the words of its axis."""
-    marks = [
-        Markup('<line class="rule" x1="0" x2="{}" y1="{}" y2="{}"/>').format(chart.width, y, y)
-        for y in chart.rules
-    ]
+    # Plain text of our own words and of numbers: nothing to escape, and Markup.format is twenty times dearer.
+    width, zero = chart.width, chart.zero_y
+    marks = [f'<line class="rule" x1="0" x2="{width}" y1="{y}" y2="{y}"/>' for y in chart.rules]
     marks += [
-        Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>').format(
-            bar.kind, bar.x, round(bar.y, 2), bar.width, bar.height
-        )
+        f'<rect class="{bar.kind}" x="{bar.x}" y="{round(bar.y, 2)}"'
+        f' width="{bar.width}" height="{bar.height}"/>'
         for bar in chart.bars
     ]
     if chart.line:
-        marks.append(Markup('<polyline class="running strong" points="{}"/>').format(chart.line))
+        marks.append(f'<polyline class="running strong" points="{chart.line}"/>')
     if chart.scale.low <= 0 <= chart.scale.high:
-        zero = chart.zero_y
-        marks.append(
-            Markup('<line class="zero" x1="0" x2="{}" y1="{}" y2="{}"/>').format(chart.width, zero, zero)
-        )
+        marks.append(f'<line class="zero" x1="0" x2="{width}" y1="{zero}" y2="{zero}"/>')
     ticks = Markup("").join(Markup("<li>{}</li>").format(label) for label in chart.labels)
-    return {f"svg.{name}": Markup("").join(marks), f"ticks.{name}": ticks}
+    return {f"svg.{name}": Markup("".join(marks)), f"ticks.{name}": ticks}  # noqa: S704
 
 
 def data(content: Mapping[str, object]) -> Markup:

@@ -143,6 +143,19 @@ class TestPerformance:
         assert sum(asked) < 160
         assert max(asked) == 1  # the same question is put once a call
 
+    def test_who_first_looks_at_a_day_waits_for_its_prices_in_a_call_of_their_own(
+        self, own_gateway: Started, own_admin: httpx.Client
+    ) -> None:
+        reports = own_gateway.owners.reports
+        reports.version, reports.loading = "loading", True
+        reports.asked.clear()
+
+        total = own_admin.get(PERFORMANCE).json()["total"]
+
+        reports.loading = False
+        assert total["reference_eur_per_mwh"] is not None
+        assert reports.asked == [1, 1]
+
     def test_a_trader_sees_only_the_own_one_and_may_leave_the_name_out(
         self, gateway: Started, admin: httpx.Client
     ) -> None:

@@ -106,6 +106,7 @@ class FakeReports(reports_pb2_grpc.ReportsServicer):
         self.version = "v1"
         self.asked: list[int] = []
         self.desk_traders = ["trader_1", "trader_2"]
+        self.loading = False  # prices of the day are on their way, for whoever cannot wait
 
     def Pnl(self, request: reports_pb2.PnlRequest, context: Any) -> reports_pb2.PnlReply:  # noqa: N802
         reply = reports_pb2.PnlReply()
@@ -117,6 +118,10 @@ class FakeReports(reports_pb2_grpc.ReportsServicer):
     ) -> reports_pb2.PerformanceReply:
         reply = reports_pb2.PerformanceReply()
         self._answer(request, reply, _fill_performance)
+        if request.now and self.loading:
+            for answer in reply.answers:
+                answer.loading = True
+                answer.total.reference_eur_per_mwh = ""
         return reply
 
     def Desk(self, request: reports_pb2.DeskRequest, context: Any) -> reports_pb2.DeskReply:  # noqa: N802

@@ -116,8 +116,8 @@ class FeedIngest(IngestProcess):
             }
             | more,
         )
-        self._channel = rpc.channel(f"127.0.0.1:{self.port}")
-        self.stub = feed_pb2_grpc.FeedStub(self._channel)
+        self.channel = rpc.channel(f"127.0.0.1:{self.port}")
+        self.stub = feed_pb2_grpc.FeedStub(self.channel)
 
     def status(self) -> feed_pb2.StatusReply:
         return rpc.call(self.stub.Status, feed_pb2.StatusRequest())
@@ -152,7 +152,7 @@ class FeedIngest(IngestProcess):
         return wait_until(drained, timeout_s=timeout_s, what="spool and outbox are empty")
 
     def close(self) -> None:
-        self._channel.close()
+        self.channel.close()
         self.kill()
 
 

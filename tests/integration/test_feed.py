@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wattbook.clock import to_epoch_us
+from ingest_service.domain import execution_day
+from report_service.api.watching import FeedWatcher
+from report_service.clients.feed import FeedService
+from report_service.domain.feed import Standing
+from report_service.usecases.feed import FeedBoard, FeedKeeper
+from wattbook.clock import SystemClock, to_epoch_us
 from wattbook_proto import feed_pb2, trades_pb2
 
 from tests.integration.feed_world import FeedWorld, feed_world
@@ -55,6 +60,39 @@ def test_both_envelopes_and_every_way_to_write_a_time_are_booked_as_said(tmp_pat
         said = {trade["id"]: trade["execution_time"] for trade in world.exchange.sent()}
         for trade in world.booked():
             assert trade.execution_time_us == to_epoch_us(datetime.fromisoformat(said[trade.id]))
+
+
+def test_the_pages_know_of_the_feed_what_its_owner_says_and_keep_it_while_that_is_away(
+    world: FeedWorld,
+) -> None:
+    clock = SystemClock()
+    board = FeedBoard(clock)
+    day = execution_day(to_epoch_us(clock.now()))
+    watcher = FeedWatcher(FeedKeeper(board, FeedService(world.ingest.channel)), board)
+    watcher.start()
+    try:
+        world.exchange.post("emit", count=3)
+        world.exchange.post("frame", text="no trade")
+
+        def known() -> bool:
+            feed, found = board.watch.feed, board.day(day)
+            return feed is not None and (feed.frames, feed.quarantined) == (8, 2) and found is not None
+
+        wait_until(known, timeout_s=20, what="all frames are counted")
+        feed = board.watch.feed
+        assert feed is not None
+        assert (feed.standing, feed.connected, len(feed.listeners)) == (Standing.LIVE, 2, 2)
+        wait_until(lambda: board.day(day).complete_to_us, timeout_s=20, what="the day is covered")  # type: ignore[union-attr]
+
+        world.ingest.kill()
+        wait_until(lambda: board.watch.lost_since, timeout_s=20, what="the owner is missed")
+        assert board.watch.feed is not None
+        assert board.watch.feed.frames == 8
+        world.ingest.start()
+        wait_until(lambda: board.watch.lost_since is None, timeout_s=20, what="the owner is found again")
+        wait_until(lambda: board.day(day).has_gap, timeout_s=20, what="the gap is known")  # type: ignore[union-attr]
+    finally:
+        watcher.stop()
 
 
 def test_the_contracts_own_example_is_booked_to_the_cent_and_the_kilowatt(world: FeedWorld) -> None:

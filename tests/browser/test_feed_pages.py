@@ -1,0 +1,182 @@
+"""Feed, quarantine and reconciliation in a real Chromium, over a started desk and its sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.live_desk import BOOKED_S, LiveDesk, running
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.flow("How the desk is")]
+
+PASSWORD = "a horse of the right battery"
+SETTINGS = {"WATTBOOK_SANDBOX_EXCHANGE_TRADES_PER_MIN": "0", "WATTBOOK_INGEST_SETTLE_S": "0.2"}
+MOST_MS = BOOKED_S * 1000
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDesk]:
+    """A desk whose sandbox trades only when it is told to, with a desk user and a trader."""
+    desk = LiveDesk(tmp_path_factory.mktemp("live"), "--sandbox", environment=SETTINGS)
+    with running(desk):
+        desk.wait_listeners(1)
+        with desk.client() as admin:
+            admin.add_user("ana", PASSWORD, "desk")
+            admin.add_user("tim", PASSWORD, "trader", trader_id="trader_1")
+        yield desk
+
+
+class Reader:
+    """Somebody with a browser, who notes everything that the browser complains about."""
+
+    def __init__(self, desk: LiveDesk, page: Page, name: str = "ana") -> None:
+        self.url, self.page = desk.pages_url, page
+        self.complaints: list[str] = []
+        page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(f"{self.url}/sign-in")
+        page.fill("#username", name)
+        page.fill("#password", PASSWORD)
+        page.click("form.card button")
+        page.wait_for_url(lambda url: "/sign-in" not in url)
+
+    def go(self, path: str) -> Reader:
+        self.page.goto(f"{self.url}{path}")
+        return self
+
+    def wait_for(self, slot: str, text: str) -> None:
+        self.page.wait_for_selector(f'[data-slot="{slot}"]:has-text("{text}")', timeout=MOST_MS)
+
+
+@pytest.fixture
+def ana(live: LiveDesk, page: Page) -> Iterator[Reader]:
+    """A desk user, signed in; leaves without a complaint of the browser."""
+    reader = Reader(live, page)
+    yield reader
+    assert reader.complaints == []
+
+
+@pytest.mark.parametrize("path", ["/desk", "/traders"])
+def test_the_pill_goes_from_live_to_disconnected_and_back_without_a_reload(
+    live: LiveDesk, ana: Reader, path: str
+) -> None:
+    ana.go(path)
+    ana.wait_for("pill", "feed live")
+    ana.page.evaluate("window.sameDocument = true")
+
+    live.exchange("POST", "refuse", how="503")
+    live.exchange("POST", "drop", who="all", how="abort")
+    try:
+        ana.wait_for("pill", "feed disconnected")
+        ana.wait_for("pill", "next try")
+    finally:
+        live.exchange("POST", "accept")
+    ana.wait_for("pill", "feed live")
+
+    assert ana.page.evaluate("window.sameDocument") is True
+
+
+def test_what_is_quarantined_is_counted_found_replayed_and_dropped(live: LiveDesk, ana: Reader) -> None:
+    ana.go("/desk")
+    ana.wait_for("b.quarantine", "0")
+    live.exchange("POST", "frame", text='{"weather": "<b>fine</b>"}')
+    ana.wait_for("b.quarantine", "1")
+
+    ana.page.get_by_role("link", name="Quarantine", exact=True).click()
+    ana.page.locator("#quarantine tbody a").click()
+    assert '{"weather": "<b>fine</b>"}' in ana.page.inner_text("pre.frame")
+
+    ana.page.get_by_text("Replay …").click()
+    ana.page.get_by_role("button", name="Replay now").click()
+    ana.page.wait_for_selector("text=Still not readable.")
+    ana.page.get_by_text("Drop …").click()
+    ana.page.get_by_label("Why it can be let go").fill("no trade")
+    ana.page.get_by_role("button", name="Drop for good").click()
+    ana.page.wait_for_selector("text=(dropped: no trade)")
+    assert "dropped · ana" in ana.page.inner_text(".state")
+
+    ana.go("/quarantine")
+    assert "Nothing waits." in ana.page.inner_text("main")
+    ana.wait_for("kept.quarantined", "0")
+
+
+def test_what_the_file_recovered_is_in_the_badge_and_leads_to_its_rows(live: LiveDesk, ana: Reader) -> None:
+    live.emit(5)
+    withheld = live.emit(2, withhold=True)
+    day = live.exchange("GET", "state")["now"][:10]
+    ana.go("/desk/today")
+    live.exchange("POST", "nightly-file")
+    ana.wait_for("complete", "2 recovered")
+
+    ana.page.locator(".badge").click()
+    ana.page.wait_for_url(f"**/reconciliation/{day}")
+    ana.wait_for("n.recovered", "2")
+    assert set(ana.page.locator("#differences tbody th").all_inner_texts()) == set(withheld)
+    ana.page.get_by_role("link", name="Differs").click()
+    ana.page.wait_for_url("**?kind=differs")
+    assert "None of this kind." in ana.page.inner_text("main")
+
+
+def test_keys_lead_to_the_pages_of_the_feed(ana: Reader) -> None:
+    ana.go("/desk")
+    for key, path in (("f", "/feed"), ("q", "/quarantine"), ("p", "/prices/**"), ("r", "/reconciliation/**")):
+        ana.page.keyboard.press("g")
+        ana.page.keyboard.press(key)
+        ana.page.wait_for_url(f"**{path}")
+    ana.page.keyboard.press("ArrowLeft")
+    ana.page.wait_for_function("document.querySelector('h1').textContent === 'Reconciliation'")
+
+
+def test_a_trader_sees_how_the_feed_is_and_not_what_is_quarantined(live: LiveDesk, page: Page) -> None:
+    tim = Reader(live, page, "tim").go("/feed")
+    tim.wait_for("b.feed", "live")
+    assert page.get_by_role("link", name="Quarantine").count() == 0
+
+    tim.go("/quarantine")
+    assert "Not yours to see" in page.inner_text("h1")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_no_page_of_the_feed_scrolls_sideways(browser: Browser, live: LiveDesk, width: int) -> None:
+    live.exchange("POST", "frame", text="x" * 2000)
+    wait_until(lambda: live.get("/v1/feed")["quarantined"], timeout_s=BOOKED_S, what="it is quarantined")
+    number = live.get("/v1/quarantine", state="open")["items"][0]["id"]
+    options: dict[str, Any] = {"viewport": {"width": width, "height": 800}, "has_touch": width < 700}
+    context = browser.new_context(locale="en-GB", **options)
+    try:
+        reader = Reader(live, context.new_page())
+        for path in (
+            "/feed",
+            "/quarantine",
+            f"/quarantine/{number}",
+            "/reconciliation/today",
+            "/prices/today",
+        ):
+            reader.go(path)
+            assert not reader.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"), path
+        assert reader.complaints == []
+    finally:
+        context.close()
+
+
+def test_without_scripts_everything_can_be_read_and_decided(browser: Browser, live: LiveDesk) -> None:
+    live.exchange("POST", "frame", text="neither")
+    wait_until(lambda: live.get("/v1/feed")["quarantined"], timeout_s=BOOKED_S, what="it is quarantined")
+    context = browser.new_context(locale="en-GB", java_script_enabled=False)
+    try:
+        reader = Reader(live, context.new_page()).go("/quarantine")
+        page = reader.page
+        page.locator("#quarantine tbody a").first.click()
+        page.get_by_text("Drop …").click()
+        page.get_by_label("Why it can be let go").fill("a test")
+        page.get_by_role("button", name="Drop for good").click()
+        assert "(dropped: a test)" in page.inner_text("main")
+        assert "feed live" in page.inner_text(".pill")
+    finally:
+        context.close()

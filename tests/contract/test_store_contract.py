@@ -240,7 +240,11 @@ def test_any_number_of_values_can_be_looked_up(store: Store) -> None:
         ids = list(connection.scalars(sa.select(things.c.id).where(in_values(things.c.id, range(5, 8)))))
         none = list(connection.scalars(sa.select(things.c.id).where(in_values(things.c.id, []))))
 
+        strange = in_values(things.c.name, ["n1", "a\0b", "\ud800", "n\0"])
+        beside = list(connection.scalars(sa.select(things.c.name).where(strange)))
+
     assert found == {*odd, *(f"n{n}" for n in range(0, 1000, 2))}
+    assert beside == ["n1"]
     assert (sorted(ids), none) == ([5, 6, 7], [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from ingest_service.usecases import Housekeeping, Intake, Quarantine, Spooler, s
 from sqlalchemy import select
 from wattbook.clock import FakeClock, to_epoch_us
 from wattbook.db import Store, migrate, open_store
-from wattbook.errors import Conflict, InvalidInput, NotFound
+from wattbook.errors import Conflict, InvalidInput, NotFound, Unavailable
 from wattbook_proto import events_pb2
 
 from tests.support.engines import NewStoreUrl
@@ -255,3 +256,41 @@ def test_a_lone_frame_does_not_wait_for_company(feed: Feed) -> None:
         wait_until(lambda: feed.commits == 1, timeout_s=5, what="it is announced")
     finally:
         feed.spooler.stop()
+
+
+class LosesAnswers:
+    """A store whose commits are kept while their answers are lost, as where a connection breaks then."""
+
+    def __init__(self, store: Store, *, times: int) -> None:
+        self._store, self._left = store, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Any]:
+        with self._store.write(durable=durable) as connection:
+            yield connection
+        if durable and self._left:
+            self._left -= 1
+            raise Unavailable("the connection broke")
+
+
+def test_frames_whose_commit_was_kept_and_not_answered_are_kept_once(store: Store, clock: FakeClock) -> None:
+    feed = Feed(LosesAnswers(store, times=2), clock)  # type: ignore[arg-type]
+    feed.run(*(heard(frame(id=f"t{number}")) for number in range(5)))
+
+    assert [each.trade.id for each in feed.announced()] == [f"t{number}" for number in range(5)]
+    assert feed.spool.state().frames == feed.spool.state().parsed_to == 5
+
+
+@pytest.mark.parametrize("name", ["id", "trader_id", "delivery_day", "delivery_hour", "execution_time"])
+def test_a_text_that_no_store_keeps_is_quarantined_with_its_reason(feed: Feed, name: str) -> None:
+    feed.run(heard(frame(**{name: "a\0b"})), heard(b'{"a\\u0000": 1}'), heard(frame(id="good")))
+
+    assert [each.trade.id for each in feed.announced()] == ["good"]
+    items, _ = feed.quarantine.page(state=None, before_id=0, limit=0)
+    assert [item.reason.split(" but ")[0] for item in items] == [
+        "it has neither trade_confirmation nor deal_confirmation",
+        f"{name} has a zero character",
+    ]

@@ -38,7 +38,19 @@ class _Array(TypeDecorator[list[Any]]):
 
     def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> Any:
         """As SQLAlchemy asks."""
-        return json.dumps(value) if dialect.name == "sqlite" else value
+        if dialect.name == "sqlite":
+            return json.dumps(value)
+        return value if self.is_int or value is None else list(filter(_can_be_kept, value))
+
+
+def _can_be_kept(text: str) -> bool:
+    """PostgreSQL keeps no zero character and nothing that is not UTF-8, so no row has such a value."""
+    if "\0" in text:
+        return False
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 class _InValues(FunctionElement[bool]):

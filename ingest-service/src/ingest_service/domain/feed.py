@@ -193,6 +193,8 @@ def _text(fields: Mapping[str, Any], name: str, **known: str) -> str:
         raise Unreadable(f"{name} {what}", **known)
     if len(value) > _MOST_NAME:
         raise Unreadable(f"{name} is longer than {_MOST_NAME} characters", **known)
+    if "\0" in value:
+        raise Unreadable(f"{name} has a zero character", **known)
     if not value.isprintable() and not _is_encodable(value):
         raise Unreadable(f"{name} has half of a surrogate pair", **known)
     return value

@@ -62,6 +62,7 @@ class Spool:
     def __init__(self, store: Store) -> None:
         """Keep frames in ``store``, which must be migrated."""
         self._store = store
+        self._unsure = False
         self.last_frame_id = self.state().frames
 
     def state(self) -> FeedState:
@@ -71,14 +72,20 @@ class Spool:
         return FeedState._make(row)
 
     def keep(self, frames: Sequence[Heard]) -> list[Spooled]:
-        """Write frames down, durably, in one commit."""
+        """Write frames down, durably, in one commit. After :class:`Unavailable` offer the same ones again.
+
+        A commit whose connection broke may have been kept: then they are there already.
+        """
         first = self.last_frame_id + 1
         kept = [
             Spooled(first + index, each.at_us, each.origin, each.data) for index, each in enumerate(frames)
         ]
-        with self._store.write() as connection:
-            connection.execute(_KEEP, [each._asdict() for each in kept])
-            connection.execute(_CHANGE_STATE, {"frames": kept[-1].frame_id})
+        if not (self._unsure and self.state().frames == kept[-1].frame_id):
+            self._unsure = True
+            with self._store.write() as connection:
+                connection.execute(_KEEP, [each._asdict() for each in kept])
+                connection.execute(_CHANGE_STATE, {"frames": kept[-1].frame_id})
+        self._unsure = False
         self.last_frame_id = kept[-1].frame_id
         return kept
 

@@ -460,3 +460,17 @@ def test_names_of_odd_bytes_are_no_trouble(ingest: IngestProcess, fake: FakeGate
     wait_until(lambda: not (ingest.inbox / name).exists(), timeout_s=10, what="it is archived")
     ingest.wait_archived("epex_trades___.csv")
     assert len(fake.trades) == 1
+
+
+def test_two_processes_never_use_one_spool(ingest: IngestProcess, tmp_path: Path, fake: FakeGateway) -> None:
+    ingest.start()
+    other = run_for(tmp_path / "other", fake, WATTBOOK_INGEST_STORE_URL=ingest.store_url)
+    other.log_path.parent.mkdir()
+    other.launch()
+
+    assert other.process is not None
+    assert other.process.wait(40) == 1
+    assert "another ingest-service uses this store; give each its own" in other.log_path.read_text()
+    ingest.kill()
+    other.start()
+    other.kill()

@@ -40,11 +40,11 @@ class _Array(TypeDecorator[list[Any]]):
         """As SQLAlchemy asks."""
         if dialect.name == "sqlite":
             return json.dumps(value)
-        return value if self.is_int or value is None else list(filter(_can_be_kept, value))
+        return value if self.is_int or value is None else list(filter(can_be_kept, value))
 
 
-def _can_be_kept(text: str) -> bool:
-    """PostgreSQL keeps no zero character and nothing that is not UTF-8, so no row has such a value."""
+def can_be_kept(text: str) -> bool:
+    """Whether every engine can keep the text: PostgreSQL has no zero character and nothing beside UTF-8."""
     if "\0" in text:
         return False
     try:

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,6 +32,8 @@ from ingest_service.store import FeedDays, Ledger, QuarantineStore, Spool
 from ingest_service.usecases import Listener, Parts, Rounds, TieOut
 
 _log = logging.getLogger(__name__)
+
+CLAIM_WAIT_S = 10.0  # an earlier process may be about to end
 NAME = "ingest-service"
 
 
@@ -190,6 +193,7 @@ def main() -> None:
         server = rpc.Server(settings.listen, guard=settings.guard(NAME), tls=Tls.of(settings), workers=8)
         store = open_store(settings.store_url, name="ingest", settings=settings)
         prepare(store, "ingest_service", settings=settings, stopping=stopping)
+        claimed = _claim(store)
         feed = build_feed(settings, store)
         server.register(feed_pb2_grpc.add_FeedServicer_to_server, feed.servicer, rules=RULES)
         server.start()
@@ -205,13 +209,25 @@ def main() -> None:
     while ingest.is_alive() and feed.spooler.is_alive and not stopping.wait(0.5):
         pass
     failed = not feed.spooler.is_alive
-    process.shut_down(ingest.stop, feed.stop, lambda: server.stop(0.5), store.close)
+    process.shut_down(ingest.stop, feed.stop, lambda: server.stop(0.5), claimed.close, store.close)
     _log.info("stopped")
     failed = failed or ingest.failed
     if ingest.is_alive():  # waiting for a lock or a disk; breaking off loses nothing, as kill -9 does not
         logging.shutdown()
         os._exit(1 if failed else 0)
     sys.exit(1 if failed else 0)
+
+
+def _claim(store: Store) -> ExitStack:
+    """Be the only one that uses the store, as long as what is returned lives: a spool has one writer.
+
+    Raises:
+        Unavailable: another one does.
+    """
+    held = ExitStack()
+    if not held.enter_context(store.sole("spool", wait_s=CLAIM_WAIT_S)):
+        raise Unavailable("another ingest-service uses this store; give each its own")
+    return held
 
 
 def _quieten_libraries() -> None:

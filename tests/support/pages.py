@@ -10,7 +10,7 @@ from typing import Self
 
 import httpx
 
-LIVE_PATH = "/traders/{trader_id}/live/{day}"
+LIVE_PATH = "/traders/{trader_id}/days/{day}"
 STREAM_PATH = LIVE_PATH + "/stream"
 TOTAL_SLOTS = {
     "trades": "total.trades",

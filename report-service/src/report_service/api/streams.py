@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 
 BEAT_S = 10.0
 LOOK_EVERY_S = 1.0
-LEAST_BETWEEN_S = 0.04
-REST_PER_WORK = 1.0  # what is dear to render is rendered less often
+LEAST_BETWEEN_S = 0.01  # between two events of one topic
+REST_PER_WORK = 1.0  # after a round, before the next: half of the time is left to everybody else
 MOST_STREAMS = 2000
 MOST_UNREAD_BYTES = 256 * 1024
 VERSIONS_KEPT = 8
@@ -104,6 +104,7 @@ class Hub:
         self._thread = threading.Thread(target=self._run, name="streams", daemon=True)
         self._beat_due_s = 0.0
         self._look_due_s = 0.0
+        self._rest_until_s = 0.0
         self.count = 0
 
     @property
@@ -190,7 +191,7 @@ class Hub:
             self._beat()
 
     def _wait_s(self) -> float:
-        due = [live.due_s for live in self._live.values() if live.is_due]
+        due = [max(live.due_s, self._rest_until_s) for live in self._live.values() if live.is_due]
         next_s = min([self._look_due_s, *due])
         return min(max(next_s - self._clock.monotonic_s(), 0.0), LOOK_EVERY_S)
 
@@ -207,13 +208,16 @@ class Hub:
         self._write(listener, head)
 
     def _tell(self, now_s: float) -> None:
+        """Publish what is due, all topics in one round."""
+        if now_s < self._rest_until_s:
+            return
         for live in list(self._live.values()):
             if live.is_due and now_s >= live.due_s:
                 live.is_due = False
                 if self._publish(live):
-                    spent_s = self._clock.monotonic_s() - now_s
-                    live.due_s = now_s + max(LEAST_BETWEEN_S, spent_s * (1 + REST_PER_WORK))
-                    now_s += spent_s
+                    live.due_s = self._clock.monotonic_s() + LEAST_BETWEEN_S
+        done_s = self._clock.monotonic_s()
+        self._rest_until_s = done_s + (done_s - now_s) * REST_PER_WORK
 
     def _publish(self, live: _Live) -> bool:
         before, found = live.last, live.look()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import batch, bus, load, machine, nightly, page, pricing, report, results, singles, startup
+from bench import batch, bus, live, load, machine, nightly, page, pricing, report, results, singles, startup
 from bench.context import FULL, QUICK, Context, Row
 
 BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "page": page.run,
     "bus": bus.run,
     "pricing": pricing.run,
+    "live": live.run,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.data import Loaded, nightly_file
 from tests.support.client import Client
 from tests.support.desk import Desk
+from tests.support.live_desk import LiveDesk
 from tests.support.waiting import wait_until
 
 
@@ -68,11 +69,29 @@ class Context:
     @contextmanager
     def product(self, folder: Path | None = None) -> Iterator[Desk]:
         """A started product, on an empty data folder unless told."""
-        desk = Desk(folder or Path(tempfile.mkdtemp(dir=self.folder))).start()
+        desk = Desk(folder or self.new_folder()).start()
         try:
             yield desk
             code = desk.stop()
             if code:
+                raise RuntimeError(f"wattbook up ended with {code}:\n{desk.logs()}")
+        finally:
+            desk.kill_all()
+
+    def new_folder(self) -> Path:
+        """An empty one, thrown away with the rest."""
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+    @contextmanager
+    def live(self, *arguments: str, **settings: str) -> Iterator[LiveDesk]:
+        """A started product with its sandbox, which trades only when it is told to."""
+        quiet = {"WATTBOOK_SANDBOX_EXCHANGE_TRADES_PER_MIN": "0", **settings}
+        desk = LiveDesk(self.new_folder(), "--sandbox", *arguments, environment=quiet)
+        try:
+            desk.start()
+            desk.wait_listeners(1)
+            yield desk
+            if code := desk.stop():
                 raise RuntimeError(f"wattbook up ended with {code}:\n{desk.logs()}")
         finally:
             desk.kill_all()

@@ -23,6 +23,8 @@ interface Series {
 
 const drawers: Record<string, (series: Series, colour: Colour) => object[]> = { average, cumulative };
 const drawn = new Map<HTMLElement, echarts.ECharts>();
+const PAINT_EVERY_MS = 200;
+let soon = 0;
 
 export function draw(): void {
   for (const figure of document.querySelectorAll<HTMLElement>("[data-live-chart]")) {
@@ -37,7 +39,17 @@ export function draw(): void {
   paint();
   linkRows();
   document.addEventListener(coloursChanged, paint);
-  document.addEventListener(figuresChanged, paint);
+  document.addEventListener(figuresChanged, (event) => {
+    if ((event as CustomEvent<Set<string>>).detail.has("series")) paintSoon();
+  });
+}
+
+// Figures first: a chart takes longer to draw than all cells together, so it follows, some times a second.
+function paintSoon(): void {
+  soon ||= window.setTimeout(() => {
+    soon = 0;
+    paint();
+  }, PAINT_EVERY_MS);
 }
 
 function paint(): void {

@@ -104,7 +104,7 @@ function replace(text: string): void {
   if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
   if (!known.size) return;
   for (const row of fresh.querySelectorAll<HTMLTableRowElement>("tr[data-id]")) {
-    if (!known.has(row.dataset["id"])) [...row.cells].forEach(glow);
+    if (!known.has(row.dataset["id"])) glow(row.cells);
   }
 }
 

@@ -116,10 +116,12 @@ function change(slots: Record<string, string>): void {
     layout.innerHTML = slots["layout"] ?? "";
     return;
   }
+  const changed: HTMLElement[] = [];
   for (const [name, text] of Object.entries(slots)) {
     if (name.startsWith("c:")) restyle(name.slice(2), text);
-    else rewrite(name, text);
+    else rewrite(name, text, changed);
   }
+  glow(changed);
   if (isQuiet()) return;
   writeAges();
   markNow();
@@ -135,20 +137,21 @@ function restyle(name: string, classes: string): void {
 
 const holder = document.createElement("div");
 
-function rewrite(name: string, text: string): void {
+function rewrite(name: string, text: string, changed: HTMLElement[]): void {
   for (const element of document.querySelectorAll<HTMLElement>(`[data-slot="${CSS.escape(name)}"]`)) {
     holder.innerHTML = text;
     if (element.innerHTML === holder.innerHTML) continue;
     element.innerHTML = text;
     const cell = element.closest<HTMLElement>("td, dd.big");
-    if (cell && !element.matches(".quiet")) glow(cell);
+    if (cell && !element.matches(".quiet")) changed.push(cell);
   }
 }
 
-export function glow(cell: HTMLElement): void {
-  cell.classList.remove("changed");
-  void cell.offsetWidth; // restarts the animation
-  cell.classList.add("changed");
+export function glow(cells: Iterable<HTMLElement>): void {
+  const glowing = [...cells];
+  for (const cell of glowing) cell.classList.remove("changed");
+  void document.body.offsetWidth; // one layout for all of them restarts their animations
+  for (const cell of glowing) cell.classList.add("changed");
 }
 
 // A trader who has just made a first trade: the only time that a row comes in.

@@ -9,7 +9,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import batch, bus, live, load, machine, nightly, page, pricing, report, results, singles, startup
+from bench import (
+    batch,
+    bus,
+    feed,
+    live,
+    load,
+    machine,
+    nightly,
+    page,
+    pricing,
+    report,
+    results,
+    singles,
+    startup,
+    storm,
+    streams,
+)
 from bench.context import FULL, QUICK, Context, Row
 
 BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
@@ -22,6 +38,9 @@ BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "bus": bus.run,
     "pricing": pricing.run,
     "live": live.run,
+    "feed": feed.run,
+    "storm": storm.run,
+    "streams": streams.run,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -18,7 +18,10 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked: paths and bodies in turn; ``@N@`` in a body becomes a number that never comes twice."""
+    """What is asked: paths and bodies in turn; ``@N@`` in a body becomes a number that never comes twice.
+
+    An ``If-None-Match`` among the headers becomes the tag of the last answer, as a browser would have it.
+    """
 
     url: str
     connections: int
@@ -30,7 +33,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Answered:
-    """What came of it. ``bad`` had a status of 400 or more, ``broken`` no answer at all."""
+    """What came of it. ``bad`` had a status of 400 or more, ``broken`` no answer; ``unchanged`` were 304."""
 
     requests: int
     seconds: float
@@ -39,6 +42,7 @@ class Answered:
     max_ms: float
     bad: int
     broken: int
+    unchanged: int = 0
 
     @property
     def per_second(self) -> float:
@@ -76,7 +80,7 @@ def _wrk(load: Load, seconds: float) -> Answered:
 
 async def _asyncio(load: Load, seconds: float) -> Answered:
     waits_ms: list[float] = []
-    outcome = {"bad": 0, "broken": 0, "sent": 0}
+    outcome = {"bad": 0, "broken": 0, "sent": 0, "unchanged": 0}
     started = time.perf_counter()
     until = started + seconds
     workers = [_connection(load, until, waits_ms, outcome) for _ in range(load.connections)]
@@ -87,7 +91,10 @@ async def _asyncio(load: Load, seconds: float) -> Answered:
     def at(share: float) -> float:
         return waits_ms[min(int(len(waits_ms) * share), len(waits_ms) - 1)] if waits_ms else 0.0
 
-    return Answered(len(waits_ms), elapsed, at(0.5), at(0.99), at(1.0), outcome["bad"], outcome["broken"])
+    return Answered(
+        len(waits_ms), elapsed, at(0.5), at(0.99), at(1.0), outcome["bad"], outcome["broken"],
+        outcome["unchanged"],
+    )  # fmt: skip
 
 
 async def _connection(load: Load, until: float, waits_ms: list[float], outcome: dict[str, int]) -> None:
@@ -98,9 +105,12 @@ async def _connection(load: Load, until: float, waits_ms: list[float], outcome: 
             outcome["sent"] += 1
             began = time.perf_counter()
             writer.write(_request(load, address.netloc, outcome["sent"]))
-            status = await asyncio.wait_for(_answer(reader), 10)
+            status, tag = await asyncio.wait_for(_answer(reader), 10)
             waits_ms.append((time.perf_counter() - began) * 1000)
             outcome["bad"] += status >= 400
+            outcome["unchanged"] += status == 304
+            if tag and "If-None-Match" in load.headers:
+                load.headers["If-None-Match"] = tag
     except (OSError, TimeoutError, asyncio.IncompleteReadError):
         outcome["broken"] += 1
     finally:
@@ -118,14 +128,15 @@ def _request(load: Load, host: str, number: int) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, str]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     status = int(head[0].split()[1])
-    headers = dict(line.lower().split(": ", 1) for line in head[1:] if ": " in line)
+    split = (line.split(": ", 1) for line in head[1:] if ": " in line)
+    headers = {name.lower(): value for name, value in split}
     if headers.get("transfer-encoding") == "chunked":
         while size := int(await reader.readuntil(b"\r\n"), 16):
             await reader.readexactly(size + 2)
         await reader.readexactly(2)
     elif status != 304:
         await reader.readexactly(int(headers.get("content-length", "0")))
-    return status
+    return status, headers.get("etag", "")

@@ -131,7 +131,8 @@ class Server:
 
     def url(self, vhost: str = "/", *, password: str | None = None) -> str:
         """Its address for :func:`wattbook.bus.open_bus`."""
-        return f"amqp://{USER}:{password or self.password}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
+        word = self.password if password is None else password
+        return f"amqp://{USER}{f':{word}' if word else ''}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
 
     def vhost(self) -> str:
         """The name of a new, empty virtual host."""

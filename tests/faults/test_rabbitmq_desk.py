@@ -1,4 +1,4 @@
-"""A whole desk whose bus is RabbitMQ: nothing that was heard is lost or doubled while that dies and comes back."""
+"""A whole desk whose bus is RabbitMQ: nothing that was heard is lost or doubled while that dies."""
 
 from __future__ import annotations
 

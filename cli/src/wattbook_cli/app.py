@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "users": ("users:users", "Add, list, disable and enable users; set passwords."),
     "migrate": ("stores:migrate", "Bring the schema of every service's store up to date."),
     "db": ("stores:db", "For who administers PostgreSQL."),
+    "bus": ("bus:bus", "For who runs the bus: check it, make what is missing."),
+    "dead": ("bus:dead", "Messages that kept failing; hand them on again, or drop them."),
     "login": ("login:login", "Sign in, for the commands that follow."),
     "logout": ("login:logout", "Forget the sign-in."),
 }

@@ -150,12 +150,12 @@ class Bus(Protocol):
         """Forget a dead letter."""
         ...
 
-    def declare(self) -> list[str]:
-        """Make what the known groups need and is missing; the names of what was made."""
+    def declare(self, groups: Sequence[Group]) -> list[str]:
+        """Make what these groups need and is missing; the names of what was made."""
         ...
 
-    def differences(self) -> list[str]:
-        """A line for each thing of the known groups that is missing or not as it must be."""
+    def differences(self, groups: Sequence[Group]) -> list[str]:
+        """A line for each thing of these groups that is missing or not as it must be."""
         ...
 
     def close(self) -> None:

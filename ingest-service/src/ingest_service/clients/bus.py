@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from wattbook.bus import Bus, DeadLetter, Depths, Message, Subscription
+from wattbook.bus.topology import Group
 from wattbook.errors import Unavailable
 
 
@@ -50,13 +51,13 @@ class PatientBus:
         """As a bus does."""
         self._opened().drop(dead_letter)
 
-    def declare(self) -> list[str]:
+    def declare(self, groups: Sequence[Group]) -> list[str]:
         """As a bus does."""
-        return self._opened().declare()
+        return self._opened().declare(groups)
 
-    def differences(self) -> list[str]:
+    def differences(self, groups: Sequence[Group]) -> list[str]:
         """As a bus does."""
-        return self._opened().differences()
+        return self._opened().differences(groups)
 
     def close(self) -> None:
         """Let go of it."""

@@ -56,9 +56,8 @@ class EmbeddedBus:
         try:
             self._file = schema.File(path)
             self._publisher = self._file.connect()
-            self._groups = [group.name for group in groups if not group.one_each]
-            if self._unknown():
-                self.declare()
+            if self.differences(groups):
+                self.declare(groups)
         except (OSError, sqlite3.Error, Unavailable) as error:
             self._bell.close()
             detail = error.strerror if isinstance(error, OSError) else str(error.__cause__ or error)
@@ -140,16 +139,21 @@ class EmbeddedBus:
         with self._publisher.writing() as raw:
             raw.execute("DELETE FROM dead_letters WHERE id = ?", (dead_letter.id,))
 
-    def declare(self) -> list[str]:
-        """Make the known groups where they are missing; their names."""
+    def declare(self, groups: Sequence[Group]) -> list[str]:
+        """Make these groups where they are missing; their names."""
         self._ensure_open()
         with self._publisher.writing() as raw:
-            return [name for name in self._groups if schema.make_group(raw, name)]
+            return [each.name for each in groups if not each.one_each and schema.make_group(raw, each.name)]
 
-    def differences(self) -> list[str]:
-        """A line for each of the known groups that is missing."""
+    def differences(self, groups: Sequence[Group]) -> list[str]:
+        """A line for each of these groups that is missing."""
         self._ensure_open()
-        return [f"group {name} is missing" for name in self._unknown()]
+        names = [group.name for group in groups if not group.one_each]
+        if not names:
+            return []
+        with schema.explained(), self._file.connect() as connection:
+            known = {name for (name,) in connection.rows("SELECT name FROM groups")}
+        return [f"group {name} is missing" for name in names if name not in known]
 
     def close(self) -> None:
         """Let go of connections; subscriptions are closed by whoever uses them."""
@@ -188,13 +192,6 @@ class EmbeddedBus:
                 raw.execute(_TRIM, {"before_us": before_us, "most": TRIM_MOST})
         except Unavailable:
             _log.warning("the bus could not be trimmed; it is tried again later")
-
-    def _unknown(self) -> list[str]:
-        if not self._groups:
-            return []
-        with schema.explained(), self._file.connect() as connection:
-            known = {name for (name,) in connection.rows("SELECT name FROM groups", ())}
-        return [name for name in self._groups if name not in known]
 
     def _ensure_open(self) -> None:
         if self._closed:

@@ -123,15 +123,23 @@ class RabbitBus:
         self._ensure_open()
         DeadLetters(self._receiving).take(dead_letter, before=lambda _letter: None)
 
-    def declare(self) -> list[str]:
-        """Make what the known groups need and is missing; the names of what was made."""
+    def declare(self, groups: Sequence[Group]) -> list[str]:
+        """Make what these groups need and is missing, and bind their queues; the names of what was made."""
         self._ensure_open()
-        return Places(self._receiving).make(self._own_groups())
+        named = [group for group in groups if not group.one_each]
+        places = Places(self._receiving)
+        made = places.make(named)
+        for group in named:
+            places.bind(group)
+        return made
 
-    def differences(self) -> list[str]:
-        """A line for each thing of the known groups that is missing or not as it must be."""
+    def differences(self, groups: Sequence[Group]) -> list[str]:
+        """A line for each thing of these groups that is missing or not as it must be.
+
+        Which messages go to a queue is not among it: AMQP does not tell.
+        """
         self._ensure_open()
-        return Places(self._receiving).differences(self._own_groups())
+        return Places(self._receiving).differences([group for group in groups if not group.one_each])
 
     def close(self) -> None:
         """Let go of connections and threads."""

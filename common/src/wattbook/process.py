@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from wattbook.settings import SettingsError, load
-from wattbook.telemetry import TelemetrySettings, telemetry_settings
+from wattbook.telemetry import Running, TelemetrySettings, start, telemetry_settings
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -27,6 +27,11 @@ def load_settings_or_exit(kind: type[T], environment: Mapping[str, str]) -> T:
 def load_telemetry_or_exit(environment: Mapping[str, str]) -> TelemetrySettings:
     """What the standard ``OTEL_*`` variables say, or an exit as above."""
     return _or_exit(lambda: telemetry_settings(environment))
+
+
+def start_telemetry(service: str, environment: Mapping[str, str]) -> Running:
+    """Export what the ``OTEL_*`` variables say, or an exit as above; before parts are built."""
+    return start(service, load_telemetry_or_exit(environment))
 
 
 def _or_exit(read: Callable[[], T]) -> T:

@@ -26,7 +26,9 @@ class Running:
         self.model = ReadModel(SystemClock())
         self.subscriptions: list[FakeSubscription] = []
         self.is_bus_away = False
-        self.feed = Feed(self.subscribe, Follower(self.model, self.trades, SystemClock()), self.model)
+        clock = SystemClock()
+        follower = Follower(self.model, self.trades, clock)
+        self.feed = Feed(self.subscribe, follower, self.model, clock=clock)
 
     def subscribe(self) -> FakeSubscription:
         if self.is_bus_away:

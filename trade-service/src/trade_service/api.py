@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +15,8 @@ from wattbook.bus import Message
 from wattbook.clock import Clock, from_epoch_us
 from wattbook.errors import InvalidInput, Unavailable
 from wattbook.periods import NoSuchPeriod, area_of
+from wattbook.telemetry.catalogue import TRADES_BOOKED
+from wattbook.telemetry.metrics import Counter
 from wattbook.walls import caller
 from wattbook_proto import events_pb2, trades_pb2, trades_pb2_grpc
 
@@ -46,6 +49,9 @@ RULES = {
     "Search": Principal.require_any_role,
     "Positions": Principal.require_sees_all,
 }
+_BOOKINGS = Counter(TRADES_BOOKED)
+_SOURCES = {number: name.lower() for name, number in trades_pb2.Source.items()}
+_RESULTS = {number: name.lower() for name, number in trades_pb2.Result.items()}
 _INVALID = int(Result.INVALID)
 _BOOKED_TIME_US = BookedTrade._fields.index("booked_time_us")
 
@@ -64,7 +70,7 @@ class TradesServicer(trades_pb2_grpc.TradesServicer):
         _require_own(request)
         trades, invalid = _stated(request.trades)
         outcome = self._booker.book(trades, source=_source(request), timeout_s=_timeout_s(context))
-        return _reply(outcome, invalid)
+        return _counted(_reply(outcome, invalid), request.source)
 
     def Search(  # noqa: N802
         self, request: trades_pb2.SearchRequest, context: grpc.ServicerContext
@@ -128,7 +134,7 @@ class Confirmations:
     def _book(self, heard: Sequence[events_pb2.ConfirmedTrade]) -> None:
         trades, invalid = _stated(each.trade for each in heard)
         outcome = self._booker.book(trades, source=int(Source.FEED), timeout_s=BOOK_TIMEOUT_S)
-        reply = _reply(outcome, invalid)
+        reply = _counted(_reply(outcome, invalid), int(Source.FEED))
         if reply.reasons:
             event = _refused_event(heard, reply, occurred_at=self._clock.now())
             usecases.announce(self._store, [event], committed=self._booker.committed)
@@ -206,11 +212,9 @@ def _source(request: trades_pb2.BookRequest) -> int:
 
 
 def _reply(outcome: usecases.Outcome, invalid: dict[int, str]) -> trades_pb2.BookReply:
-    if not invalid:
-        return _book_reply(outcome.results, outcome.reasons)
-    results: list[int] = []
-    reasons = dict(invalid)
-    for index, result in enumerate(outcome.results):
+    results: Any = [] if invalid else outcome.results
+    reasons = {**invalid} if invalid else outcome.reasons
+    for index, result in enumerate(outcome.results if invalid else ()):
         while len(results) in invalid:
             results.append(_INVALID)
         if index in outcome.reasons:
@@ -218,11 +222,13 @@ def _reply(outcome: usecases.Outcome, invalid: dict[int, str]) -> trades_pb2.Boo
         results.append(result)
     while len(results) in invalid:
         results.append(_INVALID)
-    return _book_reply(results, reasons)
-
-
-def _book_reply(results: Any, reasons: dict[int, str]) -> trades_pb2.BookReply:
     return trades_pb2.BookReply(results=results, reasons=reasons)
+
+
+def _counted(reply: trades_pb2.BookReply, source: int) -> trades_pb2.BookReply:
+    for result, count in Tally(reply.results).items() if _BOOKINGS.is_kept else ():
+        _BOOKINGS.add(count, {"result": _RESULTS[result], "source": _SOURCES[source]})
+    return reply
 
 
 def _require_own(request: trades_pb2.BookRequest) -> None:

@@ -22,11 +22,13 @@ from wattbook.process import (
     EXIT_BAD_SETTINGS,
     load_settings_or_exit,
     shut_down,
+    start_telemetry,
     stop_on_signals,
     stop_with_parent,
 )
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
+from wattbook.telemetry.messages import watch_group
 from wattbook.tls import Tls
 from wattbook.walls import WallSettings
 from wattbook_proto import trades_pb2_grpc
@@ -111,7 +113,11 @@ def build(settings: Settings, *, clock: Clock | None = None, stopping: threading
         Confirmations(booker=booker, store=book, clock=clock),
         name="confirmations",
         most=CONFIRMED_MESSAGES,
+        system=bus.system,
+        group=TRADE_SERVICE.name,
     )
+    watch_group(bus, TRADE_SERVICE.types, group=TRADE_SERVICE.name)
+    relay.watch(clock)
     server = rpc.Server(settings.listen, guard=guard, tls=Tls.of(settings), workers=HANDLERS)
     servicer = TradesServicer(store=book, booker=booker)
     server.register(trades_pb2_grpc.add_TradesServicer_to_server, servicer, rules=RULES)
@@ -134,6 +140,7 @@ def main() -> None:
     stopping = stop_on_signals()
     try:
         configure_logging(NAME, level=settings.log_level, json_lines=settings.log_json)
+        exporting = start_telemetry(NAME, os.environ)
         if settings.stop_with_parent:
             stop_with_parent(stopping)
         app = build(settings, stopping=stopping)
@@ -147,7 +154,7 @@ def main() -> None:
     _log.info("listening", extra={"port": port})
     stopping.wait()
     _log.info("stopping")
-    app.stop()
+    shut_down(app.stop, exporting.stop)
 
 
 if __name__ == "__main__":

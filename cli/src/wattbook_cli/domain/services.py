@@ -198,10 +198,11 @@ _INHERITED = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"}
     | {"PGPASSFILE", "PGSSLMODE", "PGSSLROOTCERT", "PGSERVICEFILE"}
 )
-_INHERITED_PREFIXES = ("LC_", "PYTHON", "MALLOC_", "COVERAGE_", "SSL_CERT_")
+_INHERITED_PREFIXES = ("LC_", "PYTHON", "MALLOC_", "COVERAGE_", "SSL_CERT_", "OTEL_")
 # For the command itself, or for one service only.
 _NOT_PASSED_ON = frozenset(
     {
+        "OTEL_SERVICE_NAME",  # each has its own
         "WATTBOOK_URL",
         "WATTBOOK_USER",
         "WATTBOOK_PASSWORD",
@@ -227,8 +228,8 @@ _NOT_PASSED_ON = frozenset(
 
 def _passed_on(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in environment.items():
-        ours = name.startswith("WATTBOOK_") and name not in _NOT_PASSED_ON
-        if ours or name in _INHERITED or name.startswith(_INHERITED_PREFIXES):
+        wanted = name in _INHERITED or name.startswith(("WATTBOOK_", *_INHERITED_PREFIXES))
+        if wanted and name not in _NOT_PASSED_ON:
             yield name, value
     yield "WATTBOOK_LOG_JSON", "true"  # the supervisor reads the logs
     yield "WATTBOOK_STOP_WITH_PARENT", "true"

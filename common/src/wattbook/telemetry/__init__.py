@@ -11,7 +11,7 @@ from typing import Protocol
 from wattbook.telemetry.context import TraceContext, current, current_traceparent, new_context, within
 from wattbook.telemetry.logs import JsonFormatter, TextFormatter, configure_logging
 from wattbook.telemetry.settings import TelemetrySettings, telemetry_settings
-from wattbook.telemetry.tracing import Work, entering, is_recording, joined, span
+from wattbook.telemetry.tracing import Work, entering, is_recording, joined, note, recorded_traceparent, span
 
 STOP_WITHIN_S = 2.0
 
@@ -29,6 +29,8 @@ __all__ = [
     "is_recording",
     "joined",
     "new_context",
+    "note",
+    "recorded_traceparent",
     "span",
     "start",
     "telemetry_settings",

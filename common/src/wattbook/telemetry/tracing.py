@@ -57,7 +57,6 @@ class Backend(Protocol):
         request_id: str,
         links: Sequence[TraceContext],
         attributes: Attributes | None,
-        began_ns: int | None,
     ) -> TraceContext:
         """A new span's context; its ``span`` is None where it was decided not to record it."""
         ...
@@ -68,6 +67,10 @@ class Backend(Protocol):
 
     def rename(self, context: TraceContext, name: str) -> None:
         """A better name came to be known."""
+        ...
+
+    def note(self, context: TraceContext, attributes: Attributes) -> None:
+        """More of what is known of it."""
         ...
 
 
@@ -83,6 +86,19 @@ def use(backend: Backend | None) -> None:
 def is_recording() -> bool:
     """Whether this process records spans at all."""
     return _State.backend is not None
+
+
+def recorded_traceparent() -> str:
+    """The header value of the work at hand where its trace is recorded, else ``""``: for what it causes."""
+    context = CURRENT.get()
+    return context.traceparent if context is not None and context.sampled else ""
+
+
+def note(attributes: Attributes) -> None:
+    """More of what is known of the work at hand, where it is recorded."""
+    context = CURRENT.get()
+    if context is not None and context.span is not None and _State.backend is not None:
+        _State.backend.note(context, attributes)
 
 
 class Work:
@@ -149,9 +165,7 @@ def is_fault(error: BaseException | None) -> bool:
     return isinstance(error, Exception) and not (isinstance(status, int) and status < 500)
 
 
-def span(
-    name: str, *, kind: Kind = "internal", attributes: Attributes | None = None, began_ns: int | None = None
-) -> Work:
+def span(name: str, *, kind: Kind = "internal", attributes: Attributes | None = None) -> Work:
     """A part of the work at hand; nothing where that is not recorded."""
     backend = _State.backend
     if backend is None:
@@ -159,7 +173,7 @@ def span(
     parent = CURRENT.get()
     if parent is None or not (parent.sampled or backend.asks_always):
         return _NOTHING
-    return Work(_begun(backend, name, kind, parent, (), attributes, began_ns), backend)
+    return Work(_begun(backend, name, kind, parent, (), attributes), backend)
 
 
 def entering(
@@ -169,14 +183,13 @@ def entering(
     traceparent: str = "",
     request_id: str = "",
     attributes: Attributes | None = None,
-    began_ns: int | None = None,
 ) -> Work:
     """Work that somebody outside asked for: goes on with their trace, or begins one."""
     backend = _State.backend
     if backend is None:
         return Work(new_context(traceparent, request_id=request_id))
     parent = parsed(traceparent)
-    return Work(_begun(backend, name, kind, parent, (), attributes, began_ns, request_id), backend)
+    return Work(_begun(backend, name, kind, parent, (), attributes, request_id), backend)
 
 
 def joined(
@@ -185,21 +198,16 @@ def joined(
     """Work that several caused at once (traceparents, ``""`` for none): one commit, one call, one batch.
 
     It goes on with the trace of the first that is recorded and is linked to all the others of those. Where
-    none is, the log lines show the trace of the causes if they share one, else a new one.
+    none is, log lines show the trace of the first.
     """
     backend = _State.backend
     distinct = dict.fromkeys(causes)
     if backend is None:
-        return Work(new_context(next(iter(distinct)) if len(distinct) == 1 else ""))
+        return Work(new_context(next(filter(None, distinct), "")))
     known = [each for each in map(parsed, distinct) if each is not None]
     recorded = [each for each in known if each.sampled]
-    if recorded:
-        parent: TraceContext | None = recorded[0]
-    else:
-        parent = known[0] if len(known) == 1 else None
-        if known and parent is None and not backend.asks_always:
-            return Work(new_context())
-    return Work(_begun(backend, name, kind, parent, recorded[1:MOST_LINKS], attributes, None), backend)
+    parent = next(iter(recorded or known), None)
+    return Work(_begun(backend, name, kind, parent, recorded[1:MOST_LINKS], attributes), backend)
 
 
 def _begun(
@@ -209,12 +217,9 @@ def _begun(
     parent: TraceContext | None,
     links: Sequence[TraceContext],
     attributes: Attributes | None,
-    began_ns: int | None,
     request_id: str = "",
 ) -> TraceContext:
     request_id = request_id or (parent.request_id if parent is not None else "")
     if parent is not None and not parent.sampled and not backend.asks_always:
         return new_context(parent.traceparent, request_id=request_id)
-    return backend.begin(
-        name, kind, parent, request_id=request_id, links=links, attributes=attributes, began_ns=began_ns
-    )
+    return backend.begin(name, kind, parent, request_id=request_id, links=links, attributes=attributes)

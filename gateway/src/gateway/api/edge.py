@@ -9,10 +9,10 @@ import secrets
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from wattbook import telemetry
 from wattbook.errors import BY_HTTP_STATUS, Internal, Unauthenticated, Unavailable, WattbookError
+from wattbook.telemetry.http import ServerRequest
 
-from gateway.api.http import Disconnected, Refusal, Response, error_response
+from gateway.api.http import ROUTE, Disconnected, Refusal, Response, error_response
 
 MOST_REQUESTS = 1_000
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
@@ -39,12 +39,18 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = _context(scope["headers"])
-        answer = _Answer(send, context.request_id)
+        request_id, traceparent = _ids(scope["headers"])
+        answer = _Answer(send, request_id)
         self._running += 1
         try:
-            with telemetry.within(context):
-                await self._serve(scope, receive, answer)
+            with ServerRequest(
+                method=scope["method"], path=scope["path"], scheme=scope["scheme"],
+                traceparent=traceparent, request_id=request_id,
+            ) as request:  # fmt: skip
+                try:
+                    await self._serve(scope, receive, answer)
+                finally:
+                    request.answered(answer.status, scope.get(ROUTE, ""))
         finally:
             self._running -= 1
 
@@ -70,16 +76,21 @@ class Edge:
 class _Answer:
     """Sends, with our headers added."""
 
-    __slots__ = ("_send", "request_id", "started")
+    __slots__ = ("_send", "request_id", "status")
 
     def __init__(self, send: Any, request_id: str) -> None:
         self._send = send
         self.request_id = request_id
-        self.started = False
+        self.status = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether it is too late for another answer."""
+        return self.status > 0
 
     async def __call__(self, message: Any) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.status = message["status"]
             headers = message["headers"]
             names = {name for name, _ in headers}
             headers.append((b"x-request-id", self.request_id.encode()))
@@ -90,14 +101,15 @@ class _Answer:
         await self._send(message)
 
 
-def _context(headers: list[tuple[bytes, bytes]]) -> telemetry.TraceContext:
+def _ids(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
+    """The request's id, a new one where it has none, and its caller's trace."""
     request_id = traceparent = ""
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             request_id = value.decode()
         elif name == b"traceparent":
             traceparent = value.decode("latin-1")
-    return telemetry.new_context(traceparent, request_id=request_id or secrets.token_hex(8))
+    return request_id or secrets.token_hex(8), traceparent
 
 
 def _response_for(error: Exception, *, request_id: str, path: str) -> Response:

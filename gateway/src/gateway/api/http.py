@@ -10,6 +10,7 @@ import msgspec
 from wattbook.access import Principal
 from wattbook.errors import InvalidInput, TooLarge, WattbookError, error_body
 
+ROUTE = "wattbook.route"  # in the scope: the template of the path, once it is known
 BODY_IDLE_S = 30.0
 WRITE_IDLE_S = 60.0
 JSON = b"application/json"

@@ -20,7 +20,7 @@ from gateway.api.connexion_parts import (
     RoutingAPI,
     RoutingMiddleware,
 )
-from gateway.api.http import Refusal, Request, Response, header
+from gateway.api.http import ROUTE, Refusal, Request, Response, header
 from gateway.api.negotiation import body_type, chosen_type
 from gateway.api.params import Parameters
 
@@ -42,7 +42,11 @@ class Routing(RoutingMiddleware):
         api = RoutingAPI(specification, base_path=base_path, next_app=self.app, **kwargs)
         for route in api.router.routes:
             path = api.base_path + route.path
-            operation = {"api_base_path": api.base_path, "operation_id": route.endpoint.operation_id}
+            operation = {
+                "api_base_path": api.base_path,
+                "operation_id": route.endpoint.operation_id,
+                "route": path,
+            }
             self._methods_at(path).update(dict.fromkeys(route.methods, operation))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -53,12 +57,14 @@ class Routing(RoutingMiddleware):
         path = scope["path"]
         page = self._pages.get(path)
         if page is not None:
+            scope[ROUTE] = path
             await _serve_page(page, scope, receive, send)
             return
         methods, path_params = self._find(path)
         operation = methods.get(scope["method"])
         if operation is None:
             raise _refused_method(methods)
+        scope[ROUTE] = operation["route"]
         scope["path_params"] = path_params
         scope["extensions"] = {ROUTING_CONTEXT: operation}
         await self.app(scope, receive, send)

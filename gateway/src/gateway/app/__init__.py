@@ -22,6 +22,7 @@ from wattbook.process import (
     EXIT_BAD_SETTINGS,
     load_settings_or_exit,
     shut_down,
+    start_telemetry,
     stop_on_signals,
     stop_with_parent,
 )
@@ -213,6 +214,7 @@ def main() -> int:
     migrate_if_asked(sys.argv[1:], os.environ, store_url=url, name="gateway", package="gateway")
     settings = load_settings_or_exit(Settings, os.environ)
     telemetry.configure_logging("gateway", level=settings.log_level, json_lines=settings.log_json)
+    exporting = start_telemetry("gateway", os.environ)
     for noisy in ("alembic", "authlib", "connexion", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     stopping = stop_on_signals()
@@ -239,4 +241,5 @@ def main() -> int:
     server.Server(gateway.application, stopping=stopping).run(sockets=[listening])
     shut_down(gateway.close, store.close)
     _log.info("stopped")
+    exporting.stop()
     return 0

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from wattbook import telemetry
 from wattbook.errors import Unavailable, WattbookError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+_Waiting = tuple[Item, asyncio.Future[Answer], telemetry.TraceContext | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Coalescer(Generic[Item, Answer]):
         """Gather for ``call``, which must have a deadline of its own."""
         self._call = call
         self._limits = limits
-        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[_Waiting[Item, Answer]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._woken = False
 
@@ -51,7 +54,7 @@ class Coalescer(Generic[Item, Answer]):
             raise Unavailable("too many requests are waiting; try again", retry_after_s=1)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((item, future))
+        self._waiting.append((item, future, telemetry.current()))
         self._wake(loop)
         timer = loop.call_later(self._limits.timeout_s, _expire, future)
         try:
@@ -76,11 +79,11 @@ class Coalescer(Generic[Item, Answer]):
 
     def _start(self) -> None:
         self._woken = False
-        batch: list[tuple[Item, asyncio.Future[Answer]]] = []
+        batch: list[_Waiting[Item, Answer]] = []
         while self._waiting and len(batch) < self._limits.most_a_call:
-            item, future = self._waiting.popleft()
-            if not future.done():
-                batch.append((item, future))
+            waiting = self._waiting.popleft()
+            if not waiting[1].done():
+                batch.append(waiting)
         if not batch:
             return
         task = asyncio.ensure_future(self._run(batch))
@@ -94,9 +97,10 @@ class Coalescer(Generic[Item, Answer]):
         if self._waiting:
             self._wake(asyncio.get_running_loop())
 
-    async def _run(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _run(self, batch: list[_Waiting[Item, Answer]]) -> None:
         try:
-            answers = await self._call([item for item, _ in batch])
+            with _caused_by(batch):
+                answers = await self._call([item for item, _, _ in batch])
             if len(answers) != len(batch):
                 raise Unavailable("a service answered in part; try again")
         except WattbookError as error:
@@ -110,7 +114,7 @@ class Coalescer(Generic[Item, Answer]):
             if not isinstance(error, asyncio.CancelledError):
                 raise
         else:
-            for (_, future), answer in zip(batch, answers, strict=True):
+            for (_, future, _), answer in zip(batch, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)
 
@@ -139,7 +143,15 @@ def _expire(future: asyncio.Future[Answer]) -> None:
         future.set_exception(Unavailable("a service did not answer in time; try again"))
 
 
-def _fail(batch: Sequence[tuple[Item, asyncio.Future[Answer]]], error: WattbookError) -> None:
-    for _, future in batch:
+def _caused_by(batch: Sequence[_Waiting[Item, Answer]]) -> AbstractContextManager[object]:
+    """The work at hand is that of all who wait, not of whoever happened to wake this call."""
+    causes = [context for _, _, context in batch if context is not None]
+    if len(causes) == 1:
+        return telemetry.within(causes[0])
+    return telemetry.joined("gather", [context.traceparent for context in causes])
+
+
+def _fail(batch: Sequence[_Waiting[Item, Answer]], error: WattbookError) -> None:
+    for _, future, _ in batch:
         if not future.done():  # each its own, since raising writes into an exception
             future.set_exception(type(error)(error.message, retry_after_s=error.retry_after_s))

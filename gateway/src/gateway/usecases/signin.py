@@ -7,6 +7,8 @@ import logging
 
 from wattbook.access import Principal
 from wattbook.errors import Unauthenticated, WattbookError
+from wattbook.telemetry.catalogue import SIGN_IN_FAILURES
+from wattbook.telemetry.metrics import Counter
 
 from gateway.domain.users import PASSWORD_MAX_BYTES, User
 from gateway.store import UserStore
@@ -18,6 +20,7 @@ from gateway.usecases.tokens import AccessTokens, Grant
 
 _log = logging.getLogger(__name__)
 
+_FAILURES = Counter(SIGN_IN_FAILURES)
 REFUSED = "unknown user or wrong password"
 
 
@@ -104,6 +107,7 @@ class SignIn:
                 note = self._throttle.failed if user is None else self._throttle.worked
                 note(name, address)
         if user is None:
+            _FAILURES.add()
             _log.info("sign-in refused", extra={"user": name[:64], "address": address})
             raise Unauthenticated(REFUSED)
         self.memory.note_right(digest, name)

@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 
 from wattbook.clock import Clock
 from wattbook.errors import TooManyRequests
+from wattbook.telemetry.catalogue import SIGN_IN_THROTTLED
+from wattbook.telemetry.metrics import Counter
 
+_THROTTLED = Counter(SIGN_IN_THROTTLED)
 FREE_FAILURES = 3
 LONGEST_WAIT_S = 60.0
 FORGIVEN_AFTER_S = 900.0
@@ -74,6 +77,7 @@ class Throttle:
     def _refuse_blocked(self, record: _Record) -> None:
         wait_s = record.blocked_until_s - self._clock.monotonic_s()
         if wait_s > 0:
+            _THROTTLED.add()
             raise TooManyRequests(
                 "too many wrong passwords; wait before trying again", retry_after_s=math.ceil(wait_s)
             )

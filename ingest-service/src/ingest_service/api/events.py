@@ -69,5 +69,5 @@ def _event(trades: Sequence[tuple[ConfirmedTrade, Spooled]], spool: str) -> Mess
         version=VERSION,
         body=body.SerializeToString(),
         occurred_at=from_epoch_us(trades[0][1].received_us),
-        traceparent=telemetry.new_context().traceparent,
+        traceparent=telemetry.current_traceparent() or telemetry.new_context().traceparent,
     )

@@ -21,11 +21,13 @@ from wattbook.db import Store, migrate_if_asked, open_store, prepare
 from wattbook.errors import Unavailable
 from wattbook.outbox import Relay
 from wattbook.process import EXIT_BAD_SETTINGS
+from wattbook.telemetry.messages import watch_group
 from wattbook.tls import Tls
 from wattbook_proto import feed_pb2_grpc
 
 from ingest_service import usecases
 from ingest_service.api import RULES, FeedServicer, InboxWatch, Refusals, confirmed_events
+from ingest_service.app.figures import watch_feed
 from ingest_service.app.settings import Settings
 from ingest_service.clients import DropFolder, Gateway, PatientBus, refused_ids
 from ingest_service.store import FeedDays, Ledger, QuarantineStore, Spool
@@ -80,10 +82,7 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     quarantine = usecases.Quarantine(
         QuarantineStore(store), clock=clock, spool=name, announce=confirmed_events, committed=committed
     )
-    refusals = None
-    if bus is not None:
-        hear = partial(bus.subscribe, ours.types, group=ours.name)
-        refusals = Consumer(hear, Refusals(quarantine, spool=name), name="refusals")
+    refusals = _refusals(bus, ours, quarantine, spool=name) if bus is not None else None
     intake = usecases.Intake(most_frames=settings.queue_frames, most_bytes=settings.queue_bytes)
     terms = usecases.Terms(settings.ping_s, settings.silence_s, settings.most_frame_bytes)
     listeners = [Listener(url, intake=intake, clock=clock, terms=terms) for url in settings.exchange_urls]
@@ -100,6 +99,7 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     )
     states = [listener.state for listener in listeners]
     status = usecases.FeedStatus(states, spool=spool, quarantine=quarantine, intake=intake, clock=clock)
+    watch_feed(status, clock, relay)
     servicer = FeedServicer(status=status, quarantine=quarantine, tie_out=tie_out)
     return Feed(intake, spooler, listeners, tie_out, servicer, relay, refusals, bus)
 
@@ -108,6 +108,13 @@ def _bus(settings: Settings, ours: Group) -> PatientBus:
     """The owner of the trades may never have started: what is confirmed is kept for it all the same."""
     opening = partial(settings.open_bus, groups=(TRADE_SERVICE, ours))
     return PatientBus(opening, system=system_of(settings.bus_url))
+
+
+def _refusals(bus: PatientBus, ours: Group, quarantine: usecases.Quarantine, *, spool: str) -> Consumer:
+    watch_group(bus, ours.types, group=ours.name)
+    hear = partial(bus.subscribe, ours.types, group=ours.name)
+    handle = Refusals(quarantine, spool=spool)
+    return Consumer(hear, handle, name="refusals", system=bus.system, group=ours.name)
 
 
 def build(
@@ -186,6 +193,7 @@ def main() -> None:
     settings = process.load_settings_or_exit(Settings, os.environ)
     telemetry.configure_logging(NAME, level=settings.log_level, json_lines=settings.log_json)
     _quieten_libraries()
+    exporting = process.start_telemetry(NAME, os.environ)
     stopping = process.stop_on_signals()
     if settings.stop_with_parent:
         process.stop_with_parent(stopping)
@@ -211,6 +219,7 @@ def main() -> None:
     failed = not feed.spooler.is_alive
     process.shut_down(ingest.stop, feed.stop, lambda: server.stop(0.5), claimed.close, store.close)
     _log.info("stopped")
+    exporting.stop()
     failed = failed or ingest.failed
     if ingest.is_alive():  # waiting for a lock or a disk; breaking off loses nothing, as kill -9 does not
         logging.shutdown()

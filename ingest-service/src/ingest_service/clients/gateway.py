@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from wattbook import telemetry
 from wattbook.clock import Clock
+from wattbook.telemetry.http import ClientRequest
 
 from ingest_service.domain import Counts, FileRefused, GatewayDown, RefusedRow, UploadFailed
 
@@ -72,21 +73,24 @@ class Gateway:
         await self._http.aclose()
 
     async def _upload(self, body: Body, size_bytes: int, on_refused: OnRefused) -> Counts:
+        address = f"{self._url}/v1/trades/batch"
         for attempt in (1, 2):
-            async with self._http.stream(
-                "POST",
-                f"{self._url}/v1/trades/batch",
-                params={"source": "file", "results": "refused"},
-                headers=await self._headers(size_bytes),
-                content=body(),
-            ) as answer:
-                if answer.status_code == httpx.codes.OK:
-                    return await _read_answer(answer, on_refused)
-                if answer.status_code == httpx.codes.UNAUTHORIZED:
-                    self._token = None  # withdrawn, or the gateway has new keys
-                    if attempt == 1:
-                        continue
-                raise await self._refusal(answer)
+            with ClientRequest("POST", address) as request:
+                async with self._http.stream(
+                    "POST",
+                    address,
+                    params={"source": "file", "results": "refused"},
+                    headers=await self._headers(size_bytes),
+                    content=body(),
+                ) as answer:
+                    request.answered(answer.status_code)
+                    if answer.status_code == httpx.codes.OK:
+                        return await _read_answer(answer, on_refused)
+                    if answer.status_code == httpx.codes.UNAUTHORIZED:
+                        self._token = None  # withdrawn, or the gateway has new keys
+                        if attempt == 1:
+                            continue
+                    raise await self._refusal(answer)
         raise AssertionError("unreachable")
 
     async def _headers(self, size_bytes: int) -> dict[str, str]:

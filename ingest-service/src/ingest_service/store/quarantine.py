@@ -85,8 +85,12 @@ class QuarantineStore:
             connection.execute(update(QUARANTINE).where(QUARANTINE.c.id == item.id).values(values))
             return _get(connection, item.id)
 
-    def refused(self, refusals: Sequence[Refusal], *, at_us: int) -> None:
-        """Set aside what the owner refused; one that was replayed opens again, a dropped one stays so."""
+    def refused(self, refusals: Sequence[Refusal], *, at_us: int) -> int:
+        """Set aside what the owner refused; one that was replayed opens again, a dropped one stays so.
+
+        How many are new.
+        """
+        new = 0
         with self._store.write() as connection:
             ids = [refusal.frame_id for refusal in refusals]
             there = set(
@@ -102,6 +106,8 @@ class QuarantineStore:
                 else:
                     connection.execute(insert(QUARANTINE).values(_row(refusal, frames, at_us)))
                     there.add(refusal.frame_id)
+                    new += 1
+        return new
 
 
 def _get(connection: Connection, number: int) -> Quarantined | None:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from wattbook.bus import Message
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import Conflict, InvalidInput, NotFound
+from wattbook.telemetry.catalogue import FEED_QUARANTINED
+from wattbook.telemetry.metrics import Counter
 
 from ingest_service.domain import ConfirmedTrade, Quarantined, QuarantineState, Unreadable, read_frame
 from ingest_service.store import QuarantineStore, Spooled
 from ingest_service.store.quarantine import Refusal
 
+_QUARANTINED = Counter(FEED_QUARANTINED)
 MOST_LISTED = 1_000
 MOST_NAME = 200
 
@@ -102,7 +105,8 @@ class Quarantine:
     def refused(self, refusals: Sequence[tuple[int, str, str]]) -> None:
         """Set aside what the owner refused: the frame's number, the trade's id, and why."""
         if refusals:
-            self._store.refused([Refusal(*each) for each in refusals], at_us=self._now_us())
+            new = self._store.refused([Refusal(*each) for each in refusals], at_us=self._now_us())
+            _QUARANTINED.add(new, {"reason": "refused"})
 
     def _now_us(self) -> int:
         return to_epoch_us(self._clock.now())

@@ -11,11 +11,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
+from wattbook import telemetry
 from wattbook.bus import Message
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import Unavailable
 from wattbook.retry import Backoff, Retrying
+from wattbook.telemetry.catalogue import FEED_QUARANTINED, GROUP_SIZE
+from wattbook.telemetry.metrics import Counter, Histogram
 
 from ingest_service.domain import (
     ConfirmedTrade,
@@ -38,6 +42,8 @@ PAGE_FRAMES = 1_000
 LOOK_AROUND_S = 1.0
 GIVE_UP_S = 5.0
 _US_PER_S = 1_000_000
+_GROUP_SIZE, _STORE = Histogram(GROUP_SIZE), {"store": "ingest"}
+_QUARANTINED = Counter(FEED_QUARANTINED)
 
 Announce = Callable[[Sequence[tuple[ConfirmedTrade, Spooled]], str], list[Message]]
 """Makes the events that tell the owner of trades; the text names the spool."""
@@ -99,12 +105,13 @@ class Spooler:
                 heard = self._intake.take(timeout_s=LOOK_S)
                 if not heard and self._stopping.is_set():
                     break
-                self._work(heard)
+                frames = [each for each in heard if each.kind is HeardKind.FRAME]
+                with _received(frames) if frames else nullcontext():
+                    self._work(heard, frames)
         except Exception:
             _log.exception("frames can no longer be written down")
 
-    def _work(self, heard: list[Heard]) -> None:
-        frames = [each for each in heard if each.kind is HeardKind.FRAME]
+    def _work(self, heard: list[Heard], frames: list[Heard]) -> None:
         kept = self._keep(frames) if frames else []
         self._gaps += self._coverage.add(heard)
         try:
@@ -137,6 +144,7 @@ class Spooler:
                     time.sleep(delay_s)
             else:
                 self._retrying.worked()
+                _GROUP_SIZE.record(len(kept), _STORE)
                 return kept
 
     def _settle_all(self, kept: list[Spooled]) -> None:
@@ -165,6 +173,7 @@ class Spooler:
                 return
             settled = Settled(settled.parsed_to, unreadable=[(frames[0], f"a fault of ours: {error!r}", "")])
             self._commit(settled, [])
+        _QUARANTINED.add(len(settled.unreadable), {"reason": "unreadable"})
         for frame, reason, _ in settled.unreadable[:10]:
             _log.warning("a frame is quarantined: %s", reason, extra={"frame_id": frame.frame_id})
 
@@ -194,6 +203,17 @@ class Spooler:
                 (gap.ended_us - gap.began_us) / _US_PER_S,
             )
         self._gaps = []
+
+
+def _received(frames: Sequence[Heard]) -> telemetry.Work:
+    """Where a trace begins: with what came together. Frames that nobody has to wait for are alone in it."""
+    facts = {
+        "messaging.operation.name": "receive",
+        "messaging.batch.message_count": len(frames),
+        "network.protocol.name": "websocket",
+        "messaging.message.body.size": sum(len(each.data) for each in frames),
+    }
+    return telemetry.entering("receive frames", kind="consumer", attributes=facts)
 
 
 def _read(frames: Sequence[Spooled], settled: Settled) -> list[tuple[ConfirmedTrade, Spooled]]:

@@ -40,7 +40,7 @@ class FeedStatus:
         clock: Clock,
     ) -> None:
         """``listeners`` are the live states."""
-        self._listeners = listeners
+        self.listeners = listeners
         self._spool = spool
         self._quarantine = quarantine
         self._intake = intake
@@ -54,7 +54,7 @@ class FeedStatus:
         """
         state = self._spool.state()
         return Now(
-            listeners=self._listeners,
+            listeners=self.listeners,
             frames=state.frames,
             spool_depth=state.frames - state.parsed_to + self._intake.depth(),
             outbox_depth=self._spool.outbox_depth(),

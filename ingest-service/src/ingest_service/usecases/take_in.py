@@ -52,7 +52,7 @@ async def take_in(parts: Parts, *, name: str, settled: bool) -> FileRecord:
         digest = await parts.in_thread(partial(source.digest, keep_going=parts.keep_going))
         if source.fingerprint() != as_read:
             raise NotYet("it was changed while it was read")
-        with telemetry.within(telemetry.new_context(request_id=f"file-{digest.sha256[:16]}")):
+        with telemetry.entering("take in file", kind="internal", request_id=f"file-{digest.sha256[:16]}"):
             return await _take_in(parts, source, digest, as_read)
 
 

@@ -25,16 +25,19 @@ from wattbook.process import (
     EXIT_BAD_SETTINGS,
     load_settings_or_exit,
     shut_down,
+    start_telemetry,
     stop_on_signals,
     stop_with_parent,
 )
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
+from wattbook.telemetry.messages import watch_group
 from wattbook.tls import Tls
 from wattbook.walls import WallSettings, service_passes
 from wattbook_proto import prices_pb2_grpc
 
 from pricing_service.api import RULES, PricesServicer, TradedHours, price_events
+from pricing_service.app.figures import watch_prices
 from pricing_service.clients import MarketData, traded_periods
 from pricing_service.domain import Limits
 from pricing_service.store import PriceStore, Wishes
@@ -163,7 +166,11 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> App
         lambda: bus.subscribe(PRICING_SERVICE.types, group=PRICING_SERVICE.name),
         traded.handle,
         name="traded-hours",
+        system=bus.system,
+        group=PRICING_SERVICE.name,
     )
+    _watch(bus, relay, clock)
+    watch_prices(prices, wishes, clock, limits=settings.limits, leads=lambda: poller.leads)
     trades = _trades(settings, tls) if settings.trade_target else None
     learning = UntilItWorks("traded-hours", lambda: traded.learn(traded_periods(trades))) if trades else None
     servicer = PricesServicer(
@@ -178,6 +185,11 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> App
     server.register(prices_pb2_grpc.add_PricesServicer_to_server, servicer, rules=RULES)
     running = Running(poller, speed=settings.clock_speed)
     return App(store, bus, relay, provider, running, consumer, learning, trades, server)
+
+
+def _watch(bus: Bus, relay: Relay, clock: Clock) -> None:
+    watch_group(bus, PRICING_SERVICE.types, group=PRICING_SERVICE.name)
+    relay.watch(clock)
 
 
 def _trades(settings: Settings, tls: Tls | None) -> grpc.Channel:
@@ -221,6 +233,7 @@ def main() -> None:
     stopping = stop_on_signals()
     try:
         configure_logging(NAME, level=settings.log_level, json_lines=settings.log_json)
+        exporting = start_telemetry(NAME, os.environ)
         for chatty in ("httpx", "httpcore", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         if settings.stop_with_parent:
@@ -235,4 +248,4 @@ def main() -> None:
     _log.info("listening", extra={"port": port})
     stopping.wait()
     _log.info("stopping")
-    app.stop()
+    shut_down(app.stop, exporting.stop)

@@ -12,11 +12,15 @@ from urllib.parse import urlsplit
 
 import httpx
 from wattbook.clock import Clock, to_epoch_us
+from wattbook.telemetry.catalogue import PROVIDER_REQUESTS
+from wattbook.telemetry.http import ClientRequest
+from wattbook.telemetry.metrics import Counter
 
 from pricing_service.domain import Outcome, Slot, Trouble, read_answer
 
 _log = logging.getLogger(__name__)
 
+_REQUESTS = Counter(PROVIDER_REQUESTS)
 PATH = "/reference-price"
 VERSION = "/v1"
 MISSES = 3
@@ -76,11 +80,15 @@ class MarketData:
         try:
             status, headers, body = self._get(slot, deadline_s=time.monotonic() + self._answer_within_s)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            _REQUESTS.add(1, {"status": "unreachable"})
             return Trouble(f"the provider cannot be reached ({type(error).__name__})")
         except httpx.TimeoutException:
+            _REQUESTS.add(1, {"status": "timeout"})
             return Trouble(f"the provider did not answer within {self._answer_within_s:g} s", open_end=True)
         except httpx.HTTPError as error:
+            _REQUESTS.add(1, {"status": "broken"})
             return Trouble(f"the provider's answer broke off ({type(error).__name__})")
+        _REQUESTS.add(1, {"status": str(status)})
         now = self._clock.now()
         return read_answer(
             slot,
@@ -94,7 +102,9 @@ class MarketData:
         query = {"delivery_day": slot.day, "delivery_hour": slot.label}
         body = b""
         base = self._base.url
-        with self._http.stream("GET", base + PATH, params=query) as answer:
+        request = ClientRequest("GET", base + PATH, begins_trace=True)
+        with request, self._http.stream("GET", base + PATH, params=query) as answer:
+            request.answered(answer.status_code)
             for piece in answer.iter_raw():
                 body += piece
                 if len(body) > MOST_BYTES:

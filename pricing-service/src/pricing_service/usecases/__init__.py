@@ -2,7 +2,7 @@
 
 from pricing_service.usecases.pace import Pace
 from pricing_service.usecases.poller import Poller
-from pricing_service.usecases.questions import day, history, learn_traded, status, watch
+from pricing_service.usecases.questions import ages, day, history, learn_traded, status, watch
 from pricing_service.usecases.running import Running, UntilItWorks
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Poller",
     "Running",
     "UntilItWorks",
+    "ages",
     "day",
     "history",
     "learn_traded",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from random import Random
 
+from wattbook import telemetry
 from wattbook.clock import EPOCH, Clock
 from wattbook.errors import Unavailable
 from wattbook.retry import Backoff, Retrying
@@ -208,7 +209,8 @@ class Poller:
         note = self._findings.note(self._schedule)
         if note is None:
             return
-        added = self._store.note(note)
+        with telemetry.entering("note prices", kind="internal"):
+            added = self._store.note(note)
         self._findings.written(note)
         if added:
             self._committed()

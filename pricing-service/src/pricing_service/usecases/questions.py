@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from wattbook.clock import Clock, from_epoch_s, to_epoch_us
@@ -19,7 +20,16 @@ from pricing_service.domain import (
     same_cycle,
     window_starts_s,
 )
-from pricing_service.store import PriceStore, Wishes
+from pricing_service.store import Facts, PriceStore, Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Of some hours: the age of the oldest newest price, and how many lack one of the newest cycle."""
+
+    oldest_s: float | None
+    missing: int
+
 
 STILL_MATTERS_S = 3 * 3600.0  # after gate closure the last price may be missing
 _US = 1_000_000
@@ -80,6 +90,25 @@ def status(store: PriceStore, clock: Clock, *, limits: Limits) -> Status:
         hours_fresh=sum(same_cycle(stamp, facts.newest_us) for stamp in facts.stamps_us.values()),
         health=facts.health,
     )
+
+
+def ages(store: PriceStore, wishes: Wishes, clock: Clock) -> dict[str, Ages]:
+    """How old the prices of tradable hours are: of those that are ``wanted``, and of all ``tradable``."""
+    now_s = to_epoch_us(clock.now()) / _US
+    tradable = window_starts_s(now_s)
+    facts = store.facts(now_s=now_s, starts_s=tradable)
+    wanted = set(wishes.wanted(now_s=now_s)).intersection(tradable)
+    return {
+        name: _ages(facts, starts, now_s)
+        for name, starts in (("wanted", wanted), ("tradable", tradable))
+        if starts
+    }
+
+
+def _ages(facts: Facts, starts: Collection[int], now_s: float) -> Ages:
+    stamps = [facts.stamps_us[start] for start in starts if start in facts.stamps_us]
+    fresh = sum(same_cycle(stamp, facts.newest_us) for stamp in stamps)
+    return Ages(now_s - min(stamps) / _US if stamps else None, len(starts) - fresh)
 
 
 def _hour_starting(start_s: int) -> datetime:

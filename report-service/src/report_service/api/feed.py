@@ -7,8 +7,12 @@ import threading
 from collections.abc import Callable, Sequence
 
 from wattbook.bus import Delivery, Subscription
+from wattbook.clock import Clock
 from wattbook.errors import WattbookError
 from wattbook.retry import Backoff
+from wattbook.telemetry.catalogue import REPORT_DELAY
+from wattbook.telemetry.messages import handling
+from wattbook.telemetry.metrics import Histogram
 from wattbook_proto import events_pb2
 
 from report_service.api.trouble import Trying
@@ -22,6 +26,7 @@ _log = logging.getLogger(__name__)
 TOPIC = "trade.booked"
 VERSION = 1
 RECEIVE_TIMEOUT_S = 0.5
+_DELAY = Histogram(REPORT_DELAY)
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 5.0
 
@@ -40,8 +45,18 @@ def bookings_of(deliveries: Sequence[Delivery]) -> list[Booking]:
 class Feed:
     """Listens first, then loads the snapshot, then follows; whatever fails is tried again, with back-off."""
 
-    def __init__(self, subscribe: Callable[[], Subscription], follower: Follower, model: ReadModel) -> None:
-        """Follow through ``subscribe``, which opens a subscription without a group."""
+    def __init__(
+        self,
+        subscribe: Callable[[], Subscription],
+        follower: Follower,
+        model: ReadModel,
+        *,
+        clock: Clock,
+        system: str = "",
+    ) -> None:
+        """Follow through ``subscribe``, which opens a subscription without a group on ``system``'s bus."""
+        self._clock = clock
+        self._system = system
         self._subscribe = subscribe
         self._follower = follower
         self._model = model
@@ -95,7 +110,13 @@ class Feed:
         timeout_s = GAP_WAIT_S if self._follower.has_gap else RECEIVE_TIMEOUT_S
         deliveries = subscription.receive(timeout_s=timeout_s)
         if deliveries:
-            self._follower.offer(bookings_of(deliveries))
+            messages = [delivery.message for delivery in deliveries]
+            with handling(messages, system=self._system):
+                self._follower.offer(bookings_of(deliveries))
             subscription.ack(deliveries)
+            if _DELAY.is_kept:
+                now = self._clock.now()
+                for message in messages:
+                    _DELAY.record(max(0.0, (now - message.occurred_at).total_seconds()))
         self._follower.tend()
         self._model.found()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from wattbook.bus import Delivery, Subscription
 from wattbook.errors import WattbookError
 from wattbook.retry import Backoff
+from wattbook.telemetry.messages import handling
 from wattbook_proto import events_pb2
 
 from report_service.api.trouble import Trying
@@ -39,8 +40,16 @@ def updates_of(deliveries: Sequence[Delivery]) -> list[ReferencePrice]:
 class PriceFeed:
     """Listens first, then reads; whatever fails is tried again, with back-off."""
 
-    def __init__(self, subscribe: Callable[[], Subscription], keeper: PriceKeeper, board: PriceBoard) -> None:
-        """Follow through ``subscribe``, which opens a subscription without a group."""
+    def __init__(
+        self,
+        subscribe: Callable[[], Subscription],
+        keeper: PriceKeeper,
+        board: PriceBoard,
+        *,
+        system: str = "",
+    ) -> None:
+        """Follow through ``subscribe``, which opens a subscription without a group on ``system``'s bus."""
+        self._system = system
         self._subscribe = subscribe
         self._keeper = keeper
         self._board = board
@@ -97,7 +106,9 @@ class PriceFeed:
             while not self._stopping.is_set():
                 deliveries = subscription.receive(timeout_s=RECEIVE_TIMEOUT_S)
                 if deliveries:
-                    self._board.offer(updates_of(deliveries))
+                    messages = [delivery.message for delivery in deliveries]
+                    with handling(messages, system=self._system):
+                        self._board.offer(updates_of(deliveries))
                     subscription.ack(deliveries)
                     if self._board.behind():
                         self._wanted.set()

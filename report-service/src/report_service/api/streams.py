@@ -15,8 +15,10 @@ import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
+from wattbook import telemetry
 from wattbook.clock import Clock, to_epoch_us
 
 from report_service.api.slots import changes
@@ -30,6 +32,7 @@ REST_PER_WORK = 1.0  # after a round, before the next: half of the time is left 
 MOST_STREAMS = 2000
 MOST_UNREAD_BYTES = 256 * 1024
 VERSIONS_KEPT = 8
+MOST_CAUSES = 64  # traces that one event goes on with
 _US_PER_S = 1_000_000
 _AGAIN = b"event: again\ndata: {}\n\n"
 _BEAT = b"event: beat\ndata: {}\n\n"
@@ -70,6 +73,7 @@ class _Live:
     last: Snapshot | None = None
     due_s: float = float("-inf")
     is_due: bool = True
+    causes: list[str] = field(default_factory=list)
 
     def look(self) -> Snapshot:
         """The topic as it stands, remembered."""
@@ -99,6 +103,7 @@ class Hub:
         self._lock = threading.Lock()
         self._arrived: list[tuple[_Listener, Topic, bytes, str]] = []
         self._changed: set[Hashable] = set()
+        self._causes: list[str] = []
         self._live: dict[Hashable, _Live] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streams", daemon=True)
@@ -142,6 +147,8 @@ class Hub:
             return
         with self._lock:
             self._changed.update(what)
+            if len(self._causes) < MOST_CAUSES and (cause := telemetry.recorded_traceparent()):
+                self._causes.append(cause)
         self._wake()
 
     def _wake(self) -> None:
@@ -175,9 +182,12 @@ class Hub:
         with self._lock:
             arrived, self._arrived = self._arrived, []
             changed, self._changed = self._changed, set()
+            causes, self._causes = self._causes, []
         now_s = self._clock.monotonic_s()
         for live in self._live.values():
-            live.is_due = live.is_due or not changed.isdisjoint(live.topic.is_about)
+            if not changed.isdisjoint(live.topic.is_about):
+                live.is_due = True
+                live.causes += causes
         if now_s >= self._look_due_s:  # what no change announces: the state of the connections
             self._look_due_s = now_s + LOOK_EVERY_S
             for live in self._live.values():
@@ -214,7 +224,10 @@ class Hub:
         for live in list(self._live.values()):
             if live.is_due and now_s >= live.due_s:
                 live.is_due = False
-                if self._publish(live):
+                causes, live.causes = live.causes[:MOST_CAUSES], []
+                with telemetry.joined("send event", causes, kind="producer") if causes else nullcontext():
+                    is_published = self._publish(live)
+                if is_published:
                     live.due_s = self._clock.monotonic_s() + LEAST_BETWEEN_S
         done_s = self._clock.monotonic_s()
         self._rest_until_s = done_s + (done_s - now_s) * REST_PER_WORK
@@ -224,6 +237,7 @@ class Hub:
         if before is None or before is found:
             return False
         text = event(before, found)
+        telemetry.note({"wattbook.event.id": found.version, "wattbook.event.listeners": len(live.listeners)})
         for listener in list(live.listeners):
             self._write(listener, text)
         return True

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, jsonify, request
@@ -98,6 +101,21 @@ def build_web(parts: Site, *, secret: str, sessions: EncryptedSessions) -> Flask
     return app
 
 
+def routes_of(web: Flask) -> Callable[[str, str], str]:
+    """The template of a path by (method, path), ``""`` where there is none."""
+    adapter = web.url_map.bind("")
+
+    @lru_cache(maxsize=2048)
+    def route_of(method: str, path: str) -> str:
+        try:
+            rule, _ = adapter.match(path, method, return_rule=True)
+        except HTTPException:
+            return ""
+        return str(rule.rule)
+
+    return route_of
+
+
 @machine.get("/healthz")
 def healthz() -> ResponseReturnValue:
     """The process lives."""
@@ -130,7 +148,12 @@ def static(name: str) -> ResponseReturnValue:
 
 def _enter() -> None:
     request_id = request_id_of(request.environ)
-    context = telemetry.new_context(request.headers.get("Traceparent", ""), request_id=request_id)
+    known = telemetry.current()  # where requests are recorded, the span of this one
+    context = (
+        replace(known, request_id=request_id)
+        if known
+        else telemetry.new_context(request.headers.get("Traceparent", ""), request_id=request_id)
+    )
     g.request_id = request_id
     g.telemetry = telemetry.within(context)
     g.telemetry.__enter__()

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from wattbook.bus.settings import BusSettings
 from wattbook.clock_settings import ClockSettings
-from wattbook.process import load_settings_or_exit
+from wattbook.process import load_settings_or_exit, load_telemetry_or_exit
 from wattbook.settings import SettingsError, setting
-from wattbook.telemetry import configure_logging
+from wattbook.telemetry import TelemetrySettings, configure_logging, start
 from wattbook.walls import WallSettings
 
 from report_service.app.master import Master, address_of, listen
@@ -85,6 +85,7 @@ def main() -> None:
     """Run until SIGTERM or SIGINT; exit status 0, or 78 for bad settings, or 1 for a port in use."""
     settings = load_settings_or_exit(Settings, os.environ)
     configure_logging(SERVICE, level=settings.log_level, json_lines=settings.log_json)
+    exported = load_telemetry_or_exit(os.environ)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each call
     try:
         pages = listen(settings.http_listen)
@@ -94,13 +95,14 @@ def main() -> None:
         sys.exit(1)
     Master(
         pages,
-        lambda: _build(settings),
+        lambda: _build(settings, exported),
         stop_with_parent=settings.stop_with_parent,
         log_level=settings.log_level,
     ).run()
 
 
-def _build(settings: Settings) -> Worker:
+def _build(settings: Settings, exported: TelemetrySettings) -> Worker:
     from report_service.app.worker import build
 
-    return build(settings)
+    exporting = start(SERVICE, exported)  # its threads would not have survived the fork
+    return build(settings, exporting)

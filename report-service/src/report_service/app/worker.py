@@ -9,9 +9,11 @@ from typing import Any
 
 import grpc
 from wattbook import rpc
-from wattbook.bus import Bus
+from wattbook.bus import Bus, Subscription
 from wattbook.clock import SystemClock
 from wattbook.process import shut_down
+from wattbook.telemetry import Running
+from wattbook.telemetry.http import recorded_wsgi
 from wattbook.tls import Tls
 from wattbook.walls import service_passes
 from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
@@ -27,8 +29,9 @@ from report_service.api.site import Site
 from report_service.api.streaming import Streaming
 from report_service.api.streams import Hub
 from report_service.api.watching import FeedWatcher
-from report_service.api.web import build_web
+from report_service.api.web import build_web, routes_of
 from report_service.app import SERVICE, Settings
+from report_service.app.figures import watch_reports
 from report_service.app.master import address_of
 from report_service.clients.desk import QuarantineDesk
 from report_service.clients.feed import FeedService
@@ -81,6 +84,7 @@ class Worker:
         server: rpc.Server,
         hub: Hub,
         wsgi: Callable[..., Any],
+        exporting: Running,
     ) -> None:
         """Hold the parts; nothing runs until :meth:`start`."""
         self._bus = bus
@@ -91,6 +95,7 @@ class Worker:
         self._health = health
         self._server = server
         self._hub = hub
+        self._exporting = exporting
         self.wsgi = wsgi
 
     def start(self) -> None:
@@ -111,20 +116,19 @@ class Worker:
             steps += [self._prices.feed.stop, self._prices.channel.close]
         if self._health is not None:
             steps += [self._health.watcher.stop, self._health.channel.close]
-        shut_down(*steps, self._bus.close)
+        shut_down(*steps, self._bus.close, self._exporting.stop)
 
 
-def build(settings: Settings) -> Worker:
+def build(settings: Settings, exporting: Running) -> Worker:
     """Put the worker together.
 
     Raises:
         WattbookError: the bus cannot be opened.
     """
-    clock = settings.desk_clock()
+    clock, tls = settings.desk_clock(), Tls.of(settings)
     bus = settings.open_bus()
-    tls = Tls.of(settings)
     channel = _channel(settings, settings.trade_target, "trade-service", tls)
-    model = ReadModel(clock)
+    model, hub = ReadModel(clock), Hub(SystemClock())
     server = rpc.Server(settings.listen, guard=settings.guard(SERVICE), tls=tls, workers=8)
     board = PriceBoard(clock, is_used=bool(settings.pricing_target))
     performances = Performances(model, board)
@@ -132,13 +136,13 @@ def build(settings: Settings) -> Worker:
     model.on_ready(server.set_ready)
     trades = TradeService(channel)
     follower = Follower(model, trades, clock)
-    feed = Feed(lambda: bus.subscribe((TOPIC,), group=None), follower, model)
+    feed = Feed(lambda: bus.subscribe((TOPIC,), group=None), follower, model, clock=clock, system=bus.system)
 
     real = SystemClock()  # tokens and sessions end in real time
     gateway = Gateway(settings.gateway_url, real)
-    hub = Hub(real)
     exchange = FeedBoard(clock, is_used=bool(settings.ingest_target))
     _announce(hub, model, board, exchange)
+    watch_reports(model, hub, clock)
     people = People(gateway, real, idle_s=settings.session_idle_s, longest_s=settings.session_longest_s)
     prices = _prices(settings, bus, board, tls) if settings.pricing_target else None
     behind = Quarantine(QuarantineDesk(gateway)), Details(trades, prices.owner if prices else None)
@@ -153,6 +157,7 @@ def build(settings: Settings) -> Worker:
         server=server,
         hub=hub,
         wsgi=_pages(settings, site),
+        exporting=exporting,
     )
 
 
@@ -183,7 +188,11 @@ def _prices(settings: Settings, bus: Bus, board: PriceBoard, tls: Tls | None) ->
     channel = _channel(settings, settings.pricing_target, "pricing-service", tls)
     owner = PricingService(channel)
     keeper = PriceKeeper(board, owner, SystemClock())
-    return Prices(PriceFeed(lambda: bus.subscribe((PRICE_TOPIC,), group=None), keeper, board), channel, owner)
+
+    def subscribe() -> Subscription:
+        return bus.subscribe((PRICE_TOPIC,), group=None)
+
+    return Prices(PriceFeed(subscribe, keeper, board, system=bus.system), channel, owner)
 
 
 def _health(settings: Settings, board: FeedBoard, tls: Tls | None) -> FeedHealth:
@@ -200,4 +209,5 @@ def _pages(settings: Settings, site: Site) -> Callable[..., Any]:
         longest_s=settings.session_longest_s,
     )
     web = build_web(site, secret=settings.session_key, sessions=sessions)
-    return Streaming(Recent(web.wsgi_app, SystemClock()), site.hub)
+    answers = Streaming(Recent(web.wsgi_app, SystemClock()), site.hub)
+    return recorded_wsgi(answers, route_of=routes_of(web))

@@ -8,6 +8,7 @@ import httpx
 from wattbook import telemetry
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import TooManyRequests, Unauthenticated, Unavailable, WattbookError
+from wattbook.telemetry.http import ClientRequest
 
 from report_service.domain.people import Person, Tokens
 
@@ -74,7 +75,9 @@ class Gateway:
 
     def _call(self, method: str, path: str, *, headers: dict[str, str] | None = None, **sent: Any) -> Any:
         try:
-            answer = self._http.request(method, path, headers={**_ids(), **(headers or {})}, **sent)
+            with ClientRequest(method, f"{self._http.base_url}{path}") as request:
+                answer = self._http.request(method, path, headers={**_ids(), **(headers or {})}, **sent)
+                request.answered(answer.status_code)
             if answer.status_code == httpx.codes.OK:
                 return answer.json()
         except (httpx.HTTPError, ValueError) as error:

@@ -17,6 +17,8 @@ from wattbook import telemetry
 from wattbook.bus import Message
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import Internal, InvalidInput, Unavailable, WattbookError
+from wattbook.telemetry.catalogue import GROUP_SIZE
+from wattbook.telemetry.metrics import Histogram
 
 from trade_service.domain import BookedRow, Result, Trade, different_fields
 from trade_service.store import TradeStore
@@ -28,6 +30,7 @@ REQUEST_TRADES = 10_000
 WAITING_TRADES = 100_000
 WAITING_REQUESTS = 10_000
 RETRY_AFTER_S = 1
+_GROUP_SIZE, _STORE = Histogram(GROUP_SIZE), {"store": "trade"}
 _ADDED, _DUPLICATE, _CONFLICT = int(Result.ADDED), int(Result.DUPLICATE), int(Result.CONFLICT)
 
 Announce = Callable[[Sequence[BookedRow], str], list[Message]]
@@ -153,12 +156,14 @@ class GroupCommit:
     def _commit(self, group: Sequence[_Ticket]) -> list[Outcome]:
         now_us = to_epoch_us(self._clock.now())
         added: list[BookedRow] = []
-        with self._store.booking() as booking:
+        _GROUP_SIZE.record(sum(len(ticket.trades) for ticket in group), _STORE)
+        causes = [ticket.traceparent for ticket in group]
+        with telemetry.joined("book group", causes), self._store.booking() as booking:
             next_seq = booking.last_seq() + 1
             booked = booking.booked([trade.trade_id for ticket in group for trade in ticket.trades])
             outcomes = [_decide(ticket, booked, added, next_seq, now_us) for ticket in group]
             if added:
-                booking.add(added, self._announce(added, group[0].traceparent))
+                booking.add(added, self._announce(added, telemetry.current_traceparent()))
         if added:
             self.committed()
         return outcomes

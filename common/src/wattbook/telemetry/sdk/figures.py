@@ -50,6 +50,8 @@ class MetricsOut:
         if found is None:
             if metric.kind == "counter":
                 found = self._meter.create_counter(metric.name, metric.unit, metric.meaning).add
+                if not metric.attributes:
+                    found(0, None)  # there from the start: an alert on its rate sees the first one
             else:
                 found = self._meter.create_histogram(
                     metric.name,

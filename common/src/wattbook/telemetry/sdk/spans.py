@@ -67,7 +67,6 @@ class TracesOut:
         request_id: str,
         links: Sequence[TraceContext],
         attributes: Attributes | None,
-        began_ns: int | None,
     ) -> TraceContext:
         """A new span's context."""
         span = self._tracer.start_span(
@@ -76,7 +75,6 @@ class TracesOut:
             kind=_KINDS[kind],
             attributes=attributes,
             links=[Link(_span_context(each)) for each in links],
-            start_time=began_ns,
             record_exception=False,  # its words and its stack may hold secrets
             set_status_on_exception=False,
         )
@@ -103,6 +101,10 @@ class TracesOut:
     def rename(self, context: TraceContext, name: str) -> None:
         """A better name came to be known."""
         context.span.update_name(name)
+
+    def note(self, context: TraceContext, attributes: Attributes) -> None:
+        """More of what is known of it."""
+        context.span.set_attributes(attributes)
 
     def stop(self, within_s: float) -> None:
         """Send what is left."""

@@ -154,7 +154,7 @@ class TestTheDesk:
 
         assert slot(page, "b.feed") == "● live"
         assert slot(page, "b.complete") == "✓ to 14:03:07"
-        assert slot(page, "b.complete.note") == "2 recovered from the file"
+        assert slot(page, "b.complete.note") == "2 recovered"
         assert slot(page, "b.quarantine") == "▲ 3"
         assert slot(page, "b.prices") == "● cycle 13:50"
         assert slot(page, "b.prices.note") == "29 of 30 tradable hours fresh"

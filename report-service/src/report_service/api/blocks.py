@@ -73,7 +73,7 @@ def _complete(found: TradingDay | None, writer: Writer, now: datetime) -> Slots:
         note = "nobody listened" if found is not None else "not asked yet"
         return block("complete", *_NOT_KNOWN, note)
     if found.is_reconciled:
-        note = f"{writer.number(found.recovered)} recovered from the file"
+        note = f"{writer.number(found.recovered)} recovered"
         if found.differing or found.feed_only:
             note += f", {writer.number(found.differing + found.feed_only)} to look at"
     else:

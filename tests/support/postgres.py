@@ -19,6 +19,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.support.certificates import Certificate
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -58,7 +59,13 @@ def require() -> Path:
 class PostgresServer:
     """One server. It never waits for the disk unless told: what it promised survives it, not the machine."""
 
-    def __init__(self, *, durable: bool = False, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        settings: Mapping[str, str] | None = None,
+        tls: Certificate | None = None,
+    ) -> None:
         self._programs = require()
         self.port = free_port()
         self.password = secrets.token_urlsafe(12)
@@ -67,6 +74,7 @@ class PostgresServer:
         self._settings = {**_QUIET, **({} if durable else _FAST), "port": str(self.port), **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._free: list[str] = []
+        self._tls = tls
 
     # --- its life
 
@@ -109,6 +117,14 @@ class PostgresServer:
         """End it and take its folder away."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @contextmanager
+    def running(self) -> Iterator[PostgresServer]:
+        """Started for the block, and gone after it."""
+        try:
+            yield self.start()
+        finally:
+            self.close()
 
     def family(self) -> list[psutil.Process]:
         """The postmaster and all that it started."""
@@ -188,10 +204,24 @@ class PostgresServer:
         made = self._run(command)
         assert made.returncode == 0, made.stdout + made.stderr
         password.unlink()
+        self._write_certificate()
         with (self.data / "postgresql.auto.conf").open("a") as file:
             file.writelines(f"{name} = {value}\n" for name, value in self._settings.items())
         self.start()
         self.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
+
+    def _write_certificate(self) -> None:
+        """Where it has one: as files that nobody else may read, or the server refuses to start."""
+        if self._tls is None:
+            return
+        for source, name in ((self._tls.cert, "server.crt"), (self._tls.key, "server.key")):
+            path = self.data / name
+            path.write_bytes(source.read_bytes())
+            path.chmod(0o600)
+            if os.geteuid() == 0:
+                account = pwd.getpwnam(SYSTEM_USER)
+                os.chown(path, account.pw_uid, account.pw_gid)
+        self._settings["ssl"] = "on"
 
     def _started(self) -> bool:
         """Start it; after a ``kill -9`` the first tries find what the last one left and end at once."""
@@ -240,13 +270,3 @@ class Lender:
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
     with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-
-
-@contextmanager
-def running(**options: Any) -> Iterator[PostgresServer]:
-    """A server for the block."""
-    server = PostgresServer(**options)
-    try:
-        yield server.start()
-    finally:
-        server.close()

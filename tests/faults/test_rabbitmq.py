@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -102,7 +101,7 @@ class Load:
             messages = [message(number) for number in numbers]
             while not published(self._bus, messages):
                 self.refused += 1
-                time.sleep(0.02)
+                self._stopping.wait(0.02)
             self.confirmed += numbers
             if self._stopping.is_set():
                 return
@@ -330,7 +329,7 @@ def test_a_wrong_password_is_said_in_one_line_that_holds_no_secret(
     breakable: rabbitmq.Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    url = breakable.url(password="not-the-secret-word")
+    url = breakable.url(password="not-this-word")
 
     said = refusal(open_bus(url))
 
@@ -338,7 +337,7 @@ def test_a_wrong_password_is_said_in_one_line_that_holds_no_secret(
         f"the bus at 127.0.0.1:{breakable.port} cannot be used: 127.0.0.1:{breakable.port} "
         "refuses user 'wattbook': unknown, or the password is wrong"
     )
-    assert "not-the-secret-word" not in caplog.text + repr(open_bus(url).__dict__)
+    assert "not-this-word" not in caplog.text + repr(open_bus(url).__dict__)
 
 
 def test_a_virtual_host_that_is_not_there_is_named(breakable: rabbitmq.Server) -> None:

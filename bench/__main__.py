@@ -25,6 +25,7 @@ from bench import (
     startup,
     storm,
     streams,
+    tieout,
 )
 from bench.context import FULL, QUICK, Context, Row
 
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "feed": feed.run,
     "storm": storm.run,
     "streams": streams.run,
+    "tieout": tieout.run,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

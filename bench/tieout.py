@@ -72,7 +72,7 @@ def _fill(store: Store, rows: int) -> float:
 
 def _heard(rows: int) -> Iterator[tuple[object, Spooled]]:
     for number in range(RECOVERED, rows + ONLY_FEED):
-        stated = fields(number)
+        stated = fields(number) if number < rows else (f"only_{number}", *fields(number - rows)[1:])
         trade = read_row([str(each) for each in stated])
         if number < RECOVERED + DIFFERING:
             trade = trade._replace(price_ct_per_mwh=trade.price_ct_per_mwh + 1)

@@ -116,16 +116,33 @@ function change(slots: Record<string, string>): void {
     layout.innerHTML = slots["layout"] ?? "";
     return;
   }
+  const places = allPlaces();
   const changed: HTMLElement[] = [];
+  const drawings: [string, string][] = [];
   for (const [name, text] of Object.entries(slots)) {
     if (name.startsWith("c:")) restyle(name.slice(2), text);
-    else rewrite(name, text, changed);
+    else if (name.startsWith("svg.") || name.startsWith("ticks.")) drawings.push([name, text]);
+    else rewrite(places.get(name) ?? [], text, changed);
   }
-  glow(changed);
+  // Figures first. What is drawn, and that something glows, may take a frame more.
+  window.setTimeout(() => drawings.forEach(([name, text]) => rewrite(places.get(name) ?? [], text, [])));
+  if (!document.hidden) requestAnimationFrame(() => glow(changed));
   if (isQuiet()) return;
   writeAges();
   markNow();
   document.dispatchEvent(new CustomEvent(figuresChanged, { detail: new Set(Object.keys(slots)) }));
+}
+
+// One walk through the page finds all of them; a selector a name would be a walk each.
+function allPlaces(): Map<string, HTMLElement[]> {
+  const found = new Map<string, HTMLElement[]>();
+  for (const element of document.querySelectorAll<HTMLElement>("[data-slot]")) {
+    const name = element.dataset["slot"] ?? "";
+    const known = found.get(name);
+    if (known) known.push(element);
+    else found.set(name, [element]);
+  }
+  return found;
 }
 
 function restyle(name: string, classes: string): void {
@@ -137,8 +154,8 @@ function restyle(name: string, classes: string): void {
 
 const holder = document.createElement("div");
 
-function rewrite(name: string, text: string, changed: HTMLElement[]): void {
-  for (const element of document.querySelectorAll<HTMLElement>(`[data-slot="${CSS.escape(name)}"]`)) {
+function rewrite(elements: HTMLElement[], text: string, changed: HTMLElement[]): void {
+  for (const element of elements) {
     holder.innerHTML = text;
     if (element.innerHTML === holder.innerHTML) continue;
     element.innerHTML = text;

@@ -55,6 +55,7 @@ class Server:
         settings: Sequence[str] = (),
         tls: Authority | None = None,
         cookie: str | None = None,
+        password: str | None = None,
         epmd_port: int | None = None,
     ) -> None:
         """Prepare a node; ``settings`` are lines of rabbitmq.conf. Members of a cluster share a cookie."""
@@ -65,7 +66,7 @@ class Server:
         self.epmd_port = epmd_port or base + EPMD
         self.owns_epmd = epmd_port is None
         self.node = f"r{base}x{os.getpid()}@localhost"
-        self.password = secrets.token_urlsafe(12)
+        self.password = password or secrets.token_urlsafe(12)
         self.cookie = cookie or secrets.token_hex(10)
         self.folder = Path(tempfile.mkdtemp(prefix="wattbook-rabbitmq-"))
         self._dist_port = base + DIST
@@ -113,6 +114,13 @@ class Server:
                 capture_output=True,
             )
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def join(self, other: Server) -> None:
+        """Be a member of its cluster, with nothing kept of before."""
+        self.ctl("stop_app")
+        self.ctl("reset")
+        self.ctl("join_cluster", other.node)
+        self.ctl("start_app")
 
     def ctl(self, *arguments: str) -> str:
         """``rabbitmqctl …``; its output. Costs seconds: it is an Erlang machine of its own."""

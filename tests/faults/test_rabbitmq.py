@@ -80,9 +80,9 @@ class Load:
         self._consumer.stop()
         self._bus.close()
 
-    def wait_confirmed(self, more: int) -> None:
+    def wait_confirmed(self, more: int, *, timeout_s: float = 60) -> None:
         target = len(self.confirmed) + more
-        wait_until(lambda: len(self.confirmed) >= target, timeout_s=60, what=f"{target} are confirmed")
+        wait_until(lambda: len(self.confirmed) >= target, timeout_s=timeout_s, what=f"{target} are confirmed")
 
     def assert_nothing_lost(self) -> None:
         """All that was confirmed had its effect, once."""

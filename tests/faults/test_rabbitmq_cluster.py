@@ -12,7 +12,7 @@ from tests.faults.test_rabbitmq import Load
 from tests.support import rabbitmq
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(480)]
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def test_a_killed_leader_loses_nothing_that_was_confirmed(nodes: list[rabbitmq.S
         )
         leader = next(node for node in nodes if node.node == queue["leader"])
         leader.kill()
-        load.wait_confirmed(500)
+        load.wait_confirmed(500, timeout_s=120)
         leader.start()
-        load.wait_confirmed(200)
+        load.wait_confirmed(100, timeout_s=120)
 
         load.assert_nothing_lost()

@@ -16,7 +16,7 @@ from wattbook.errors import Unavailable
 
 _log = logging.getLogger(__name__)
 
-CONFIRM_S = 10.0
+CONFIRM_S = 15.0  # a cluster under load may take some to elect a queue's leader
 CHUNK = 500  # messages handed to the connection's thread at a time, so that it also reads
 
 

@@ -26,6 +26,7 @@ from bench import (
     storm,
     streams,
     tieout,
+    tracing,
 )
 from bench.context import FULL, QUICK, Context, Row
 
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "storm": storm.run,
     "streams": streams.run,
     "tieout": tieout.run,
+    "tracing": tracing.run,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

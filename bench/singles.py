@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -45,19 +46,23 @@ def _row(name: str, theirs: load.Answered | None, ours: load.Answered) -> Row:
     return Row(what, f"{theirs.per_second:,.0f} /s, p99 {theirs.p99_ms:,.0f} ms: {compared}")
 
 
-def measure(context: Context, url: str, authorization: str) -> load.Answered:
-    """Warm up, then measure; every answer must be a good one."""
+def measure(context: Context, url: str, authorization: str, *, series: str = "s") -> load.Answered:
+    """Warm up, then measure; every answer must be a good one. ``series`` makes ids that are new."""
     asked = load.Load(
         url,
         CONNECTIONS,
         method="POST",
         headers={"Authorization": authorization, "Content-Type": "application/json"},
         paths=("/v1/trades",),
-        bodies=bodies(),
+        bodies=_bodies(series),
     )
-    warm = load.Load(**{**vars(asked), "bodies": tuple(body.replace("s_@", "w_@") for body in asked.bodies)})
+    warm = replace(asked, bodies=_bodies(f"{series}w"))
     load.run(warm, seconds=context.sizes.warm_up_s).clean()
     return load.run(asked, seconds=context.sizes.seconds).clean()
+
+
+def _bodies(series: str) -> tuple[str, ...]:
+    return tuple(body.replace("s_@", f"{series}_@") for body in bodies())
 
 
 def baseline(context: Context, *, wal: bool) -> load.Answered | None:

@@ -77,6 +77,7 @@ class OtlpSink:
     resources: list[Mapping[str, Any]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
+    close: Callable[[], None] = lambda: None  # stop listening before the block ends
 
     def environment(self, **more: str) -> dict[str, str]:
         """For a service that is to send here, soon."""
@@ -127,17 +128,23 @@ class OtlpSink:
 
 
 @contextmanager
-def otlp_sink(*, port: int = 0) -> Iterator[OtlpSink]:
-    """A sink that listens while the block lasts."""
+def otlp_sink(*, port: int = 0, decode: bool = True) -> Iterator[OtlpSink]:
+    """A sink that listens while the block lasts; without ``decode`` it only keeps what came."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if closed.is_set():  # a connection that was kept alive
+                self.close_connection = True
+                return
             inflate = _INFLATE.get(self.headers.get("Content-Encoding", ""), bytes)
             sink.headers.append(dict(self.headers))
-            sink.take(self.path, inflate(body))
+            if decode:
+                sink.take(self.path, inflate(body))
+            else:
+                sink.raw.append(body)
             self.send_response(200)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", "0")
@@ -146,15 +153,22 @@ def otlp_sink(*, port: int = 0) -> Iterator[OtlpSink]:
         def log_message(self, *_: Any) -> None:
             pass
 
+    closed = threading.Event()
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     sink = OtlpSink(f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
+
+    def close() -> None:
+        closed.set()
+        server.shutdown()
+        server.server_close()
+
+    sink.close = close
     try:
         yield sink
     finally:
-        server.shutdown()
-        server.server_close()
+        close()
 
 
 def _value(value: Any) -> Any:

@@ -78,7 +78,7 @@ def _databases_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[N
 
 
 def pytest_unconfigure() -> None:
-    engines.close_shared_server()
+    engines.close_shared_servers()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.support import engines
 from tests.support.client import Client
 from tests.support.ports import free_port_base
 from tests.support.trades import unique
@@ -40,7 +41,7 @@ class Desk:
         self.url = f"http://127.0.0.1:{self.port}"
         self.pages_url = f"http://127.0.0.1:{self.port + 1}"
         self.admin_password = secrets.token_urlsafe(18)
-        self._environment = environment or {}
+        self._environment = {**engines.desk_environment(folder), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -12,8 +12,9 @@ from typing import Any
 
 import psycopg
 from wattbook.db.postgres_engines import WRITING
+from wattbook_cli.domain.desk import BUS_URL, STORES, store_variable
 
-from tests.support import disks
+from tests.support import disks, rabbitmq
 from tests.support.postgres import Lender, PostgresServer
 
 NewStoreUrl = Callable[[str], str]
@@ -21,6 +22,7 @@ NewStoreUrl = Callable[[str], str]
 
 EMBEDDED, PRODUCTION = "sqlite", "postgresql"
 _shared: dict[str, PostgresServer] = {}
+_shared_bus: dict[str, rabbitmq.Server] = {}
 _given: dict[Path, Lender] = {}
 
 
@@ -36,10 +38,12 @@ def shared_server() -> PostgresServer:
     return _shared["server"]
 
 
-def close_shared_server() -> None:
-    """At the end of the process, where it was started."""
+def close_shared_servers() -> None:
+    """At the end of the process, those that were started."""
     if "server" in _shared:
         _shared.pop("server").close()
+    if "bus" in _shared_bus:
+        _shared_bus.pop("bus").close()
 
 
 def new_store_url(engine: str, folder: Path, lender: Callable[[], Lender]) -> NewStoreUrl:
@@ -56,6 +60,22 @@ def store_url(folder: Path, name: str) -> str:
         return f"sqlite:///{folder}/stores/{name}.db"
     lender = _given.setdefault(folder, Lender(shared_server()))
     return lender.new_url()
+
+
+@functools.cache
+def bus_url(folder: Path) -> str:
+    """The bus of a test with that folder, always the same: a virtual host of its own on one RabbitMQ."""
+    if "bus" not in _shared_bus:
+        _shared_bus["bus"] = rabbitmq.Server().start()
+    return _shared_bus["bus"].url(_shared_bus["bus"].vhost())
+
+
+def desk_environment(folder: Path) -> dict[str, str]:
+    """What a whole desk is told about its engines; nothing where they are the embedded ones."""
+    if not is_production():
+        return {}
+    stores = {store_variable(name): store_url(folder, name) for name in STORES}
+    return {**stores, BUS_URL: bus_url(folder)}
 
 
 def give_back(folder: Path) -> None:

@@ -38,9 +38,9 @@ format: setup ## Rewrite the code in the house style
 proto: $(BIN)/uv ## Generate the gRPC stubs again
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --reinstall-package wattbook-proto -c constraints.txt -e proto
 
-bench: setup ## Measure, and write bench/RESULTS.md
+bench: setup ## Measure, and write bench/RESULTS.md (ENGINE=production: on PostgreSQL and RabbitMQ)
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group bench
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
 
 images: ## Build the container image of every service (VERSION=, BUILD="podman build --format docker")
 	@for image in $$($(PYTHON) deploy/image/environments list); do \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ from bench import (
     tracing,
 )
 from bench.context import FULL, QUICK, Context, Row
+from tests.support import engines
 
 BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "startup": startup.run,
@@ -47,11 +49,17 @@ BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "tracing": tracing.run,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
+PRODUCTION_RESULTS = Path(__file__).with_name("RESULTS-production.md")
 
 
 def main() -> int:
     chosen = arguments()
     facts = {**machine.facts(), "load generator": load.generator()}
+    kept_in = RESULTS
+    if chosen.engine == "production":
+        os.environ |= {"WATTBOOK_TEST_ENGINE": "production", "WATTBOOK_TEST_DURABLE": "true"}
+        facts["engines"] = "private PostgreSQL (fsync on) and RabbitMQ on the same machine"
+        kept_in = PRODUCTION_RESULTS
     say("\n".join(f"{name}: {value}" for name, value in facts.items()))
     measured: dict[str, list[Row]] = {}
     failed = False
@@ -69,8 +77,9 @@ def main() -> int:
             say(results.as_text(measured[name]))
             say(f"({time.perf_counter() - began:.0f} s)")
     if not chosen.quick:
-        results.keep(RESULTS, facts, measured, order=list(BENCHMARKS))
-        say(f"\nkept in {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
+        results.keep(kept_in, facts, measured, order=list(BENCHMARKS))
+        say(f"\nkept in bench/{kept_in.name}")
+    engines.close_shared_servers()
     return 1 if failed else 0
 
 
@@ -80,6 +89,7 @@ def arguments() -> argparse.Namespace:
         "names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}; default all"
     )
     parser.add_argument("--quick", action="store_true", help="only prove that they run; keeps no results")
+    parser.add_argument("--engine", choices=["embedded", "production"], default="embedded")
     parser.add_argument("--folder", type=Path, help="where the thrown-away data lies (default: the system's)")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(BENCHMARKS):

@@ -8,9 +8,12 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bench import bare
 from bench.context import Context, Row, at_least, basic, plain
 from bench.data import fields, ndjson_file
+from tests.support import engines
 from tests.support.desk import Desk
+from tests.support.engines import is_production
 from tests.support.waiting import wait_until
 
 GOAL_PER_S = 40_000
@@ -33,14 +36,20 @@ def run(context: Context) -> list[Row]:
             most_s=0.02,
         )
         shown_s = time.perf_counter() - began
+        bare_per_s = bare.copied_per_s(engines.store_url(desk.folder, "trade")) if is_production() else None
     if answer["added"] != trades:
         raise RuntimeError(f"not all were added: {answer}")
+    beside = []
+    if bare_per_s is not None:
+        share = f"{bare_per_s:,.0f} /s; Wattbook books {trades / answered_s / bare_per_s:.0%} of that"
+        beside = [Row("  bare COPY of the same rows into the same indices", share)]
     return [
         at_least(
             f"NDJSON batch of {trades:,}, one client, until answered", trades / answered_s, GOAL_PER_S, "/s"
         ),
         plain("  until the report shows the last of them", trades / shown_s, "/s"),
         plain("  from the answer to the report", (shown_s - answered_s) * 1000, "ms"),
+        *beside,
     ]
 
 

@@ -35,6 +35,7 @@ class Desk:
 
     def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
         self._arguments = (*self.usual, *arguments)
+        self.folder = folder
         self.data = folder / "data"
         self.log = folder / "up.log"
         self.port = free_port_base()

@@ -34,7 +34,8 @@ def is_production() -> bool:
 def shared_server() -> PostgresServer:
     """One server for all tests of this process, started when it is first asked for."""
     if "server" not in _shared:
-        _shared["server"] = PostgresServer().start()
+        is_durable = os.environ.get("WATTBOOK_TEST_DURABLE") == "true"  # where figures are measured
+        _shared["server"] = PostgresServer(durable=is_durable).start()
     return _shared["server"]
 
 

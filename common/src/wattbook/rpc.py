@@ -37,8 +37,17 @@ _OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # or keepalive would count as abuse
 )
+# Whoever called for long calls again, and finds replicas that came since. Calls under way get the grace.
+_SERVER_OPTIONS: Sequence[tuple[str, Any]] = (
+    *_OPTIONS,
+    ("grpc.max_connection_age_ms", 600_000),
+    ("grpc.max_connection_age_grace_ms", 120_000),
+)
 _CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
     *_OPTIONS,
+    # Every address that the name stands for gets its share; one that is gone costs no call.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
@@ -136,7 +145,7 @@ class Server:
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
             interceptors=[*server_interceptors(), _HandleErrors(guard, self._rules)],
-            options=_OPTIONS,
+            options=_SERVER_OPTIONS,
         )
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

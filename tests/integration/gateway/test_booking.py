@@ -80,6 +80,7 @@ class TestBooking:
 
     def test_an_owner_that_is_down_is_unavailable_and_so_is_one_that_is_gone(self, tmp_path: Path) -> None:
         with Started(tmp_path, book_timeout_s=2.0) as started, started.client() as client:
+            ready_to_book = client.get("/readyz/trade-service")
             started.owners.trades.down = True
             full = client.post("/v1/trades", json=trade())
             started.owners.stop()
@@ -94,6 +95,7 @@ class TestBooking:
         assert refusal(report, 503)
         assert (ready.status_code, alive.status_code) == (503, 200)
         assert ready.json()["services"]["trade-service"] == "unreachable"
+        assert ready_to_book.json() == {"status": "ok", "services": {"trade-service": "ok"}}
 
     def test_single_bookings_at_once_share_calls(self, own_gateway: Started) -> None:
         calls = own_gateway.owners.trades.calls

@@ -21,6 +21,8 @@ from wattbook.errors import (
 )
 from wattbook.walls import OPEN
 
+from tests.support.waiting import wait_until
+
 Behaviour = Callable[[bytes, grpc.ServicerContext], Any]
 
 
@@ -220,3 +222,29 @@ def test_an_address_in_use_is_an_os_error(service: Service) -> None:
 
     with pytest.raises(OSError, match="cannot listen on"):
         other.start()
+
+
+def test_replicas_share_the_calls_and_one_that_stops_costs_none(service: Service) -> None:
+    other = Service()
+    answered = {"one": 0, "other": 0}
+
+    def counting(name: str) -> Behaviour:
+        def behave(request: bytes, _context: grpc.ServicerContext) -> bytes:
+            answered[name] += 1
+            return request
+
+        return behave
+
+    service.behaviour, other.behaviour = counting("one"), counting("other")
+    with rpc.channel(f"ipv4:{service.target},{other.target}") as both:
+        method = both.unary_unary("/test.Service/Unary")
+
+        def both_answered() -> bool:
+            rpc.call(method, b"", timeout_s=5.0)
+            return all(answered.values())
+
+        wait_until(both_answered, timeout_s=10, what="both answer")  # the second may connect a moment later
+        other.close()
+        alone = [rpc.call(method, b"", timeout_s=5.0) for _ in range(50)]
+
+    assert len(alone) == 50

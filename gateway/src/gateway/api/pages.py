@@ -43,6 +43,8 @@ def pages_of(probes: Mapping[str, Probe], *, clock: Clock) -> dict[str, Handler]
         "/healthz": partial(_alive, clock=clock),
         "/readyz": partial(_ready, probes=probes),
     }
+    for name, probe in probes.items():  # for who must not go away with an owner that it can do without
+        pages[f"/readyz/{name}"] = partial(_ready, probes={name: probe})
     for name, content_type in _VENDORED.items():
         pages[f"{ui}/{name}"] = partial(_vendored, name=name, content_type=content_type)
     for name in documents.DOCUMENTS:

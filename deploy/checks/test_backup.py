@@ -1,0 +1,133 @@
+"""A backup is restored into another server and compared row by row: ``deploy/backup``, on real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.postgres import ADMIN, PostgresServer, binaries
+
+ROOT = Path(__file__).parents[2]
+ROLES = ROOT / "deploy/k8s/base/databases/roles.sql"
+PASSWORDS = {
+    f"WATTBOOK_{name}_{role}_PASSWORD": f"{name}-{role}".lower()
+    for name in ("TRADE", "PRICING", "GATEWAY", "INGEST")
+    for role in ("OWNER", "APP")
+}
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[PostgresServer, PostgresServer]]:
+    made = [PostgresServer().start() for _ in range(2)]
+    yield made[0], made[1]
+    for server in made:
+        server.close()
+
+
+def command(server: PostgresServer, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    programs = binaries()
+    environment = {
+        **os.environ, **PASSWORDS, "PATH": f"{programs}:{os.environ['PATH']}", "PGHOST": "127.0.0.1",
+        "PGPORT": str(server.port), "PGUSER": ADMIN, "PGPASSWORD": server.password,
+    }  # fmt: skip
+    return subprocess.run(
+        [str(word) for word in words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def done(server: PostgresServer, *words: str | Path) -> None:
+    answer = command(server, *words)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def furnish(server: PostgresServer) -> None:
+    """Databases and roles, the schemas by their owners, and some rows by the services' own roles."""
+    done(server, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f", ROLES)
+    for name in ("trade", "gateway", "pricing"):
+        url = server.url(f"wattbook_{name}", user=f"wattbook_{name}_owner", password=f"{name}-owner")
+        environment = {**os.environ, f"WATTBOOK_{name.upper()}_STORE_URL": url}
+        package = "gateway" if name == "gateway" else f"{name}_service"
+        migrate = [sys.executable, "-m", f"{package}.app", "migrate"]
+        subprocess.run(migrate, env=environment, check=True, capture_output=True)
+    app = {"user": "wattbook_gateway", "password": "gateway-app"}
+    with server.connect("wattbook_gateway", **app) as connection:
+        for number in range(100):
+            connection.execute(
+                "INSERT INTO users (name, password_hash, roles, disabled, created_us, changed_us)"
+                " VALUES (%s, %s, 'desk', false, %s, 0)",
+                (f"Zoë {number}", "x" * 90, 2**53 + number),
+            )
+
+
+def content(server: PostgresServer) -> dict[str, Any]:
+    """Every row of every table, by database and table."""
+    found: dict[str, Any] = {}
+    for name in ("trade", "gateway", "pricing"):
+        database = f"wattbook_{name}"
+        tables = server.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database=database)
+        for (table,) in tables:
+            rows = server.rows(f'SELECT t::text FROM "{table}" AS t ORDER BY 1', database=database)
+            found[f"{name}.{table}"] = rows
+    return found
+
+
+def test_a_restored_backup_has_every_row_and_every_right(
+    servers: tuple[PostgresServer, PostgresServer], tmp_path: Path
+) -> None:
+    old, new = servers
+    furnish(old)
+    before = content(old)
+
+    done(old, ROOT / "deploy/backup/backup", tmp_path / "backup")
+    done(new, ROOT / "deploy/backup/restore", tmp_path / "backup")
+
+    assert content(new) == before
+    assert len(before["gateway.users"]) == 100
+    app = {"user": "wattbook_gateway", "password": "gateway-app"}
+    with new.connect("wattbook_gateway", **app) as connection:
+        connection.execute("UPDATE users SET disabled = true WHERE name = 'Zoë 7'")
+        with pytest.raises(Exception, match=r"must be owner|permission denied"):
+            connection.execute("DROP TABLE users")
+    # The schema is known as migrated: nothing is left to do.
+    url = new.url("wattbook_trade", user="wattbook_trade_owner", password="trade-owner")
+    migrate = [sys.executable, "-m", "trade_service.app", "migrate"]
+    told = subprocess.run(
+        migrate,
+        env={**os.environ, "WATTBOOK_TRADE_STORE_URL": url},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "already" in told.stdout
+
+
+def test_a_restore_writes_over_nothing_and_takes_no_damaged_backup(
+    servers: tuple[PostgresServer, PostgresServer], tmp_path: Path
+) -> None:
+    old, new = servers
+    furnish(old)
+    done(old, ROOT / "deploy/backup/backup", tmp_path / "backup")
+
+    over = command(old, ROOT / "deploy/backup/restore", tmp_path / "backup")
+    with (tmp_path / "backup/wattbook_gateway.dump").open("r+b") as file:
+        file.seek(-20, os.SEEK_END)
+        file.write(b"damaged")
+    damaged = command(new, ROOT / "deploy/backup/restore", tmp_path / "backup")
+
+    assert over.returncode == 1
+    assert "has tables" in over.stderr
+    assert damaged.returncode != 0
+    assert new.rows(
+        "SELECT count(*) FROM pg_database WHERE datname LIKE 'wattbook%'", database="postgres"
+    ) == [(0,)]

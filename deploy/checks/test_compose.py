@@ -1,0 +1,202 @@
+"""docker-compose.yml: valid, hardened, without secrets, and told what its processes know."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.checks import posture, told
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OF_ENGINES = (
+    "POSTGRES_",
+    "RABBITMQ_",
+    "GF_",
+    "PGDATA",
+    "TRADE_",
+    "GATEWAY_",
+    "PRICING_",
+    "INGEST_",
+    "REPORT_",
+    "OPS_",
+)
+RUNNING = sorted(name for name, service in SERVICES.items() if service["restart"] != "no")
+
+
+def environment(service: dict[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in service.get("environment", {}).items()}
+
+
+def image_of(service: dict[str, Any]) -> str:
+    return str(re.sub(r"\$\{[^}]*\}/?", "", service["image"]).partition(":")[0].strip("/"))
+
+
+def test_it_is_a_compose_file() -> None:
+    tool = Path(sys.executable).parent / "check-jsonschema"
+
+    done = subprocess.run(
+        [tool, "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_container_is_hardened(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert not service.get("privileged")
+    assert "cap_add" not in service
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_a_container_that_stays_is_asked_for_its_health_and_has_time_to_stop(name: str) -> None:
+    service = SERVICES[name]
+
+    is_ours = image_of(service) in posture.our_images()
+    has_health = "healthcheck" in service or is_ours or service.get("profiles") == ["observability"]
+    assert has_health
+    assert int(service["stop_grace_period"].removesuffix("s")) >= 15
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_container_is_told_what_its_process_knows(name: str) -> None:
+    service = SERVICES[name]
+    known = told.known().get(image_of(service))
+    if known is None:
+        return
+    said = environment(service)
+
+    shared = {
+        each for each in COMPOSE["x-environment"] if any(each in names for names in told.known().values())
+    }
+    allowed = known.keys() | shared | told.telemetry() | told.LIBPQ
+    strange = {each for each in said if each not in allowed and not each.startswith(OF_ENGINES)}
+    missing = {each for each, must in known.items() if must and each not in said}
+
+    assert strange == set()
+    if "migrate" not in service.get("command", ()) and image_of(service) != "sandbox":
+        assert missing == set()
+
+
+def test_what_is_depended_on_is_there_and_waited_for_in_the_right_way() -> None:
+    for name, service in SERVICES.items():
+        for other, terms in service.get("depends_on", {}).items():
+            is_job = SERVICES[other]["restart"] == "no"
+            wanted = {"service_completed_successfully"} if is_job else {"service_healthy", "service_started"}
+            assert terms["condition"] in wanted, f"{name} on {other}"
+
+
+def test_addresses_name_services_that_share_a_network() -> None:
+    for name, service in SERVICES.items():
+        for variable, value in environment(service).items():
+            for host in re.findall(r"(?:^|[/@])([a-z][a-z-]+):\d+", value):
+                assert host in SERVICES, f"{name}: {variable} names {host}"
+                assert set(SERVICES[host]["networks"]) & set(service["networks"]), (
+                    f"{name} cannot reach {host}"
+                )
+
+
+def test_engines_cannot_be_reached_from_outside() -> None:
+    for name in ("postgres", "rabbitmq", "trade-service", "pricing-service", "ingest-service"):
+        assert "ports" not in SERVICES[name]
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
+    published = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert all(port.startswith("${WATTBOOK_BIND:-127.0.0.1}:") for port in published)
+
+
+def test_no_secret_is_in_the_file() -> None:
+    for name, service in SERVICES.items():
+        for variable, value in environment(service).items():
+            if re.search(r"PASSWORD|SECRET|SESSION_KEY", variable):
+                assert re.fullmatch(r"\$\{\w+(:\?[^}]*|:-)\}", value), f"{name}: {variable}"
+
+
+def test_every_variable_is_in_the_example() -> None:
+    example = (ROOT / ".env.example").read_text()
+    used = set(re.findall(r"\$\{(\w+)(?::\?)", (ROOT / "docker-compose.yml").read_text()))
+
+    assert {name for name in used if not re.search(rf"(?m)^{name}=", example)} == set()
+
+
+def test_the_environment_is_made_with_random_secrets_for_its_owner_only(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text((ROOT / ".env.example").read_text())
+    make = [sys.executable, ROOT / "deploy/compose/env.py"]
+
+    subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
+    first = (tmp_path / ".env").read_text()
+    (tmp_path / ".env").write_text(
+        first.replace("WATTBOOK_PORT=8080\n", "").replace("TRADE_BUS_PASSWORD", "OTHER")
+    )
+    subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
+    second = (tmp_path / ".env").read_text()
+
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    secrets = dict(re.findall(r"(?m)^([A-Z_]+(?:PASSWORD|SECRET|KEY))=(.*)$", first))
+    assert len(secrets) > 15
+    assert all(len(value) == 32 for value in secrets.values())
+    assert len(set(secrets.values())) == len(secrets)
+    # What was there stays, what was missing comes.
+    assert f"ADMIN_PASSWORD={secrets['ADMIN_PASSWORD']}\n" in second
+    assert re.search(r"(?m)^TRADE_BUS_PASSWORD=\w{32}$", second)
+    assert "WATTBOOK_PORT=8080\n" in second
+
+
+def test_a_rotated_key_leaves_the_one_before_it_valid(tmp_path: Path) -> None:
+    keys = [sys.executable, ROOT / "deploy/compose/keys.py"]
+    private, public = tmp_path / "private", tmp_path / "public"
+    private.mkdir()
+    public.mkdir()
+
+    subprocess.run([*keys, private, public], check=True)
+    first = (public / "verify-keys.pem").read_bytes()
+    subprocess.run([*keys, private, public], check=True)
+    again = (public / "verify-keys.pem").read_bytes()
+    subprocess.run([*keys, "--rotate", private, public], check=True)
+    rotated = (public / "verify-keys.pem").read_bytes()
+
+    assert again == first
+    assert rotated.count(b"BEGIN PUBLIC KEY") == 2
+    assert rotated.endswith(first)
+    assert stat.S_IMODE((private / "signing-key.pem").stat().st_mode) == 0o400
+
+
+def test_databases_and_roles_are_as_the_command_says_them() -> None:
+    said = subprocess.run(
+        [Path(sys.executable).parent / "wattbook", "db", "roles"], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert (ROOT / "deploy/k8s/base/databases/roles.sql").read_text() == said
+
+
+def test_rights_on_the_bus_are_the_same_with_compose_and_in_production() -> None:
+    script = (ROOT / "deploy/k8s/components/engines/rabbitmq/start.sh").read_text()
+    alone = {found[0]: found[1:] for found in re.findall(r"may (\w+) '(.*?)' '(.*?)' '(.*?)'", script)}
+    topics = {found[0]: found[1:] for found in re.findall(r"says (\w+) '(.*?)' '(.*?)'", script)}
+    operated = list(yaml.safe_load_all((ROOT / "deploy/k8s/components/operators/rabbitmq.yaml").read_text()))
+    rights = {
+        doc["spec"]["user"]: doc["spec"]["permissions"] for doc in operated if doc["kind"] == "Permission"
+    }
+    says = {
+        doc["spec"]["user"]: doc["spec"]["permissions"]
+        for doc in operated
+        if doc["kind"] == "TopicPermission"
+    }
+
+    alone.pop("admin")  # RabbitMQ's operator has an admin of its own
+    assert alone == {user: (may["configure"], may["write"], may["read"]) for user, may in rights.items()}
+    assert topics == {user: (may["write"], may["read"]) for user, may in says.items()}

@@ -1,0 +1,113 @@
+"""Every overlay is sound, and the checks find what is not: a file a defect in ``defects/``."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.checks import lint
+from deploy.checks.manifests import Rendered, named
+from deploy.k8s import secrets
+
+DEFECTS = sorted((Path(__file__).parent / "defects").glob("*.yaml"))
+OVERLAYS = ("local", "staging", "production")
+
+
+@cache
+def rendered(overlay: str) -> list[Any]:
+    return lint.render(overlay)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_has_no_problem(overlay: str) -> None:
+    assert lint.problems(rendered(overlay), overlay) == []
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_patch_of_an_overlay_hits_nothing(overlay: str) -> None:
+    assert list(lint.source_problems(overlay, rendered(overlay))) == []
+
+
+@pytest.mark.parametrize("file", DEFECTS, ids=lambda file: file.stem)
+def test_a_defect_is_found(file: Path) -> None:
+    defect = yaml.safe_load(file.read_text())
+    docs = copy.deepcopy(rendered("production"))
+    (doc,) = [each for each in docs if named(each) == defect["at"]]
+
+    change(doc, defect)
+    # The schema takes a second: only where nothing else may find it.
+    found = lint.problems(docs, "production", schema=defect["says"] == "schema")
+
+    assert any(defect["says"] in problem for problem in found), found
+
+
+def test_a_patch_that_hits_nothing_is_found() -> None:
+    docs = [doc for doc in rendered("production") if doc["kind"] != "Deployment"]
+
+    assert any("hits nothing" in problem for problem in lint.source_problems("production", docs))
+
+
+def test_a_key_said_twice_is_found() -> None:
+    with pytest.raises(yaml.YAMLError, match="said twice"):
+        lint.read("a: 1\nb: {c: 1, c: 2}\n")
+
+
+@pytest.mark.parametrize("file", sorted((lint.ROOT / "deploy").rglob("*.yaml")), ids=lambda file: file.stem)
+def test_no_file_says_a_key_twice(file: Path) -> None:
+    lint.read(file.read_text())
+
+
+def test_two_listeners_run_on_two_nodes_with_a_spool_each() -> None:
+    ingest = Rendered(rendered("production")).find("StatefulSet", "ingest-service")
+
+    assert ingest is not None
+    assert ingest["spec"]["replicas"] == 2
+    spread = ingest["spec"]["template"]["spec"]["topologySpreadConstraints"][0]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "DoNotSchedule")
+    assert [claim["metadata"]["name"] for claim in ingest["spec"]["volumeClaimTemplates"]] == ["spool"]
+
+
+def test_production_names_every_secret_that_a_cluster_is_given() -> None:
+    named_there = {
+        doc["metadata"]["name"]: {each["secretKey"] for each in doc["spec"]["data"]}
+        for doc in Rendered(rendered("production")).of("ExternalSecret")
+    }
+
+    # RabbitMQ's operator makes its own admin.
+    assert named_there == {
+        name: set(keys) for name, keys in secrets.NAMES.items() if name != "rabbitmq-admin"
+    }
+
+
+def test_secrets_for_a_trial_are_random_and_complete() -> None:
+    first, second = secrets.values(), secrets.values()
+
+    assert {name: set(content) for name, content in first.items()} == {
+        name: set(keys) for name, keys in secrets.NAMES.items()
+    }
+    assert first["report-session"] != second["report-session"]
+    assert "BEGIN PUBLIC KEY" in first["verify-keys"]["verify-keys.pem"]
+
+
+def change(doc: Any, defect: dict[str, Any]) -> None:
+    """Set or remove what lies at ``path``; ``ENV:NAME`` stands for that variable of the first container."""
+    path = defect["path"]
+    here = doc
+    if path.startswith("ENV:"):
+        variable, _, path = path[4:].partition("/")
+        here = doc["spec"]["template"]["spec"]["containers"][0]["env"]
+        index = next(index for index, each in enumerate(here) if each["name"] == variable)
+        path = f"{index}/{path}".strip("/")
+    *steps, last = (step.replace("~1", "/") for step in path.strip("/").split("/"))
+    for step in steps:
+        here = here[int(step)] if isinstance(here, list) else here[step]
+    key: Any = int(last) if isinstance(here, list) else last
+    if defect.get("remove"):
+        del here[key]
+    else:
+        here[key] = defect["set"]

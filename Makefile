@@ -12,10 +12,10 @@ DIST := report-service/src/report_service/static/dist/.built
 IMAGES ?= wattbook
 VERSION ?= dev
 BUILD ?= docker build
-.PHONY: help setup up test lint format proto bench images compose-env clean lock
+.PHONY: help setup up test lint format proto bench images compose-env k8s-secrets check-deploy containers clean lock
 
 help: ## List the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) $(DIST) ## Install everything into .venv and build the pages' scripts
 
@@ -50,6 +50,18 @@ images: ## Build the container image of every service (VERSION=, BUILD="podman b
 
 compose-env: ## Make .env with random secrets, for docker-compose.yml
 	$(PYTHON) deploy/compose/env.py
+
+k8s-secrets: setup ## Print random secrets for a trial cluster (| kubectl apply -f -)
+	@$(BIN)/python -m deploy.k8s.secrets
+
+# Wants kubectl (or kustomize), promtool and amtool of the machine; a missing one fails.
+check-deploy: setup ## Check the Dockerfile, compose file, manifests, alerts and dashboards
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group deploy
+	$(BIN)/python -m pytest -q deploy/checks $(ARGS)
+
+containers: setup ## Build every image, run the stack in containers, send trades through it (as root, on Debian)
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group deploy
+	.ci/containers
 
 lock: $(BIN)/uv ## Resolve the packages again into constraints.txt
 	printf -- '-e ./%s\n' $(PACKAGES) | $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \

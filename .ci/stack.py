@@ -1,6 +1,6 @@
 """Runs docker-compose.yml in containers and looks whether it is what it says: called by ``.ci/containers``.
 
-What this machine's podman lacks is overridden, nothing else: one network namespace instead of several
+What this machine's podman lacks is taken out, nothing else: one network namespace instead of several
 networks, no limits of memory and processes, and an order of start of our own (podman 4.3 does not wait for
 health).
 """
@@ -72,7 +72,7 @@ class Stack:
     """The compose project in containers."""
 
     def __init__(self, work: Path) -> None:
-        """Make ``.env`` and the override in ``work``."""
+        """Make ``.env`` and an adapted compose file in ``work``."""
         self.work = work
         self.compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
         (work / ".env.example").write_text((ROOT / ".env.example").read_text())
@@ -87,23 +87,27 @@ class Stack:
             for name, service in self.compose["services"].items()
             if not service.get("profiles") or profiles & set(service["profiles"])
         }
-        (work / "override.yml").write_text(self._override())
+        (work / "compose.yml").write_text(yaml.safe_dump(self._adapted()))
 
-    def _override(self) -> str:
-        hosts = "".join(f'\n      - "{name}:127.0.0.1"' for name in self.services)
-        one = (
-            "  {name}:\n    network_mode: host\n    networks: !reset null\n    ports: !reset []\n"
-            "    mem_limit: !reset null\n    pids_limit: !reset null\n    logging: !reset null\n"
-            "    extra_hosts:{hosts}\n"
-        )
-        return "services:\n" + "".join(one.format(name=name, hosts=hosts) for name in self.services)
+    def _adapted(self) -> dict[str, Any]:
+        """The compose file, as far as this machine's podman can do it."""
+        hosts = [f"{name}:127.0.0.1" for name in self.services]
+        adapted = {}
+        for name, service in self.services.items():
+            kept = {
+                key: value
+                for key, value in service.items()
+                if key not in {"networks", "ports", "mem_limit", "pids_limit", "logging", "profiles"}
+            }
+            volumes = [each.replace("./", f"{ROOT}/", 1) for each in service.get("volumes", ())]
+            adapted[name] = {**kept, "network_mode": "host", "extra_hosts": hosts, "volumes": volumes}
+        return {"services": adapted, "volumes": self.compose["volumes"]}
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """podman-compose over the project."""
-        files = ("-f", str(ROOT / "docker-compose.yml"), "-f", str(self.work / "override.yml"))
         tool = str(Path(sys.executable).parent / "podman-compose")
-        place = ("-p", PROJECT, "--env-file", str(self.work / ".env"), "--profile", "sandbox")
-        return run(tool, *place, *files, *arguments, check=check, env={**os.environ, "COMPOSE_PROFILES": ""})
+        place = ("-p", PROJECT, "--env-file", str(self.work / ".env"), "-f", str(self.work / "compose.yml"))
+        return run(tool, *place, *arguments, check=check, env={**os.environ, "COMPOSE_PROFILES": ""})
 
     def ordered(self) -> list[str]:
         """Every service after those that it depends on."""
@@ -310,12 +314,12 @@ def check_stop(stack: Stack) -> None:
     """
     for name in (*OURS, "sandbox-market-data", "sandbox-exchange"):
         began = time.monotonic()
-        run("podman", "kill", "--signal", "TERM", stack.container(name))
-        state = until(lambda name=name: stack._ended(name), what=f"{name} ends", within_s=STOP_S + 5)
-        took_s = time.monotonic() - began
-        print(f"    {name}: exit {state['ExitCode']} after {took_s:.1f} s")
-        if state["ExitCode"] or took_s > STOP_S:
-            raise Failure(f"{name}: exit {state['ExitCode']} after {took_s:.1f} s\n{stack.logs(name)}")
+        # `stop`, not `kill`: after that the container would be started again. Past the limit it kills: 137.
+        run("podman", "stop", "--time", str(int(STOP_S)), stack.container(name))
+        took_s, code = time.monotonic() - began, stack.inspect(name)["State"]["ExitCode"]
+        print(f"    {name}: exit {code} after {took_s:.1f} s")
+        if code or took_s > STOP_S:
+            raise Failure(f"{name}: exit {code} after {took_s:.1f} s\n{stack.logs(name)}")
 
 
 def main() -> int:

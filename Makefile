@@ -15,7 +15,7 @@ BUILD ?= docker build
 .PHONY: help setup up test lint format proto bench images compose-env k8s-secrets check-deploy containers clean lock
 
 help: ## List the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) $(DIST) ## Install everything into .venv and build the pages' scripts
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from wattbook import telemetry
 from wattbook.access import Principal
 from wattbook.errors import BY_CODE, BY_GRPC_STATUS, Internal, WattbookError
+from wattbook.rpc_options import CHANNEL_OPTIONS, SERVER_OPTIONS
 from wattbook.telemetry.calls import aio_client_interceptors, client_interceptors, server_interceptors
 from wattbook.tls import Tls
 from wattbook.walls import Guard, PassSource, Rule, called_by
@@ -27,32 +28,9 @@ _log = logging.getLogger(__name__)
 
 CODE_KEY = "wattbook-code"
 RETRY_KEY = "wattbook-retry-after-s"
-MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 DEFAULT_TIMEOUT_S = 10.0
 LIVE = "live"  # the health service's name for "this process answers", whatever it depends on
 _MAX_DETAILS = 500  # characters; grpc's headers are limited to 8 KiB, percent-encoded
-_OPTIONS: Sequence[tuple[str, Any]] = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # or keepalive would count as abuse
-)
-# Whoever called for long calls again, and finds replicas that came since. Calls under way get the grace.
-_SERVER_OPTIONS: Sequence[tuple[str, Any]] = (
-    *_OPTIONS,
-    ("grpc.max_connection_age_ms", 600_000),
-    ("grpc.max_connection_age_grace_ms", 120_000),
-)
-_CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
-    *_OPTIONS,
-    # Every address that the name stands for gets its share; one that is gone costs no call.
-    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
-    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.keepalive_time_ms", 30_000),
-)
 
 
 def channel(target: str, *, tls: Tls | None = None, passes: PassSource | None = None) -> grpc.Channel:
@@ -61,16 +39,16 @@ def channel(target: str, *, tls: Tls | None = None, passes: PassSource | None = 
     ``passes`` gives the pass that each call carries; a call raises what it raises.
     """
     opened = (
-        grpc.secure_channel(target, tls.for_client(), options=_CHANNEL_OPTIONS)
+        grpc.secure_channel(target, tls.for_client(), options=CHANNEL_OPTIONS)
         if tls
-        else grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
+        else grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
     )
     return grpc.intercept_channel(opened, *client_interceptors(), _SendContext(passes))
 
 
 def aio_channel(target: str, *, tls: Tls | None = None) -> grpc.aio.Channel:
     """A client channel for asyncio; pass :func:`outgoing_metadata` and a timeout with each call."""
-    how: Any = {"options": _CHANNEL_OPTIONS, "interceptors": aio_client_interceptors()}
+    how: Any = {"options": CHANNEL_OPTIONS, "interceptors": aio_client_interceptors()}
     if tls:
         return grpc.aio.secure_channel(target, tls.for_client(), **how)
     return grpc.aio.insecure_channel(target, **how)
@@ -145,7 +123,7 @@ class Server:
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
             interceptors=[*server_interceptors(), _HandleErrors(guard, self._rules)],
-            options=_SERVER_OPTIONS,
+            options=SERVER_OPTIONS,
         )
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

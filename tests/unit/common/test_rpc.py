@@ -19,6 +19,7 @@ from wattbook.errors import (
     WattbookError,
     error_types,
 )
+from wattbook.rpc_options import MAX_MESSAGE_BYTES
 from wattbook.walls import OPEN
 
 from tests.support.waiting import wait_until
@@ -151,7 +152,7 @@ def test_faults_of_ours_are_not_blamed_on_the_caller(service: Service) -> None:
     with pytest.raises(Internal):
         rpc.call(service.channel.unary_unary("/test.Service/Unknown"), b"")
 
-    service.behaviour = lambda _request, _context: b"x" * (rpc.MAX_MESSAGE_BYTES + 1)
+    service.behaviour = lambda _request, _context: b"x" * (MAX_MESSAGE_BYTES + 1)
     with pytest.raises(Internal):
         rpc.call(service.unary, b"")
 

@@ -1,0 +1,30 @@
+"""How gRPC is tuned: sizes, keepalive, and how calls are spread over replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+_BOTH: Sequence[tuple[str, Any]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # or keepalive would count as abuse
+)
+# Whoever called for long calls again, and finds replicas that came since. Calls under way get the grace.
+SERVER_OPTIONS: Sequence[tuple[str, Any]] = (
+    *_BOTH,
+    ("grpc.max_connection_age_ms", 600_000),
+    ("grpc.max_connection_age_grace_ms", 120_000),
+)
+CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
+    *_BOTH,
+    # Every address that the name stands for gets its share; one that is gone costs no call.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.keepalive_time_ms", 30_000),
+)

@@ -23,7 +23,7 @@ up: setup ## Start Wattbook on this machine (ARGS="--data DIR --port-base N")
 	@exec $(BIN)/wattbook up --data ./data --port-base 8080 $(ARGS)
 
 test: setup ## Run the tests (ARGS="tests/unit -k periods" for some of them)
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## Check style, types and import directions
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -23,9 +24,30 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+hypothesis.settings.register_profile(
+    "house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("house")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "flow(name): the flow of docs/flows.md that the test walks")
     config.addinivalue_line("markers", "faults: breaks the running product on purpose")
+
+
+# What waits for processes begins first, so that side by side (`make test`) nothing long is left for the end.
+FIRST = ("faults", "integration", "e2e", "browser", "contract")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the kinds of tests; within a kind they stay as they are."""
+
+    def rank(item: pytest.Item) -> int:
+        kind = item.path.relative_to(ROOT / "tests").parts[0]
+        return FIRST.index(kind) if kind in FIRST else len(FIRST)
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -194,8 +194,8 @@ def test_a_desk_without_the_sandbox_listens_to_what_the_environment_names(
 
 @pytest.mark.flow("Reference price")
 def test_prices_arrive_each_cycle_without_one_request_too_many(tmp_path: Path) -> None:
-    """Three cycles of ten minutes, sixty times as fast."""
-    clock = ("--clock-start", "2026-03-10T08:07:00+01:00", "--clock-speed", "60")
+    """Three cycles of ten minutes, a hundred and twenty times as fast."""
+    clock = ("--clock-start", "2026-03-10T08:07:00+01:00", "--clock-speed", "120")
     with running(LiveDesk(tmp_path, *clock, environment=QUIET)) as desk:
         stats = wait_until(
             lambda: (said := desk.provider("stats")) and len(said["publications"]) >= 4 and said,

@@ -81,7 +81,7 @@ class ReportProcess:
         return list(rpc.call(self._stub.Pnl, reports_pb2.PnlRequest(queries=queries)).answers)
 
     def wait_for(
-        self, count: int, trader: str = "trader_1", *, timeout_s: float = 20
+        self, count: int, trader: str = "trader_1", *, timeout_s: float = 60
     ) -> reports_pb2.PnlAnswer:
         """A trader's report, once it counts so many trades."""
 

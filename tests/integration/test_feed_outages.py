@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import time
@@ -18,8 +19,9 @@ from tests.support.waiting import wait_until
 from tests.unit.ingest_service.fakes import FakeGateway
 
 FAST = {"WATTBOOK_FEED_PING_S": "1"}
-KILLS = 6
-UNREAD = 50  # frames in a killed process's sockets: 0.3 s of them on a busy machine
+# A process that gets no processor for seconds answers no ping: not what these tests are about.
+PATIENT = {"WATTBOOK_FEED_PING_S": "100", "WATTBOOK_FEED_SILENCE_S": "600"}
+KILLS = 4
 
 
 @pytest.fixture
@@ -51,6 +53,7 @@ def test_kills_of_both_services_cost_only_what_was_sent_while_nobody_listened(
     tmp_path: Path, fake: FakeGateway
 ) -> None:
     chance = random.Random(3)
+    written: set[str] = set()
     with feed_world(tmp_path, gateway_url=fake.url, **FAST) as world:
         world.exchange.post("rate", trades_per_min=10_000)
         for number in range(KILLS):
@@ -62,6 +65,7 @@ def test_kills_of_both_services_cost_only_what_was_sent_while_nobody_listened(
                 world.trade.start()
             else:
                 world.ingest.kill()
+                written |= written_down(world)
                 world.ingest.start()
                 world.exchange.wait_listeners(2)
         world.exchange.post("pause")
@@ -72,10 +76,16 @@ def test_kills_of_both_services_cost_only_what_was_sent_while_nobody_listened(
         wait_until(lambda: _is_settled(world), timeout_s=60, what="everything is booked")
         booked = [trade.id for trade in world.booked()]
         assert len(booked) == len(set(booked))
-        assert set(booked) <= set(heard)
-        assert len(heard) - len(booked) <= UNREAD * KILLS
-        assert len(world.exchange.sent()) > len(booked) > 500
+        assert written <= set(booked) <= set(heard)
+        assert len(written) > 100
+        assert len(world.exchange.sent()) > len(booked) > 200
         assert_recovered(world, fake, booked)
+
+
+def written_down(world: FeedWorld) -> set[str]:
+    """The trades whose frames are on disk: what a killed process had read, and no more, is its to keep."""
+    frames = engines.stored_rows(world.ingest.store_url, "SELECT frame FROM spool")
+    return {json.loads(bytes(frame))["trade_confirmation"]["id"] for (frame,) in frames}
 
 
 def _has_heard(world: FeedWorld, count: int) -> bool:
@@ -177,7 +187,7 @@ def test_what_is_heard_before_the_owner_ever_started_is_booked_when_it_starts(tm
 
 
 def test_frames_wait_in_memory_while_the_spool_is_locked(tmp_path: Path) -> None:
-    with feed_world(tmp_path) as world:
+    with feed_world(tmp_path, **PATIENT) as world:
         with engines.locked(world.ingest.store_url):
             world.exchange.post("emit", count=2000)
             world.ingest.wait_said("cannot be written down", timeout_s=40)
@@ -190,6 +200,7 @@ def test_a_full_disk_holds_frames_in_memory_then_the_socket_and_loses_none(tmp_p
         settings = {
             "WATTBOOK_INGEST_STORE_URL": f"sqlite:///{disk}/ingest.db",
             "WATTBOOK_FEED_QUEUE_FRAMES": "1000",
+            **PATIENT,
         }
         with feed_world(tmp_path, listeners=1, **settings) as world:
             world.exchange.post("emit", count=100)

@@ -52,7 +52,7 @@ def assert_within_limits(provider: ProviderProcess) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("base", ["", "/v1"])
 def test_prices_are_fetched_kept_and_told(tmp_path: Path, base: str) -> None:
-    time = Time(speed=60)
+    time = Time(speed=120)
     provider = ProviderProcess(
         tmp_path, time, base="v1" if base else "bare", unit="mixed", time_style="mixed"
     )
@@ -108,7 +108,7 @@ def test_a_kill_keeps_the_budget_spent_and_every_request_was_written_down_first(
     rng = Random(3)
     with closing(service, provider):
         service.start()
-        for _ in range(8):
+        for _ in range(5):
             before = provider.stats()["requests"]["total"]
             wait_until(
                 lambda before=before: provider.stats()["requests"]["total"] > before or rng.random() < 0.02,
@@ -271,28 +271,32 @@ def test_what_is_traded_is_learned_from_the_bus_and_fetched_first(tmp_path: Path
 
 
 def test_what_was_traded_before_is_learned_from_trade_service(tmp_path: Path) -> None:
+    """Booked before, since no event of it comes any more; and its owner away when the service starts."""
     time = Time(speed=60)
     target = f"127.0.0.1:{free_port()}"
-    more = {"WATTBOOK_TRADE_TARGET": target}
-    service = PricingProcess(tmp_path, time, url=f"http://127.0.0.1:{free_port()}", **more)
+    service = PricingProcess(
+        tmp_path, time, url=f"http://127.0.0.1:{free_port()}", WATTBOOK_TRADE_TARGET=target
+    )
     trades = TradeProcess(
         tmp_path, WATTBOOK_TRADE_LISTEN=target, WATTBOOK_BUS_URL=f"sqlite:///{tmp_path}/b.db"
     )
-    with closing(service):
-        service.start()
-        trades.target = target
+    trades.target = target
+    with closing(service, trades):
         trades.start()
         caller = Caller(target)
         caller.book(stated("t_1", delivery_day="2023-02-07", delivery_hour=0))
+        caller.close()
+        trades.signal(signal.SIGKILL)
+        service.start()
+        wait_until(lambda: "a first step waits" in service.log(), timeout_s=60, what="it asked in vain")
+
+        trades.start()
 
         wait_until(
             lambda: service.rows("SELECT delivery_start_s FROM wishes") == [(FIRST_HOUR_S + 13 * 3600,)],
-            timeout_s=40,
+            timeout_s=60,
             what="trade-service was asked once it was there",
         )
-
-        caller.close()
-        trades.close()
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ class TradeProcess:
 
     def wait_ready(self) -> None:
         """Until it answers."""
-        wait_until(lambda: rpc.is_healthy(self.target), timeout_s=30, what="the service is ready")
+        wait_until(lambda: rpc.is_healthy(self.target), timeout_s=60, what="the service is ready")
 
     def signal(self, signum: signal.Signals) -> int:
         """Send it a signal and wait for its end; the exit status."""

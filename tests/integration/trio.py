@@ -65,7 +65,7 @@ class Trio:
             total = self.total()
             return total if total.delta_eur_per_mwh == delta else None
 
-        return wait_until(found, timeout_s=40, what=f"the delta is {delta!r}")  # type: ignore[return-value]
+        return wait_until(found, timeout_s=90, what=f"the delta is {delta!r}")  # type: ignore[return-value]
 
     def close(self) -> None:
         self._channel.close()

@@ -9,8 +9,9 @@ from typing import Any
 
 import grpc
 from wattbook import rpc
+from wattbook.clock import from_epoch_s
 from wattbook.errors import Conflict, InvalidInput, NotFound, Unavailable
-from wattbook.periods import NoSuchPeriod, hour_of
+from wattbook.periods import NoSuchPeriod, day_bounds, hour_of
 from wattbook.walls import OPEN
 from wattbook_proto import (
     feed_pb2,
@@ -206,6 +207,7 @@ class FakePrices(prices_pb2_grpc.PricesServicer):
     def Day(self, request: prices_pb2.DayRequest, context: Any) -> prices_pb2.DayReply:  # noqa: N802
         if self.down:
             raise Unavailable("the store cannot read now")
+        _refuse_impossible(request.area, dt.date.fromisoformat(request.delivery_day))
         starts = {"2023-02-28": [MIDNIGHT_S + 14 * 3600], "2023-10-29": [1_698_537_600, 1_698_541_200]}
         asked = starts.get(request.delivery_day, [])
         prices = [_price(request.area, start_s, self.value) for start_s in asked]
@@ -218,6 +220,7 @@ class FakePrices(prices_pb2_grpc.PricesServicer):
     def History(self, request: prices_pb2.HistoryRequest, context: Any) -> prices_pb2.HistoryReply:  # noqa: N802
         if request.delivery_minutes != 60:
             raise InvalidInput("no such period")
+        _refuse_impossible(request.area, from_epoch_s(request.delivery_start_s).date())
         prices = [_price(request.area, request.delivery_start_s, value) for value in ("1E+2", "-0.5")]
         return prices_pb2.HistoryReply(prices=prices)
 
@@ -228,6 +231,14 @@ class FakePrices(prices_pb2_grpc.PricesServicer):
             leader=True, minute_budget_left=12, hour_budget_left=640, cycle_start_s=NOON_US // 1_000_000,
             periods_tradable=37, periods_fresh=36, last_success_us=NOON_US,
         )  # fmt: skip
+
+
+def _refuse_impossible(area: str, day: dt.date) -> None:
+    """As the owner does."""
+    try:
+        day_bounds(area or "DE", day)
+    except NoSuchPeriod as error:
+        raise InvalidInput(str(error)) from None
 
 
 def _price(area: str, start_s: int, value: str = "20.50") -> prices_pb2.ReferencePrice:

@@ -102,7 +102,7 @@ def test_prices_are_fetched_kept_and_told(tmp_path: Path, base: str) -> None:
 
 
 def test_a_kill_keeps_the_budget_spent_and_every_request_was_written_down_first(tmp_path: Path) -> None:
-    time = Time(speed=60)
+    time = Time(speed=120)
     provider = ProviderProcess(tmp_path, time).start()
     service = PricingProcess(tmp_path, time, url=f"{provider.url}/v1")
     rng = Random(3)

@@ -1,24 +1,14 @@
-"""How a process of ours lives: imports without an environment, stops on a signal and with its parent."""
+"""How a process of ours lives: stops on a signal and with its parent."""
 
 from __future__ import annotations
 
 import os
-import pkgutil
 import signal
 import subprocess
 import sys
 
 import pytest
-import wattbook
 from wattbook.process import shut_down
-
-
-def every_module() -> list[str]:
-    return sorted(
-        module.name
-        for module in pkgutil.walk_packages(wattbook.__path__, "wattbook.")
-        if not module.name.endswith("__main__")
-    )
 
 
 def test_the_vocabulary_is_had_without_loading_engines() -> None:

@@ -131,7 +131,8 @@ async def _measure(
 ) -> tuple[Waits, tuple[Waits, list[float]]]:
     day = (datetime.now(BERLIN).date() + timedelta(days=1)).isoformat()
     traders = [f"trader_{number + 1}" for number in range(TRADERS)]
-    reader = await asyncio.to_thread(PageReader, desk.pages_url, "admin", desk.admin_password)
+    with await asyncio.to_thread(PageReader, desk.pages_url, "admin", desk.admin_password) as reader:
+        cookie = reader.cookie
     streams, shown = Waits(), Waits()
     maker = _trades(traders, day)
     for trader_id in traders:  # so that every page has its first trade, which shows more than a change
@@ -139,7 +140,7 @@ async def _measure(
     async with asyncio.TaskGroup() as group, _chromium(desk, traders[0], day) as page:
         await asyncio.sleep(1)
         followed = [
-            group.create_task(_follow(desk, reader.cookie, trader_id, day, streams)) for trader_id in traders
+            group.create_task(_follow(desk, cookie, trader_id, day, streams)) for trader_id in traders
         ]
         await page.evaluate(_WATCH, COUNT)
         for waits in (streams, shown):

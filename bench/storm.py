@@ -58,15 +58,15 @@ def prepared(desk: LiveDesk) -> dict[str, str]:
         lambda: (told := desk.get("/v1/feed")["prices"])["periods_fresh"] == told["periods_tradable"] > 0,
         timeout_s=120, what="every hour has its price",
     )  # fmt: skip
-    reader = PageReader(desk.pages_url, "admin", desk.admin_password)
+    with PageReader(desk.pages_url, "admin", desk.admin_password) as reader:
 
-    def settled() -> str:
-        """The tag, once it stays the same."""
-        first, second = (answer.headers["etag"] for answer in (page(reader), page(reader)))
-        return first if first == second else ""
+        def settled() -> str:
+            """The tag, once it stays the same."""
+            first, second = (answer.headers["etag"] for answer in (page(reader), page(reader)))
+            return first if first == second else ""
 
-    tag = wait_until(settled, timeout_s=60, what="the page is settled", every_s=1.5)
-    return {"Cookie": reader.cookie, "If-None-Match": tag, "Accept-Encoding": "gzip"}
+        tag = wait_until(settled, timeout_s=60, what="the page is settled", every_s=0.2)
+        return {"Cookie": reader.cookie, "If-None-Match": tag, "Accept-Encoding": "gzip"}
 
 
 def page(reader: PageReader) -> httpx.Response:

@@ -30,9 +30,10 @@ def run(context: Context) -> list[Row]:
     updates = max(3, int(context.sizes.seconds * 2))
     with context.live(*CLOCK) as desk:
         desk.emit(200)
-        reader = PageReader(desk.pages_url, "admin", desk.admin_password)
-        one_page = measured(desk, reader.cookie, TRADERS[:1], updates)
-        all_pages = measured(desk, reader.cookie, TRADERS, updates)
+        with PageReader(desk.pages_url, "admin", desk.admin_password) as reader:
+            cookie = reader.cookie
+        one_page = measured(desk, cookie, TRADERS[:1], updates)
+        all_pages = measured(desk, cookie, TRADERS, updates)
     return [
         at_most(
             f"{STREAMS} streams of one page, one trade: until the last has it, the longest of {updates}",

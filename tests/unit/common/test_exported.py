@@ -105,6 +105,20 @@ def test_what_the_sampler_drops_is_not_recorded_but_keeps_its_ids(sink: OtlpSink
     assert [span.name for span in sink.spans] == ["told to"]
 
 
+def test_a_share_of_traces_is_chosen_by_their_ids_so_that_every_process_agrees(sink: OtlpSink) -> None:
+    ratio = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"}
+    with Recorded(sink, **ratio):
+        for _ in range(200):
+            with telemetry.entering("root") as work:
+                assert work.context is not None
+                is_low = int(work.context.trace_id[16:], 16) < 2**62
+                assert work.context.sampled is is_low
+                assert work.is_recorded is is_low
+
+    assert all(int(span.trace_id[16:], 16) < 2**62 for span in sink.spans)
+    assert 0 < len(sink.spans) < 200
+
+
 def test_a_batch_goes_on_with_its_first_recorded_trace_and_is_linked_to_the_others(sink: OtlpSink) -> None:
     others = [f"00-{digit * 32}-{digit * 16}-01" for digit in "ef"]
     with Recorded(sink), telemetry.joined("commit", [NOT_SAMPLED, PARENT, "", *others, PARENT]):

@@ -148,7 +148,8 @@ def _caused_by(batch: Sequence[_Waiting[Item, Answer]]) -> AbstractContextManage
     causes = [context for _, _, context in batch if context is not None]
     if len(causes) == 1:
         return telemetry.within(causes[0])
-    return telemetry.joined("gather", [context.traceparent for context in causes])
+    recorded = [context.traceparent for context in causes if context.sampled]
+    return telemetry.joined("gather", recorded or [context.traceparent for context in causes[:1]])
 
 
 def _fail(batch: Sequence[_Waiting[Item, Answer]], error: WattbookError) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -146,10 +146,11 @@ def _expire(future: asyncio.Future[Answer]) -> None:
 def _caused_by(batch: Sequence[_Waiting[Item, Answer]]) -> AbstractContextManager[object]:
     """The work at hand is that of all who wait, not of whoever happened to wake this call."""
     causes = [context for _, _, context in batch if context is not None]
-    if len(causes) == 1:
-        return telemetry.within(causes[0])
-    recorded = [context.traceparent for context in causes if context.sampled]
-    return telemetry.joined("gather", recorded or [context.traceparent for context in causes[:1]])
+    recorded = [context for context in causes if context.sampled]
+    if len(recorded) > 1:
+        return telemetry.joined("gather", [context.traceparent for context in recorded])
+    alone = next(iter(recorded or causes), None)  # for log lines, one of those that nobody records
+    return telemetry.within(alone) if alone is not None else nullcontext()
 
 
 def _fail(batch: Sequence[_Waiting[Item, Answer]], error: WattbookError) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench import (
     batch,
     bus,
+    consume,
     feed,
     live,
     load,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "report": report.run,
     "page": page.run,
     "bus": bus.run,
+    "consume": consume.run,
     "pricing": pricing.run,
     "live": live.run,
     "feed": feed.run,

@@ -1,15 +1,15 @@
-"""The embedded bus: messages a second, and how long one takes from publisher to consumer."""
+"""The bus: messages a second, and how long one takes from publisher to consumer."""
 
 from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 
 from wattbook.bus import Bus, Message, open_bus
 from wattbook.clock import SystemClock
 
 from bench.context import Context, Row, plain
+from tests.support import engines
 
 BATCH = 100
 PAUSE_S = 0.002
@@ -17,7 +17,13 @@ BODY = b"x" * 200
 
 
 def run(context: Context) -> list[Row]:
-    bus = open_bus(f"sqlite:///{Path(context.folder) / 'bench-bus.db'}")
+    """On the engine that was chosen."""
+    folder = context.folder / "bench-bus"
+    return measured(context, engines.bus_url(folder) if engines.is_production() else f"sqlite:///{folder}.db")
+
+
+def measured(context: Context, url: str) -> list[Row]:
+    bus = open_bus(url)
     try:
         singles = publish(bus, context.sizes.bus_messages // 10, 1)
         batches = publish(bus, context.sizes.bus_messages, BATCH)

@@ -124,8 +124,13 @@ class Channel:
         """Close it: what it holds unacknowledged goes back. Never raises."""
         if self.closed is not None:
             return
-        answer = _Answer()
-        self.on_closed = lambda _reason: answer.give(None)
+        answer, told = _Answer(), self.on_closed
+
+        def closed(reason: ChannelClosed) -> None:
+            told(reason)
+            answer.give(None)
+
+        self.on_closed = closed
         try:
             self.session.run(lambda: self._raw.close() if self._raw.is_open else None)
         except Unavailable:

@@ -51,6 +51,8 @@ class Publisher:
     def _open_line(self) -> _Line:
         with self._lock:
             if self._line is None or self._line.ended:
+                if self._line is not None:
+                    self._line.close()
                 self._prepare(self._link)
                 self._line = _Line(self._link.channel())
             if self._line.session.blocked:
@@ -96,6 +98,10 @@ class _Line:
         """Whether it is of no more use."""
         return self._retired or self._channel.closed is not None or self.session.lost is not None
 
+    def close(self) -> None:
+        """Let go of it; who waits for a confirm hears that none comes."""
+        self._channel.close()
+
     def send(self, outgoing: Sequence[Outgoing], batch: _Batch) -> None:
         """Send; the batch hears of it. Raises Unavailable: the connection is lost."""
         self.session.run(lambda: self._on_send(outgoing, batch))
@@ -129,6 +135,8 @@ class _Line:
             if took:
                 batch.confirmed()
             else:
+                # A channel that was opened while a queue had no leader may refuse for good (RabbitMQ 3.10).
+                self._retired = True
                 batch.failed(Unavailable("the bus refuses a message: a queue of it is full or has no leader"))
 
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:

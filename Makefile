@@ -12,7 +12,7 @@ DIST := report-service/src/report_service/static/dist/.built
 IMAGES ?= wattbook
 VERSION ?= dev
 BUILD ?= docker build
-.PHONY: help setup up test lint format proto bench images compose-env k8s-secrets check-deploy containers clean lock
+.PHONY: help setup up test lint format proto bench images compose-env k8s-secrets check-deploy containers release clean lock
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,12 +56,17 @@ k8s-secrets: setup ## Print random secrets for a trial cluster (| kubectl apply 
 
 # Wants kubectl (or kustomize), promtool and amtool of the machine; a missing one fails.
 check-deploy: setup ## Check the Dockerfile, compose file, manifests, alerts and dashboards
-	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group deploy
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group deploy --group release
 	$(BIN)/python -m pytest -q deploy/checks $(ARGS)
 
 containers: setup ## Build every image, run the stack in containers, send trades through it (as root, on Debian)
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group deploy
 	.ci/containers
+
+release: setup ## Make a release: changelog, wheels, bill of materials, images, tag (VERSION=1.2.3)
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group release
+	$(BIN)/python deploy/release/release.py $(VERSION)
+	$(MAKE) images VERSION=$(VERSION)
 
 lock: $(BIN)/uv ## Resolve the packages again into constraints.txt
 	printf -- '-e ./%s\n' $(PACKAGES) | $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \

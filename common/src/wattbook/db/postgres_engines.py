@@ -46,6 +46,8 @@ def arguments_of(url: str, *, name: str, settings: StoreSettings) -> dict[str, s
         "tcp_keepalives_idle": 15,
         "tcp_keepalives_interval": 5,
         "tcp_keepalives_count": 3,
+        # A plan that was kept from when a table was empty reads all of it ever after.
+        "plan_cache_mode": "force_custom_plan",
     }
     options = " ".join(f"-c {what}={value}" for what, value in session.items())
     ours = {

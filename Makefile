@@ -30,6 +30,7 @@ lint: setup ## Check style, types and import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(PACKAGES:%=%/src)
 	$(BIN)/lint-imports --no-cache
+	@[ ! -f $(FRONT)/package.json ] || { cd $(FRONT) && PATH="$$PATH:$(CURDIR)/$(BIN)" npm run --silent check; }
 
 format: setup ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix-only .

@@ -99,7 +99,7 @@ def test_whatever_is_sent_is_answered_as_documented(own_desk: Desk, tmp_path: Pa
 
     said, answers = run(own_desk.url, own_desk.admin_password, tmp_path, *options, budget_s=BUDGET_S)
 
-    assert "Tested: 19" in said
+    assert "Tested: 20" in said
     assert_tested(answers, "GET trades", "POST trades", "GET users", "POST users", "GET reports", "GET me")
     assert "Traceback" not in (own_desk.data / "logs" / "gateway.log").read_text()
 

@@ -104,6 +104,7 @@ class TestPages:
             parts = [part.split('"')[0] for mark in ('src="', 'href="') for part in page.text.split(mark)[1:]]
             answers = {part: client.get(part).status_code for part in parts}
 
+        assert "body { margin: 0 }" in page.text
         assert page.url.path == "/v1/ui/"
         assert answers
         assert set(answers.values()) == {200}

@@ -1,8 +1,8 @@
 """HTTP Basic: odd credentials, throttling, crowds."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -57,6 +57,19 @@ class TestPasswords:
             assert right.get("/v1/me").status_code == 200
             assert wrong.get("/v1/me").status_code == 401
 
+    def test_whom_a_trusted_proxy_names_is_throttled_and_nobody_else(self, tmp_path: Path) -> None:
+        def statuses(gateway: Started, *callers: str) -> list[int]:
+            with gateway.client("admin", "wrong") as wrong:
+                return [
+                    wrong.get("/v1/me", headers={"X-Forwarded-For": caller}).status_code for caller in callers
+                ]
+
+        guesses = ["198.51.100.1"] * 4
+        with Started(tmp_path / "trusting", trusted_proxies=("127.0.0.1",)) as gateway:
+            assert statuses(gateway, *guesses, "198.51.100.2") == [401, 401, 401, 429, 401]
+        with Started(tmp_path / "not") as gateway:  # else a guesser would be somebody else each time
+            assert statuses(gateway, "1.1.1.1", "2.2.2.2", "3.3.3.3", "4.4.4.4") == [401, 401, 401, 429]
+
     def test_a_wrong_one_raced_many_times_is_still_throttled(self, own_gateway: Started) -> None:
         def try_one(number: int) -> int:
             with own_gateway.client("admin", f"wrong {number}") as client:
@@ -103,7 +116,7 @@ class TestPasswords:
         assert len(verified) == 1
 
     def test_many_users_signing_in_at_once_do_not_stall_the_others(self, own_gateway: Started) -> None:
-        slowest = 0.0
+        answered = 0
         done = threading.Event()
 
         def sign_in(number: int) -> int:
@@ -113,14 +126,13 @@ class TestPasswords:
         with ThreadPoolExecutor(60) as pool, own_gateway.client(None) as other:
             signing = [pool.submit(sign_in, number) for number in range(60)]
             while not done.is_set():
-                begun = time.monotonic()
                 assert other.get("/healthz").status_code == 200
-                slowest = max(slowest, time.monotonic() - begun)
+                answered += 1
                 if all(each.done() for each in signing):
                     done.set()
 
         assert {each.result() for each in signing} == {401}
-        assert slowest < 1.0
+        assert answered > 20, "a loop that verified passwords itself would answer between two of them at best"
 
     def test_a_disabled_user_is_refused_at_once(self, gateway: Started, admin: httpx.Client) -> None:
         name, password = user_of(admin, "desk")

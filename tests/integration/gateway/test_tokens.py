@@ -63,6 +63,23 @@ class TestTokens:
             refusal(answer, 400)
             assert answer.json()["error"] == "invalid_grant"
 
+    def test_who_signs_out_ends_every_token_that_follows(self, own_gateway: Started) -> None:
+        with own_gateway.client(None) as client:
+            first, other = self.sign_in(client), self.sign_in(client)
+            second = self.ask(client, grant_type="refresh_token", refresh_token=first["refresh_token"]).json()
+
+            old = client.post("/v1/oauth/revoke", data={"token": first["refresh_token"]})
+            again = client.post("/v1/oauth/revoke", data={"token": "never given out"})
+
+            ended = self.ask(client, grant_type="refresh_token", refresh_token=second["refresh_token"])
+            kept = self.ask(client, grant_type="refresh_token", refresh_token=other["refresh_token"])
+            nothing = client.post("/v1/oauth/revoke", data={"token_type_hint": "refresh_token"})
+
+        assert (old.status_code, old.content, again.status_code) == (200, b"", 200)
+        assert ended.json()["error"] == "invalid_grant"
+        assert kept.status_code == 200
+        assert (nothing.status_code, nothing.json()["error"]) == (400, "invalid_request")
+
     def test_a_refresh_token_raced_is_given_out_once(self, own_gateway: Started) -> None:
         with own_gateway.client(None) as client:
             refresh = self.sign_in(client)["refresh_token"]

@@ -92,6 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(status, message, headers)
         if path.path == "/v1/oauth/token":
             return self._token(dict(parse_qsl(body.decode())))
+        if path.path == "/v1/oauth/revoke":
+            self.fake.refresh_tokens.pop(dict(parse_qsl(body.decode()))["token"], None)
+            return self._send(200, b"")
         if path.path == "/healthz":  # for everybody
             return self._json(200, self.fake.answers.get("GET /healthz", {"status": "ok"}))
         user = self._user()

@@ -131,7 +131,9 @@ def test_the_gateway_of_the_desk_in_data_is_the_default(
     assert wattbook("report", "trader_1", WATTBOOK_URL=None).code == 0
 
 
-def test_a_sign_in_is_kept_for_later_commands(wattbook: Wattbook, tmp_path: Path) -> None:
+def test_a_sign_in_is_kept_for_later_commands(
+    wattbook: Wattbook, gateway: FakeGateway, tmp_path: Path
+) -> None:
     signed_in = wattbook("login", "--user", "admin", "--password-stdin", stdin="right\n", **NOBODY)
     kept = tmp_path / "config" / "wattbook" / "sign-ins.json"
 
@@ -139,7 +141,20 @@ def test_a_sign_in_is_kept_for_later_commands(wattbook: Wattbook, tmp_path: Path
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert "right" not in kept.read_text()
     assert wattbook("report", "trader_1", **NOBODY).code == 0
+    assert gateway.refresh_tokens
     assert wattbook("logout", **NOBODY).code == 0
+    assert not gateway.refresh_tokens, "a copy of the file is worth nothing any more"
+    assert wattbook("report", "trader_1", **NOBODY).code == 1
+
+
+def test_who_cannot_reach_the_gateway_is_signed_out_here_all_the_same(
+    wattbook: Wattbook, gateway: FakeGateway
+) -> None:
+    wattbook("login", "--user", "admin", "--password-stdin", stdin="right\n", **NOBODY)
+    gateway.refuse_all = (503, "away", {})
+    assert wattbook("logout", **NOBODY).code == 0
+    gateway.refuse_all = None
+
     assert wattbook("report", "trader_1", **NOBODY).code == 1
 
 

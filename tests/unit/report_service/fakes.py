@@ -188,6 +188,7 @@ class FakeGateway:
         self.lasts_s = 3600
         self._owners: dict[str, str] = {}
         self.used: set[str] = set()
+        self.revoked: list[str] = []
 
     def tokens_for(self, *, name: str, password: str) -> Tokens:
         self._maybe_refuse()
@@ -201,6 +202,10 @@ class FakeGateway:
             raise Unauthenticated("used before")
         self.used.add(tokens.refresh)
         return self._issue(self._owners[tokens.refresh])
+
+    def revoke(self, tokens: Tokens) -> None:
+        self._maybe_refuse()
+        self.revoked.append(tokens.refresh)
 
     def person_of(self, tokens: Tokens) -> Person:
         self._maybe_refuse()

@@ -266,6 +266,19 @@ class TestSigningIn:
 
 
 class TestSigningOut:
+    def test_ends_the_session_at_the_gateway_too(self, pages: Pages, ana: FlaskClient) -> None:
+        ana.post("/sign-out", headers={"Origin": "http://localhost"})
+
+        assert pages.gateway.revoked == ["refresh-1"]
+
+    def test_works_while_the_gateway_is_away(self, pages: Pages, ana: FlaskClient) -> None:
+        pages.gateway.refusal = Unavailable("away")
+
+        answer = ana.post("/sign-out", headers={"Origin": "http://localhost"})
+
+        assert answer.location == "/sign-in"
+        assert ana.get(PAGE).status_code == 302
+
     def test_a_form_on_our_pages_signs_out_at_once(self, ana: FlaskClient) -> None:
         answer = ana.post("/sign-out", headers={"Origin": "http://localhost"})
 

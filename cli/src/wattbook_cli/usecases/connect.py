@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,10 +108,15 @@ def log_in(access: Access, *, clock: Clock, prompts: Prompts | None) -> str:
 
 
 def log_out(access: Access) -> bool:
-    """Forget the tokens of a gateway; whether there were any."""
-    sign_ins = SignIns.of(access.environment)
+    """Forget the tokens of a gateway, and let it forget them; whether there were any."""
+    sign_ins, url = SignIns.of(access.environment), access.gateway_url
     with sign_ins.locked():
-        return sign_ins.forget(access.gateway_url)
+        kept = sign_ins.get(url)
+        there_was_one = sign_ins.forget(url)
+    if kept is not None:
+        with suppress(Stop), Gateway(url) as gateway:  # one that is away lets them end by themselves
+            gateway.ask("POST", "/v1/oauth/revoke", form={"token": kept.refresh_token})
+    return there_was_one
 
 
 def _basic(user: str, password: str) -> httpx.Auth:

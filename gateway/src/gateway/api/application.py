@@ -24,6 +24,7 @@ from gateway.api.routing import Application, Handler, Routing
 from gateway.api.security import security_map
 from gateway.api.trades import TradesApi
 from gateway.api.users import UsersApi
+from gateway.domain.proxies import TrustedProxies
 from gateway.usecases.signin import SignIn
 
 
@@ -53,7 +54,11 @@ class Services:
 
 
 def make_application(
-    services: Services, *, body_limit: int, running: Callable[[], AbstractAsyncContextManager[None]]
+    services: Services,
+    *,
+    body_limit: int,
+    running: Callable[[], AbstractAsyncContextManager[None]],
+    proxies: TrustedProxies,
 ) -> Edge:
     """The ASGI application; ``running`` is entered while it serves."""
 
@@ -77,7 +82,7 @@ def make_application(
         application.add_api(
             documents.document(name), base_path=documents.BASE_PATH, resolver=resolver, body_limit=body_limit
         )
-    return Edge(application)
+    return Edge(application, proxies=proxies)
 
 
 def _handlers(services: Services) -> dict[str, Handler]:
@@ -93,6 +98,7 @@ def _handlers(services: Services) -> dict[str, Handler]:
         "me.get": services.users.me,
         "me.change_password": services.users.change_password,
         "oauth.token": services.oauth.token,
+        "oauth.revoke": services.oauth.revoke,
         "oauth.jwks": services.oauth.jwks,
         **_live_handlers(services.live),
     }

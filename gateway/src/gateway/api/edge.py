@@ -13,6 +13,7 @@ from wattbook.errors import BY_HTTP_STATUS, Internal, Unauthenticated, Unavailab
 from wattbook.telemetry.http import ServerRequest
 
 from gateway.api.http import ROUTE, Disconnected, Refusal, Response, error_response
+from gateway.domain.proxies import TrustedProxies
 
 MOST_REQUESTS = 1_000
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
@@ -29,9 +30,10 @@ _log = logging.getLogger(__name__)
 class Edge:
     """Wraps the application; nothing an error carries leaves except its message."""
 
-    def __init__(self, app: Any) -> None:
-        """Wrap ``app``."""
+    def __init__(self, app: Any, *, proxies: TrustedProxies) -> None:
+        """Wrap ``app``; ``proxies`` are believed when they say for whom they ask."""
         self._app = app
+        self._proxies = proxies
         self._running = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -40,6 +42,9 @@ class Edge:
             await self._app(scope, receive, send)
             return
         request_id, traceparent = _ids(scope["headers"])
+        if scope.get("client"):
+            peer, port = scope["client"]
+            scope["client"] = (self._proxies.client_of(peer, _forwarded_for(scope["headers"])), port)
         answer = _Answer(send, request_id)
         self._running += 1
         try:
@@ -99,6 +104,10 @@ class _Answer:
                 if default[0] not in names:
                     headers.append(default)
         await self._send(message)
+
+
+def _forwarded_for(headers: Any) -> str:
+    return ",".join(value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for")
 
 
 def _ids(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:

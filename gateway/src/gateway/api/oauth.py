@@ -50,6 +50,14 @@ class OAuthApi:
             return _refused(status, body["error"], str(description))
         return json_response(body, headers=_ALWAYS)
 
+    async def revoke(self, request: Request) -> Response:
+        """``POST /oauth/revoke``."""
+        form = _form(await request.body())
+        if not form.get("token"):
+            return _refused(400, "invalid_request", "token: which one?")
+        await self._database.run(self._server.revoke, form["token"])
+        return Response(200, content_type=None, headers=_ALWAYS)
+
     async def jwks(self, request: Request) -> Response:
         """``GET /oauth/jwks``."""
         return json_response(self._tokens.key_set(), headers=[(b"cache-control", b"public, max-age=300")])

@@ -10,6 +10,8 @@ from wattbook.db import StoreSettings
 from wattbook.settings import LogLevel, SettingsError, setting
 from wattbook.walls import WallSettings
 
+from gateway.domain.proxies import TrustedProxies
+
 
 @dataclass(frozen=True)
 class Settings(ClockSettings, WallSettings, StoreSettings):
@@ -57,6 +59,11 @@ class Settings(ClockSettings, WallSettings, StoreSettings):
     )
     book_timeout_s: float = setting("WATTBOOK_BOOK_TIMEOUT_S", "deadline of single bookings", default=10.0)
     report_timeout_s: float = setting("WATTBOOK_REPORT_TIMEOUT_S", "deadline of reports", default=5.0)
+    trusted_proxies: tuple[str, ...] = setting(
+        "WATTBOOK_TRUSTED_PROXIES",
+        "addresses or networks whose X-Forwarded-For is believed, comma-separated; unset: nobody's",
+        default=(),
+    )
     log_level: LogLevel = setting(  # a field
         "WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO"
     )
@@ -73,5 +80,10 @@ class Settings(ClockSettings, WallSettings, StoreSettings):
         Raises:
             SettingsError: names each variable.
         """
-        if problems := self.clock_problems():
+        problems = self.clock_problems()
+        try:
+            TrustedProxies(self.trusted_proxies)
+        except ValueError as error:
+            problems.append(f"WATTBOOK_TRUSTED_PROXIES: {error}")
+        if problems:
             raise SettingsError(problems)

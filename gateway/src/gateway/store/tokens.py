@@ -66,6 +66,12 @@ class TokenStore:
                 None if row.used_us is None else from_epoch_us(row.used_us),
             )
 
+    def family_of(self, token_hash: str) -> str | None:
+        """The family of a token, used or not; None where it is not known."""
+        with self._store.read() as connection:
+            query = select(tokens.c.family).where(tokens.c.token_hash == token_hash)
+            return connection.execute(query).scalar_one_or_none()
+
     def revoke_family(self, family: str) -> None:
         """No token of the family holds any more."""
         with self._store.write() as connection:

@@ -233,6 +233,12 @@ class TokenServer(AuthorizationServer):
             self._store.revoke_family(found.family)
         return None
 
+    def revoke(self, token: str) -> None:
+        """End the session that a refresh token is of, whichever of its tokens it is. Who has it may."""
+        family = self._store.family_of(_hash(token))
+        if family is not None:
+            self._store.revoke_family(family)
+
     def service_pass(self, client_id: str, audience: str) -> dict[str, Any]:
         """A service's pass for reading at the owner ``audience``, as a token response."""
         token = self._sign_pass(client_id, audience)

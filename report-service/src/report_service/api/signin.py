@@ -82,7 +82,10 @@ def sign_out() -> AnyResponse | str:
             check_form()
         except Forbidden:
             return sign_out_form()
+    signed_in = cast(Session, session).signed_in
     session.clear()
+    if signed_in is not None:
+        site().people.sign_out(signed_in)
     return redirect("/sign-in", 303)
 
 

@@ -44,6 +44,10 @@ class Gateway:
         """Fresh tokens for older ones. Raises like :meth:`tokens_for`."""
         return self._tokens({"grant_type": "refresh_token", "refresh_token": tokens.refresh})
 
+    def revoke(self, tokens: Tokens) -> None:
+        """Let the refresh token, and all that follow it, hold no more. Raises like :meth:`tokens_for`."""
+        self._call("POST", "/v1/oauth/revoke", data={"token": tokens.refresh})
+
     def person_of(self, tokens: Tokens) -> Person:
         """Whose tokens they are, with today's roles. Raises like :meth:`tokens_for`."""
         body = self._call("GET", "/v1/me", headers={"Authorization": f"Bearer {tokens.access}"})
@@ -79,7 +83,7 @@ class Gateway:
                 answer = self._http.request(method, path, headers={**_ids(), **(headers or {})}, **sent)
                 request.answered(answer.status_code)
             if answer.status_code == httpx.codes.OK:
-                return answer.json()
+                return answer.json() if answer.content else None
         except (httpx.HTTPError, ValueError) as error:
             raise Unavailable("the gateway, where people sign in, cannot be reached") from error
         raise _refusal(answer)

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from wattbook.clock import Clock, to_epoch_us
-from wattbook.errors import InvalidInput, Unauthenticated, Unavailable
+from wattbook.errors import InvalidInput, Unauthenticated, Unavailable, WattbookError
 
 from report_service.domain.people import Person, SignedIn, Tokens
 
@@ -33,6 +33,8 @@ class SignInService(Protocol):
     def renewed(self, tokens: Tokens) -> Tokens: ...  # noqa: D102
 
     def person_of(self, tokens: Tokens) -> Person: ...  # noqa: D102
+
+    def revoke(self, tokens: Tokens) -> None: ...  # noqa: D102
 
 
 @dataclass(slots=True)
@@ -93,6 +95,18 @@ class People:
         if now_s - signed_in.seen_s > self._seen_again_s:
             signed_in = replace(signed_in, seen_s=now_s)
         return signed_in
+
+    def sign_out(self, signed_in: SignedIn) -> None:
+        """End a session where it was begun; who cannot reach the gateway is signed out here all the same."""
+        if not signed_in.tokens.refresh:
+            return
+        try:
+            self._service.revoke(signed_in.tokens)
+        except WattbookError as error:
+            _log.warning(
+                "a refresh token could not be revoked; it ends by itself",
+                extra={"user": signed_in.person.name, "reason": error.message},
+            )
 
     def unchanged_until_s(self, signed_in: SignedIn) -> int:
         """Until when :meth:`still` answers with the very same session."""

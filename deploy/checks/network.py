@@ -12,14 +12,20 @@ _DATABASE = re.compile(r"databases?|migrate-")
 
 
 def calls(rendered: Rendered, pods: Pods) -> Iterator[tuple[str, int]]:
-    """(host, port) of everything inside the cluster that the pods' settings name and their service reads."""
+    """(Service, port) of all inside the cluster that the pods' settings name and their service reads."""
+    headless = {
+        doc["metadata"]["name"] for doc in rendered.of("Service") if at(doc, "spec", "clusterIP") == "None"
+    }
     for container in pods.containers:
         for name, value in rendered.settings(container).items():
             if name.endswith("_LISTEN") or not isinstance(value, str) or not _reads(pods, name):
                 continue
             for host, port in _ADDRESS.findall(value):
-                if "." not in host or host.endswith(".svc.cluster.local"):
-                    yield host.partition(".")[0], int(port)
+                pod, _, service = host.partition(".")
+                if service in headless:  # one pod of a StatefulSet
+                    yield service, int(port)
+                elif not service or service.endswith(".svc.cluster.local"):
+                    yield pod, int(port)
 
 
 def _reads(pods: Pods, name: str) -> bool:

@@ -26,9 +26,9 @@ cat > /tmp/definitions.json <<JSON
   ],
   "permissions": [
     $(may admin '.*' '.*' '.*'),
-    $(may ops '^wattbook.*' '^wattbook.*' '^wattbook.*'),
-    $(may trade '^$' '^wattbook$|^wattbook[.]trade-service$' '^wattbook$|^wattbook[.](dead[.])?(trade-service|pricing-service)$'),
-    $(may pricing '^$' '^wattbook$|^wattbook[.]pricing-service$' '^wattbook$|^wattbook[.](dead[.])?pricing-service$'),
+    $(may ops '^wattbook.*' '^wattbook.*|^amq[.]default$' '^wattbook.*'),
+    $(may trade '^$' '^wattbook([.]dead)?$|^wattbook[.]trade-service$' '^wattbook$|^wattbook[.](dead[.])?(trade-service|pricing-service)$'),
+    $(may pricing '^$' '^wattbook([.]dead)?$|^wattbook[.]pricing-service$' '^wattbook$|^wattbook[.](dead[.])?pricing-service$'),
     $(may ingest '^wattbook[.](dead[.])?ingest-service[.].*' '^wattbook([.]dead)?$|^wattbook[.](dead[.])?ingest-service[.].*' '^wattbook([.]dead)?$|^wattbook[.](dead[.])?(ingest-service[.].*|trade-service)$'),
     $(may report '^wattbook[.]tail[.].*' '^wattbook[.]tail[.].*' '^wattbook$|^wattbook[.]tail[.].*')
   ],

@@ -1,0 +1,84 @@
+"""The rights that the deployment gives each service on RabbitMQ are those that it needs, and no more."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from wattbook.bus import MAX_ATTEMPTS, Bus, Message
+from wattbook.bus.rabbitmq import RabbitBus
+from wattbook.bus.rabbitmq.address import Address
+from wattbook.bus.topology import INGEST_SPOOLS, PRICING_SERVICE, TRADE_SERVICE, Group, ingest_spool
+from wattbook.errors import Unavailable
+from wattbook.retry import Backoff
+
+from tests.support.rabbitmq import Server
+
+pytestmark = pytest.mark.rabbitmq
+RIGHTS = Path(__file__).parents[2] / "deploy/k8s/components/engines/rabbitmq/start.sh"
+WHEN = datetime(2023, 2, 28, 11, 12, 35, tzinfo=UTC)
+SOON = Backoff(first_s=0.01, most_s=0.02)
+
+
+class Users:
+    """A virtual host and the users that the deployment makes, with their rights in it."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._vhost = server.vhost()
+        script = RIGHTS.read_text()
+        for user, configure, write, read in re.findall(r"may (\w+) '(.*?)' '(.*?)' '(.*?)'", script):
+            server.manage("PUT", f"users/{self._name(user)}", {"password": server.password, "tags": ""})
+            rights = {"configure": configure, "write": write, "read": read}
+            server.manage("PUT", f"permissions/{self._vhost}/{self._name(user)}", rights)
+        for user, write, read in re.findall(r"says (\w+) '(.*?)' '(.*?)'", script):
+            rights = {"exchange": "wattbook", "write": write, "read": read}
+            server.manage("PUT", f"topic-permissions/{self._vhost}/{self._name(user)}", rights)
+
+    def bus(self, user: str, *groups: Group) -> Bus:
+        url = self._server.url(self._vhost).replace("//wattbook:", f"//{self._name(user)}:")
+        return RabbitBus(Address.of(url), groups=groups, backoff=SOON)
+
+    def _name(self, user: str) -> str:
+        return f"{user}-{self._vhost}"
+
+
+def message(type_: str) -> Message:
+    return Message(type=type_, body=type_.encode(), occurred_at=WHEN)
+
+
+def test_each_service_can_do_its_part_and_not_that_of_others(rabbitmq_server: Server) -> None:
+    users, spool = Users(rabbitmq_server), ingest_spool("one")
+    ops = users.bus("ops")
+    ops.declare([TRADE_SERVICE, PRICING_SERVICE])
+    ingest, trade = users.bus("ingest", TRADE_SERVICE, spool), users.bus("trade", INGEST_SPOOLS)
+    pricing, report = users.bus("pricing"), users.bus("report")
+    refusals = ingest.subscribe(spool.types, group=spool.name)
+    confirmations = trade.subscribe(TRADE_SERVICE.types, group=TRADE_SERVICE.name)
+    traded = pricing.subscribe(PRICING_SERVICE.types, group=PRICING_SERVICE.name)
+    shown = report.subscribe(["trade.booked", "price.updated"], group=None)
+
+    ingest.publish([message("trade.confirmed")])
+    trade.publish([message("trade.booked"), message("trade.refused")])
+    pricing.publish([message("price.updated")])
+
+    assert len(refusals.receive(timeout_s=10)) == len(traded.receive(timeout_s=10)) == 1
+    assert {each.message.type for _ in range(2) for each in shown.receive(timeout_s=10, most=1)} == {
+        "trade.booked",
+        "price.updated",
+    }
+    for _ in range(MAX_ATTEMPTS):
+        (delivery,) = confirmations.receive(timeout_s=10)
+        confirmations.retry(delivery, "no good")
+    (dead,) = ops.dead_letters(group=TRADE_SERVICE.name)
+    ops.replay(dead)
+    assert len(confirmations.receive(timeout_s=10)) == 1
+    for bus, type_ in ((pricing, "trade.booked"), (report, "price.updated"), (trade, "trade.confirmed")):
+        with pytest.raises(Unavailable):
+            bus.publish([message(type_)])
+    with pytest.raises(Unavailable):
+        pricing.subscribe(TRADE_SERVICE.types, group=TRADE_SERVICE.name)
+    for bus in (ops, ingest, trade, pricing, report):
+        bus.close()

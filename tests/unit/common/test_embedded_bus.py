@@ -198,6 +198,33 @@ def test_only_what_is_old_and_done_with_by_every_group_is_trimmed(
 
 
 @pytest.mark.usefixtures("trim_always")
+def test_a_spool_that_was_thrown_away_holds_up_nothing_but_what_is_meant_for_it(
+    bus: EmbeddedBus, path: Path, clock: FakeClock
+) -> None:
+    orphan = bus.subscribe(["trade.refused"], group="ingest-service.0123abcd")
+    orphan.close()
+    there = bus.subscribe(["*.*"], group="there")
+    publish(bus, 1, kind="trade.confirmed")
+    publish(bus, 2, kind="trade.refused")
+    publish(bus, 3, kind="trade.confirmed")
+    there.ack(there.receive(timeout_s=0.0))
+    there.close()
+
+    clock.advance(601)
+    publish(bus, 4)
+
+    assert kept(path) == [2, 4]
+    back = bus.subscribe(["trade.refused"], group="ingest-service.0123abcd")
+    heard = back.receive(timeout_s=0.0)
+    assert [delivery.message.type for delivery in heard] == ["trade.refused"]  # nothing of it was lost
+    back.ack(heard)
+    clock.advance(601)
+    publish(bus, 5)
+    assert kept(path) == [4, 5]
+    back.close()
+
+
+@pytest.mark.usefixtures("trim_always")
 def test_without_groups_what_is_old_is_trimmed_a_bounded_number_at_a_time(
     bus: EmbeddedBus, path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

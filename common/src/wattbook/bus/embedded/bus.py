@@ -13,6 +13,7 @@ from wattbook.bus import MAX_BODY_BYTES, DeadLetter, Depths, Message, Subscripti
 from wattbook.bus.embedded import members, schema
 from wattbook.bus.embedded.groups import GroupSubscription, Terms
 from wattbook.bus.embedded.tails import TailSubscription
+from wattbook.bus.embedded.trimming import trim
 from wattbook.bus.topology import Group
 from wattbook.clock import Clock, SystemClock, from_epoch_us, to_epoch_us
 from wattbook.errors import InvalidInput, Unavailable
@@ -189,7 +190,7 @@ class EmbeddedBus:
         before_us = to_epoch_us(self._clock.now()) - int(self._retention_s * 1e6)
         try:
             with self._publisher.writing() as raw:
-                raw.execute(_TRIM, {"before_us": before_us, "most": TRIM_MOST})
+                trim(raw, before_us=before_us, most=TRIM_MOST)
         except Unavailable:
             _log.warning("the bus could not be trimmed; it is tried again later")
 
@@ -205,16 +206,4 @@ SELECT (
 ) + (SELECT count(*) FROM pending WHERE group_id = groups.id),
 (SELECT count(*) FROM dead_letters WHERE group_id = groups.id)
 FROM groups WHERE name = :group
-"""
-
-# The oldest rows up to the first that is too young or that a group still needs.
-_TRIM = """
-DELETE FROM log WHERE position <= (
-    SELECT max(position) FROM (
-        SELECT position, published_us FROM log WHERE position <= min(
-            coalesce((SELECT min(position) FROM groups), 9223372036854775807),
-            coalesce((SELECT min(position) - 1 FROM pending), 9223372036854775807)
-        ) ORDER BY position LIMIT :most
-    ) WHERE published_us < :before_us
-)
 """

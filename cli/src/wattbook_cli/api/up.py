@@ -9,6 +9,7 @@ import click
 from wattbook.clock import SystemClock
 
 from wattbook_cli.api.terminal import say
+from wattbook_cli.clients.foreground import own_foreground
 from wattbook_cli.domain.desk import LAST_OFFSET
 from wattbook_cli.usecases.up import UpRequest, bring_up
 
@@ -67,4 +68,5 @@ def up(
     request = UpRequest(
         data, port_base, host, environment, sandbox=sandbox, clock_start=clock_start, clock_speed=clock_speed
     )
-    bring_up(request, clock=SystemClock(), say=say)
+    with own_foreground(environment):
+        bring_up(request, clock=SystemClock(), say=say)

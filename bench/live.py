@@ -133,55 +133,61 @@ async def _measure(
     traders = [f"trader_{number + 1}" for number in range(TRADERS)]
     with await asyncio.to_thread(PageReader, desk.pages_url, "admin", desk.admin_password) as reader:
         cookie = reader.cookie
-    streams, shown = Waits(), Waits()
     maker = _trades(traders, day)
     for trader_id in traders:  # so that every page has its first trade, which shows more than a change
         await exchange.confirm(next(maker)(trader_id))
-    async with asyncio.TaskGroup() as group, _chromium(desk, traders[0], day) as page:
+    counts = dict.fromkeys(traders, 1)
+    streams, shown = Waits(), Waits()
+    # One after the other: a Chromium that draws without a graphics card takes one of two cores for itself.
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_follow(desk, cookie, trader_id, day, streams)) for trader_id in traders]
         await asyncio.sleep(1)
-        followed = [
-            group.create_task(_follow(desk, cookie, trader_id, day, streams)) for trader_id in traders
-        ]
-        await page.evaluate(_WATCH, COUNT)
-        for waits in (streams, shown):
-            for trader_id in traders:
-                waits.sent_s[trader_id].append(0.0)
-                waits.shown[trader_id] = 1
-        warm = context.sizes.warm_up_s
-        await _trade(exchange, maker, traders, seconds=warm, into=(streams, shown))
-        streams.waits_ms.clear()
-        first = len(shown.sent_s[traders[0]])
-        await _trade(exchange, maker, traders, seconds=context.sizes.seconds * 2, into=(streams, shown))
-        await asyncio.sleep(1)
-        seen = await page.evaluate("window.seen")
-        for task in followed:
+        await _rounds(exchange, maker, counts, streams, context)
+        for task in tasks:
             task.cancel()
+    async with _chromium(desk, traders[0], day) as page:
+        await asyncio.sleep(1)
+        await page.evaluate(_WATCH, COUNT)
+        first = await _rounds(exchange, maker, counts, shown, context)
+        seen = await page.evaluate("window.seen")
     for one in seen:
         shown.seen(traders[0], int(figure(one["text"]) or 0), one["at"] / 1000)
-    del shown.waits_ms[: first - 1]
+    del shown.waits_ms[: first[traders[0]]]
     painted = [one["painted"] - one["at"] for one in seen if one["painted"]]
     return streams, (shown, painted)
 
 
+async def _rounds(
+    exchange: Exchange, maker: Any, counts: dict[str, int], waits: Waits, context: Context
+) -> dict[str, int]:
+    """Trade to warm up and then to measure; how many trades of each trader the warming up took."""
+    before = dict(counts)
+    for trader_id, count in counts.items():
+        waits.sent_s[trader_id] += [0.0] * count
+        waits.shown[trader_id] = count
+    await _trade(exchange, maker, counts, seconds=context.sizes.warm_up_s, waits=waits)
+    waits.waits_ms.clear()
+    warm = {trader_id: count - before[trader_id] for trader_id, count in counts.items()}
+    await _trade(exchange, maker, counts, seconds=context.sizes.seconds * 2, waits=waits)
+    await asyncio.sleep(1)
+    return warm
+
+
 async def _trade(
-    exchange: Exchange,
-    maker: Any,
-    traders: list[str],
-    *,
-    seconds: float,
-    into: tuple[Waits, Waits],
+    exchange: Exchange, maker: Any, counts: dict[str, int], *, seconds: float, waits: Waits
 ) -> None:
     """Trade at the rate, with chance between one trade and the next."""
     chance = random.Random(7)
     due = time.perf_counter()
     until = due + seconds
+    traders = list(counts)
     while due < until:
         due += chance.expovariate(TRADES_PER_MIN / 60)
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         trader_id = chance.choice(traders)
         at_s = await exchange.confirm(next(maker)(trader_id))
-        for waits in into:
-            waits.sent_s[trader_id].append(at_s)
+        counts[trader_id] += 1
+        waits.sent_s[trader_id].append(at_s)
 
 
 def _trades(traders: list[str], day: str) -> Any:

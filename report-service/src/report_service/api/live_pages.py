@@ -29,7 +29,7 @@ from report_service.api.site import (
 )
 from report_service.api.streams import Snapshot, Topic
 from report_service.domain.performance import DeskDay
-from report_service.domain.prices import DayKey
+from report_service.domain.prices import BookDay, DayKey
 from report_service.usecases.feed import FEED, trading_day_of
 
 _DAY = timedelta(days=1)
@@ -95,7 +95,7 @@ def desk_topic(key: DayKey, locale_: str) -> Topic:
         )
         return joined(figures, {**said_of_feed(parts, key.day, locale_), **blocks})
 
-    return Topic(("desk", key, locale_), frozenset({key, FEED}), render)
+    return Topic(("desk", key, locale_), frozenset({key, BookDay(key), FEED}), render)
 
 
 def _desk_view(found: DeskDay, order: str) -> dict[str, object]:

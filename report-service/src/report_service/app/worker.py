@@ -38,7 +38,7 @@ from report_service.clients.feed import FeedService
 from report_service.clients.gateway import Gateway
 from report_service.clients.prices import PricingService
 from report_service.clients.trades import TradeService
-from report_service.domain.prices import DayKey
+from report_service.domain.prices import BookDay, DayKey
 from report_service.usecases.details import Details
 from report_service.usecases.feed import FEED, FeedBoard, FeedKeeper
 from report_service.usecases.follow import Follower
@@ -164,7 +164,9 @@ def build(settings: Settings, exporting: Running) -> Worker:
 def _announce(hub: Hub, model: ReadModel, board: PriceBoard, exchange: FeedBoard) -> None:
     """Let the streams know what changes."""
     model.on_change(lambda changed: hub.changed(changed or ()))
-    model.on_change(lambda changed: hub.changed({DayKey(key.area, key.day) for key in changed or ()}))
+    model.on_change(
+        lambda changed: hub.changed({BookDay(DayKey(key.area, key.day)) for key in changed or ()})
+    )
     board.on_change(lambda key: hub.changed((key,)))
     exchange.on_change(lambda: hub.changed((FEED,)))
 

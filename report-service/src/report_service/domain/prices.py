@@ -21,6 +21,13 @@ class DayKey(NamedTuple):
 
 
 @dataclass(frozen=True)
+class BookDay:
+    """All that was traded for a delivery day; its prices are named by the day itself."""
+
+    day: DayKey
+
+
+@dataclass(frozen=True)
 class ReferencePrice:
     """What the provider said of a delivery period. Times are microseconds since 1970 UTC."""
 

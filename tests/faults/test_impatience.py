@@ -33,6 +33,7 @@ def live(tmp_path: Path) -> Iterator[LiveDesk]:
         yield desk
 
 
+@pytest.mark.slow
 def test_a_minutes_sign_ins_and_refreshes_are_answered_and_ask_the_provider_nothing(live: LiveDesk) -> None:
     names = [unique("p") for _ in range(PEOPLE)]
     traders = [f"trader_{number % 6 + 1}" for number in range(PEOPLE)]

@@ -67,6 +67,7 @@ def test_all_processes_killed_at_once_lose_nothing_either(victim: Desk) -> None:
     assert_report_equals_book(load)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("services", [("ingest-service",), ("gateway",), ("trade-service",)], ids="-".join)
 def test_a_nightly_file_is_booked_exactly_once_whoever_is_killed_meanwhile(
     victim: Desk, services: tuple[str, ...]

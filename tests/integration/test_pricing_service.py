@@ -172,6 +172,7 @@ def test_of_two_replicas_one_polls_and_the_other_takes_over(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_whatever_the_provider_does_prices_stay_and_limits_hold(tmp_path: Path) -> None:
     """Down for 20 minutes, wrong units, nulls, a storm of 429, garbage, a clock a minute off, in turn."""
     time = Time(speed=120)

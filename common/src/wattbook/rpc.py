@@ -19,6 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from wattbook import telemetry
 from wattbook.access import Principal
 from wattbook.errors import BY_CODE, BY_GRPC_STATUS, Internal, WattbookError
+from wattbook.rpc_handlers import wrapped
 from wattbook.rpc_options import CHANNEL_OPTIONS, SERVER_OPTIONS
 from wattbook.telemetry.calls import aio_client_interceptors, client_interceptors, server_interceptors
 from wattbook.tls import Tls
@@ -225,19 +226,11 @@ class _HandleErrors(grpc.ServerInterceptor):
         metadata = dict(details.invocation_metadata or ())
         rule = self._rules.get(details.method.rpartition("/")[2])
         admit = partial(self._guard.admit, metadata, rule)
-        if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(
-                _unary(handler.unary_unary, metadata, admit),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(
-                _streamed(handler.unary_stream, metadata, admit),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        return handler
+        return wrapped(
+            handler,
+            unary=lambda behaviour: _unary(behaviour, metadata, admit),
+            streamed=lambda behaviour: _streamed(behaviour, metadata, admit),
+        )
 
 
 def _context_of(metadata: dict[str, Any]) -> telemetry.TraceContext:

@@ -90,6 +90,11 @@ def is_reader_writing(error: BaseException | None) -> bool:
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY
 
 
+def detail_of(error: BaseException | None) -> str:
+    """What SQLite said."""
+    return str(error)
+
+
 def patiently(step: Callable[[], T], *, timeout_s: float = BUSY_TIMEOUT_S) -> T:
     """Run ``step`` again while another process holds SQLite's lock.
 

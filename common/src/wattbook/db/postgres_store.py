@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -13,11 +12,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from wattbook import postgres
 from wattbook.db import postgres_engines as engines
+from wattbook.db.explained import explained
 from wattbook.db.settings import StoreSettings
 from wattbook.errors import Unavailable
 from wattbook.locks import FairLock
-
-_log = logging.getLogger(__name__)
 
 # A migration waits for another that runs, but its statements only shortly for those who read and write:
 # whoever comes after them waits for the migration.
@@ -109,24 +107,8 @@ class PostgresStore:
     def _explained(self, doing: str) -> Iterator[None]:
         if self._closed:
             raise Unavailable(f"the store {self.name} is closed")
-        try:
+        with explained(self.name, doing, postgres):
             yield
-        except PoolTimeout as error:
-            raise Unavailable(f"the store {self.name} is busy; try again") from error
-        except DBAPIError as error:
-            reason = postgres.reason_of(error.orig)
-            if reason is None or (doing == "read" and postgres.is_reader_writing(error.orig)):
-                raise
-            _log.warning(
-                "the store failed",
-                extra={
-                    "store": self.name,
-                    "doing": doing,
-                    "reason": reason,
-                    "error": postgres.detail_of(error.orig),
-                },
-            )
-            raise Unavailable(f"the store cannot {doing} now: {reason}; try again") from error
 
 
 @contextmanager

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from wattbook import sqlite
+from wattbook.db.explained import explained
 from wattbook.db.sqlite_engines import begin_write, reading_engine, shorten_wal, writing_engine
 from wattbook.errors import Unavailable
 from wattbook.locks import FairLock
-
-_log = logging.getLogger(__name__)
 
 WRITE_WAIT_S = 10.0
 LOCK_AGAIN_S = 0.005
@@ -89,19 +85,8 @@ class SqliteStore:
     def _explained(self, doing: str) -> Iterator[None]:
         if self._closed:
             raise Unavailable(f"the store {self.name} is closed")
-        try:
+        with explained(self.name, doing, sqlite):
             yield
-        except PoolTimeout as error:
-            raise Unavailable(f"the store {self.name} is busy; try again") from error
-        except DBAPIError as error:
-            reason = sqlite.reason_of(error.orig)
-            if reason is None or (doing == "read" and sqlite.is_reader_writing(error.orig)):
-                raise
-            _log.warning(
-                "the store failed",
-                extra={"store": self.name, "doing": doing, "reason": reason, "error": str(error.orig)},
-            )
-            raise Unavailable(f"the store cannot {doing} now: {reason}; try again") from error
 
 
 def _locked(descriptor: int, wait_s: float) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from wattbook.rpc_handlers import wrapped
 from wattbook.telemetry import catalogue, tracing
 from wattbook.telemetry.metrics import Histogram
 from wattbook.telemetry.tracing import Kind, Work
@@ -96,19 +97,11 @@ class _Answering(grpc.ServerInterceptor):
         if handler is None or method.startswith(_HEALTH):
             return handler
         metadata = dict(details.invocation_metadata or ())
-        if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(
-                _unary(handler.unary_unary, method, metadata),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(
-                _streamed(handler.unary_stream, method, metadata),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        return handler
+        return wrapped(
+            handler,
+            unary=lambda behaviour: _unary(behaviour, method, metadata),
+            streamed=lambda behaviour: _streamed(behaviour, method, metadata),
+        )
 
 
 def _answering(method: str, metadata: dict[str, Any]) -> _Call:

@@ -20,6 +20,7 @@ from wattbook.db import (
     Migration,
     Store,
     StoreSettings,
+    in_parameter,
     in_values,
     insert_rows,
     migrate,
@@ -358,6 +359,64 @@ def test_what_fails_while_only_one_may_is_told_as_it_is(store: Store) -> None:
         raise KeyError("x")
     with store.sole("a", wait_s=0.01) as mine:
         assert mine
+
+
+# --- shifts
+
+
+def test_what_is_written_in_a_shift_is_seen_in_it_at_once_and_kept_with_its_end(store: Store) -> None:
+    insert(store, "a", "b")
+    with store.shift("s", wait_s=0.01) as shift:
+        assert shift is not None
+        with shift.read() as connection:
+            assert connection.scalars(sa.select(things.c.name).order_by(things.c.id)).all() == ["a", "b"]
+        insert(store, "written beside it")
+        with shift.write() as connection:
+            connection.execute(things.delete().where(things.c.name == "a"))
+        with shift.read() as connection:
+            assert "a" not in connection.scalars(sa.select(things.c.name)).all()
+        insert(store, "written beside a change")
+
+    assert names(store) == ["b", "written beside it", "written beside a change"]
+
+
+def test_only_one_has_a_shift_and_the_next_sees_what_it_did(engine: Engine, store: Store) -> None:
+    other = engine.open()
+    with store.shift("s", wait_s=0.01) as first, other.shift("other", wait_s=0.01) as apart:
+        with other.shift("s", wait_s=0.01) as second, store.shift("s", wait_s=0.01) as third:
+            assert (second, third) == (None, None)
+        assert first is not None
+        assert apart is not None
+        with first.write() as connection:
+            connection.execute(things.insert(), {"name": "done"})
+    with other.shift("s", wait_s=0.01) as afterwards, afterwards.read() as connection:  # type: ignore[union-attr]
+        assert connection.scalars(sa.select(things.c.name)).all() == ["done"]
+
+
+def test_a_shift_that_fails_is_told_as_it_is_and_makes_room(store: Store) -> None:
+    with pytest.raises(KeyError), store.shift("s", wait_s=0.01):
+        raise KeyError("x")
+    with (
+        pytest.raises(IntegrityError),
+        store.shift("s", wait_s=0.01) as shift,
+        shift.write() as connection,  # type: ignore[union-attr]
+    ):
+        connection.execute(things.insert(), {"name": None})
+    with store.shift("s", wait_s=0.01) as shift:
+        assert shift is not None
+    assert names(store) == []
+
+
+def test_a_statement_made_once_takes_any_number_of_values(store: Store) -> None:
+    odd = ["a", 'quo"te', "back\\slash", "{}", "comma,", "NULL", "", " ", "ü", "line\nbreak"]
+    insert(store, *odd)
+    by_name = sa.select(things.c.name).where(in_parameter(things.c.name, "wanted")).order_by(things.c.id)
+    by_id = sa.select(things.c.id).where(in_parameter(things.c.id, "wanted")).order_by(things.c.id)
+    with store.read() as connection:
+        assert connection.scalars(by_name, {"wanted": odd}).all() == odd
+        assert connection.scalars(by_name, {"wanted": ["ü", "not there", "zero\0"]}).all() == ["ü"]
+        assert connection.scalars(by_name, {"wanted": []}).all() == []
+        assert connection.scalars(by_id, {"wanted": [1, 3, -7, 2**40]}).all() == [1, 3]
 
 
 # --- outages

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from wattbook import telemetry
 from wattbook.bus import MAX_BODY_BYTES, Bus, Message
 from wattbook.clock import Clock, from_epoch_us, to_epoch_us
-from wattbook.db import Store, in_values
+from wattbook.db import Store, in_parameter
 from wattbook.errors import InvalidInput, Unavailable
 from wattbook.retry import Backoff, Retrying
 from wattbook.telemetry.catalogue import OUTBOX_AGE, OUTBOX_DEPTH
@@ -60,6 +60,20 @@ def create(op: Any) -> None:
 _OUTBOX = outbox_table(sa.MetaData())
 
 
+def _oldest() -> sa.Select[Any]:
+    """The oldest messages, as many as a batch may have; the first one whatever its size."""
+    first = sa.select(_OUTBOX).order_by(_OUTBOX.c.id).limit(BATCH_MESSAGES).subquery()
+    size = sa.func.length(first.c.body)
+    measured = sa.select(first, (sa.func.sum(size).over(order_by=first.c.id) - size).label("before_bytes"))
+    counted = measured.subquery()
+    return sa.select(counted).where(counted.c.before_bytes < BATCH_BYTES).order_by(counted.c.id)
+
+
+_ENQUEUE = _OUTBOX.insert().inline()  # nobody asks for the numbers that rows get
+_OLDEST = _oldest()
+_DONE = _OUTBOX.delete().where(in_parameter(_OUTBOX.c.id, "ids"))
+
+
 def enqueue(connection: sa.Connection, messages: Sequence[Message]) -> None:
     """Write messages into the caller's transaction; they leave after it commits.
 
@@ -80,7 +94,7 @@ def enqueue(connection: sa.Connection, messages: Sequence[Message]) -> None:
         for message in messages
     ]
     if rows:
-        connection.execute(_OUTBOX.insert(), rows)
+        connection.execute(_ENQUEUE, rows)
 
 
 class Relay:
@@ -139,11 +153,8 @@ class Relay:
     def _drain(self) -> None:
         """Move batches until none is left; wait between failures."""
         try:
-            with self._store.sole(TABLE, wait_s=TURN_WAIT_S) as mine:
-                if not mine:  # whoever publishes may have looked before our last commit
-                    self._wake.set()
-                while mine and self._move_batch() and not self._stopping.is_set():
-                    self._retrying.worked()
+            while self._move_batch() and not self._stopping.is_set():
+                pass
         except Exception as error:
             delay_s = self._retrying.failed()
             self._log_failure(error, delay_s)
@@ -152,36 +163,27 @@ class Relay:
 
     def _attempt(self) -> bool:
         try:
-            with self._store.sole(TABLE, wait_s=TURN_WAIT_S) as mine:
-                return mine and self._move_batch()
+            return self._move_batch()
         except Exception as error:
             self._log_failure(error, 0.0)
             return False
 
     def _move_batch(self) -> bool:
-        """Publish the oldest batch and delete it; False where there was none."""
-        ids, messages = self._oldest()
-        if not messages:
-            return False
-        with sending(messages, system=self._bus.system):
-            self._bus.publish(messages)
-        with self._store.write(durable=False) as connection:  # done again, it only publishes again
-            connection.execute(_OUTBOX.delete().where(in_values(_OUTBOX.c.id, ids)))
-        return True
-
-    def _oldest(self) -> tuple[list[int], list[Message]]:
-        ids: list[int] = []
-        messages: list[Message] = []
-        size_bytes = 0
-        query = sa.select(_OUTBOX).order_by(_OUTBOX.c.id).limit(BATCH_MESSAGES)
-        with self._store.read() as connection:
-            for row in connection.execution_options(stream_results=True).execute(query):
-                size_bytes += len(row.body)
-                if messages and size_bytes > BATCH_BYTES:
-                    break
-                ids.append(row.id)
-                messages.append(_message(row))
-        return ids, messages
+        """Publish the oldest batch and delete it; whether more may be left."""
+        with self._store.shift(TABLE, wait_s=TURN_WAIT_S) as shift:
+            if shift is None:  # whoever publishes may have looked before our last commit
+                self._wake.set()
+                return False
+            with shift.read() as connection:
+                rows = connection.execute(_OLDEST).all()
+            if rows:
+                messages = [_message(row) for row in rows]
+                with sending(messages, system=self._bus.system):
+                    self._bus.publish(messages)
+                with shift.write() as connection:  # done again, it only publishes again
+                    connection.execute(_DONE, {"ids": [row.id for row in rows]})
+        self._retrying.worked()
+        return bool(rows) and _is_cut(rows)
 
     def _log_failure(self, error: Exception, delay_s: float) -> None:
         log = _log.warning if isinstance(error, Unavailable) else _log.exception
@@ -189,6 +191,11 @@ class Relay:
             "the outbox cannot be published now",
             extra={"reason": str(error), "again_in_s": round(delay_s, 3)},
         )
+
+
+def _is_cut(rows: Sequence[Any]) -> bool:
+    """Whether a batch has all that it may have, so that more may follow."""
+    return len(rows) == BATCH_MESSAGES or rows[-1].before_bytes + len(rows[-1].body) >= BATCH_BYTES
 
 
 def _message(row: Any) -> Message:

@@ -11,13 +11,14 @@ from wattbook.db.migrations import Migration, migrate, prepare
 from wattbook.db.rows import insert_rows
 from wattbook.db.settings import StoreSettings
 from wattbook.db.store import Store, open_store
-from wattbook.db.values import can_be_kept, in_values
+from wattbook.db.values import can_be_kept, in_parameter, in_values
 
 __all__ = [
     "Migration",
     "Store",
     "StoreSettings",
     "can_be_kept",
+    "in_parameter",
     "in_values",
     "insert_rows",
     "migrate",

@@ -48,6 +48,7 @@ def arguments_of(url: str, *, name: str, settings: StoreSettings) -> dict[str, s
         "tcp_keepalives_count": 3,
         # A plan that was kept from when a table was empty reads all of it ever after.
         "plan_cache_mode": "force_custom_plan",
+        "random_page_cost": 1.1,
     }
     options = " ".join(f"-c {what}={value}" for what, value in session.items())
     ours = {

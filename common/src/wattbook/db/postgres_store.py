@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -26,6 +27,8 @@ _MIGRATING = (
     f"SELECT pg_advisory_xact_lock({engines.LOCK_CLASS}, {engines.LOCK_OF_MIGRATING}); "
     f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_S}s'"
 )
+
+_Held = TypeVar("_Held")
 
 
 class PostgresStore:
@@ -81,21 +84,27 @@ class PostgresStore:
     @contextmanager
     def sole(self, what: str, *, wait_s: float) -> Iterator[bool]:
         """Whether nobody else does ``what``."""
-        begin = (
-            f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; "
-            f"SET LOCAL lock_timeout = '{max(1, round(wait_s * 1000))}ms'; "
-            f"SELECT pg_advisory_xact_lock({engines.LOCK_CLASS}, {_lock_number(what)})"
-        )
         with ExitStack() as held:
-            try:
-                with self._explained("write"):
-                    held.enter_context(_letting_go(engines.transaction(self._writer, begin)))
-            except Unavailable as error:
-                if not postgres.is_locked(getattr(error.__cause__, "orig", None)):
-                    raise
-                yield False
-            else:
-                yield True
+            transaction = engines.transaction(self._writer, _begin_alone(what, wait_s))
+            yield self._is_alone(held, _letting_go(transaction)) is not None
+
+    @contextmanager
+    def shift(self, what: str, *, wait_s: float) -> Iterator[PostgresShift | None]:
+        """The turn of the only one who does ``what``, a transaction of its own beside those that write."""
+        begin = _begin_alone(what, wait_s).replace("BEGIN;", "BEGIN; SET LOCAL synchronous_commit = off;")
+        with self._explained("write"), ExitStack() as held:
+            connection = self._is_alone(held, engines.transaction(self._writer, begin))
+            yield None if connection is None else PostgresShift(connection)
+
+    def _is_alone(self, held: ExitStack, turn: AbstractContextManager[_Held]) -> _Held | None:
+        """What ``turn`` gives, until ``held`` ends; None where somebody else has the turn for too long."""
+        try:
+            with self._explained("write"):
+                return held.enter_context(turn)
+        except Unavailable as error:
+            if not postgres.is_locked(getattr(error.__cause__, "orig", None)):
+                raise
+            return None
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -111,14 +120,37 @@ class PostgresStore:
             yield
 
 
+class PostgresShift:
+    """Looks and writes in one transaction; it waits for nobody, and nobody but the next shift for it."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work in ``connection``'s transaction."""
+        self._connection = connection
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """What is committed, and what this shift wrote."""
+        return nullcontext(self._connection)
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """Committed with the shift."""
+        return nullcontext(self._connection)
+
+
 @contextmanager
-def _letting_go(held: AbstractContextManager[Connection]) -> Iterator[None]:
+def _letting_go(held: AbstractContextManager[Connection]) -> Iterator[Connection]:
     """The lock of a transaction that changes nothing; it is gone too where the connection is lost."""
     with ExitStack() as entered:
-        entered.enter_context(held)
-        yield
+        yield entered.enter_context(held)
         with suppress(DBAPIError):
             entered.close()
+
+
+def _begin_alone(what: str, wait_s: float) -> str:
+    return (
+        f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; "
+        f"SET LOCAL lock_timeout = '{max(1, round(wait_s * 1000))}ms'; "
+        f"SELECT pg_advisory_xact_lock({engines.LOCK_CLASS}, {_lock_number(what)})"
+    )
 
 
 def _lock_number(what: str) -> int:

@@ -75,6 +75,12 @@ class SqliteStore:
         finally:
             os.close(descriptor)  # the system lets go of the lock, also where the process dies
 
+    @contextmanager
+    def shift(self, what: str, *, wait_s: float) -> Iterator[SqliteShift | None]:
+        """The turn of the only one who does ``what``."""
+        with self.sole(what, wait_s=wait_s) as mine:
+            yield SqliteShift(self) if mine else None
+
     def close(self) -> None:
         """Let go of all connections."""
         self._closed = True
@@ -87,6 +93,22 @@ class SqliteStore:
             raise Unavailable(f"the store {self.name} is closed")
         with explained(self.name, doing, sqlite):
             yield
+
+
+class SqliteShift:
+    """Each look and each writing is a transaction: one over all of it would hold up everybody who writes."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        """Work in ``store``."""
+        self._store = store
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """One snapshot."""
+        return self._store.read()
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """One transaction, which does not wait for the disk."""
+        return self._store.write(durable=False)
 
 
 def _locked(descriptor: int, wait_s: float) -> bool:

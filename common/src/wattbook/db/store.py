@@ -15,6 +15,18 @@ from wattbook.telemetry.stores import observed
 _POSTGRES = "postgresql"
 
 
+class Shift(Protocol):
+    """The turn of the only one who does something; see :meth:`Store.shift`."""
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A connection to look with, also at what this shift has written."""
+        ...
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """A connection to write with; those who write in :meth:`Store.write` need not wait for it."""
+        ...
+
+
 class Store(Protocol):
     """A service's own database. All methods may be called from several threads."""
 
@@ -59,6 +71,17 @@ class Store(Protocol):
 
         Raises:
             Unavailable: that cannot be known now.
+        """
+        ...
+
+    def shift(self, what: str, *, wait_s: float) -> AbstractContextManager[Shift | None]:
+        """As :meth:`sole`, for work that comes in pieces: look, act elsewhere, write down what is done.
+
+        None where another's shift lasts longer than ``wait_s``. What is written counts from the end of the
+        block and may be lost in a crash: only for effects that are safe to repeat.
+
+        Raises:
+            Unavailable: the store cannot be used now; nothing that was written in the block is kept.
         """
         ...
 

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, Integer, Text, bindparam
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Boolean, ColumnElement, Dialect, Integer, Text, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -15,12 +14,25 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 def in_values(column: ColumnElement[Any], values: Iterable[str] | Iterable[int]) -> ColumnElement[bool]:
     """Whether ``column`` is one of ``values`` (all str or all int), however many; uses the column's index."""
-    array = _Array(is_int=isinstance(column.type, Integer))
-    return _InValues(column, bindparam(None, list(values), type_=array))
+    is_int = isinstance(column.type, Integer)
+    array = bindparam(None, list(values), type_=_Array(is_int=is_int))
+    return (_InNumbers if is_int else _InTexts)(column, array)
+
+
+def in_parameter(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """As :func:`in_values`, of a statement that is made once: the values come as the parameter ``name``.
+
+    To make a statement anew costs as much as to run it.
+    """
+    is_int = isinstance(column.type, Integer)
+    return (_InNumbers if is_int else _InTexts)(column, bindparam(name, type_=_Array(is_int=is_int)))
 
 
 class _Array(TypeDecorator[list[Any]]):
-    """A list as one parameter: an array where the engine has them, else JSON."""
+    """A list as one parameter, in text: an array's where the engine has them, else JSON.
+
+    The driver would look at each value on its own, which takes longer than to find them in the database.
+    """
 
     impl = Text
     cache_ok = True
@@ -32,15 +44,26 @@ class _Array(TypeDecorator[list[Any]]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """As SQLAlchemy asks."""
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(Text())
-        return dialect.type_descriptor(ARRAY(BigInteger() if self.is_int else Text()))
+        return dialect.type_descriptor(Text())
 
     def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> Any:
         """As SQLAlchemy asks."""
         if dialect.name == "sqlite":
             return json.dumps(value)
-        return value if self.is_int or value is None else list(filter(can_be_kept, value))
+        if value is None:
+            return None
+        return _array_text(map(str, value) if self.is_int else map(_quoted, filter(can_be_kept, value)))
+
+
+def _array_text(elements: Iterable[str]) -> str:
+    """As PostgreSQL reads an array (source: its documentation, "Array Input and Output Syntax")."""
+    return "{" + ",".join(elements) + "}"
+
+
+def _quoted(text: str) -> str:
+    if "\\" in text or '"' in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def can_be_kept(text: str) -> bool:
@@ -59,10 +82,21 @@ class _InValues(FunctionElement[bool]):
     name = "wattbook_in_values"
     type = Boolean()
     inherit_cache = True
+    kind = ""
 
     def self_group(self, against: Any = None) -> _InValues:
         """Itself: SQLAlchemy would compare it with 1, and then no index is used."""
         return self
+
+
+class _InTexts(_InValues):
+    inherit_cache = True
+    kind = "TEXT"
+
+
+class _InNumbers(_InValues):
+    inherit_cache = True
+    kind = "BIGINT"
 
 
 @compiles(_InValues, "sqlite")
@@ -74,4 +108,4 @@ def _in_values_sqlite(element: _InValues, compiler: Any, **options: Any) -> str:
 @compiles(_InValues, "postgresql")
 def _in_values_postgresql(element: _InValues, compiler: Any, **options: Any) -> str:
     column, array = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY ({array})"
+    return f"{column} = ANY (CAST({array} AS {element.kind}[]))"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from wattbook import outbox
 from wattbook.bus import Message
-from wattbook.db import Store, in_values, insert_rows
+from wattbook.db import Store, in_parameter, in_values, insert_rows
 
 from trade_service.domain import BookedRow, BookedTrade, Criteria, Position, Trade
 from trade_service.store import queries
@@ -71,8 +71,8 @@ class Booking:
 
     def booked(self, trade_ids: Sequence[str]) -> dict[str, Trade]:
         """Those of the ids that are in the book, with what is booked."""
-        query = _BOOKED.where(in_values(trades.c.trade_id, trade_ids))
-        return {row[0]: Trade._make(row) for row in self._connection.execute(query)}
+        rows = self._connection.execute(_BOOKED, {"trade_ids": list(trade_ids)})
+        return {row[0]: Trade._make(row) for row in rows}
 
     def add(self, rows: Sequence[BookedRow], events: Sequence[Message]) -> None:
         """Add rows in order of ``booking_seq`` and the events that tell of them."""
@@ -83,4 +83,6 @@ class Booking:
 
 _LAST_SEQ_LOCKED = sa.select(booking_counter.c.last_booking_seq).with_for_update()
 _MOVE_LAST_SEQ = sa.update(booking_counter)
-_BOOKED = sa.select(*(trades.c[name] for name in Trade._fields))
+_BOOKED = sa.select(*(trades.c[name] for name in Trade._fields)).where(
+    in_parameter(trades.c.trade_id, "trade_ids")
+)

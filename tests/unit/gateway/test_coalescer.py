@@ -173,3 +173,61 @@ def test_beyond_the_queue_callers_are_turned_away_at_once() -> None:
         assert await asyncio.gather(*held) == [0, 1, 2]
 
     run(scenario())
+
+
+FOREVER_S = 3600.0
+
+
+def test_whoever_was_answered_together_is_waited_for() -> None:
+    """Callers who ask one thing after the other come back at once, but not in one turn of the loop."""
+
+    async def scenario() -> None:
+        owner = Owner()
+        coalescer = Coalescer(owner, Limits(linger_s=FOREVER_S))
+        await asyncio.gather(*(coalescer.ask(number) for number in range(10)))
+
+        back = []
+        for number in range(8):  # most of them
+            assert owner.calls == [[*range(10)]]
+            back.append(asyncio.ensure_future(coalescer.ask(number)))
+            await asyncio.sleep(0)
+
+        assert await asyncio.gather(*back) == [*range(8)]
+        assert owner.calls == [[*range(10)], [*range(8)]]
+
+    run(scenario())
+
+
+def test_who_comes_back_alone_waits_for_a_moment_and_a_few_wait_for_nobody() -> None:
+    async def scenario() -> None:
+        owner = Owner()
+        coalescer = Coalescer(owner, Limits(linger_s=0.001))
+        await asyncio.gather(*(coalescer.ask(number) for number in range(10)))
+        assert await coalescer.ask(1) == 1
+
+        few = Coalescer(owner, Limits(linger_s=FOREVER_S))
+        await asyncio.gather(*(few.ask(number) for number in range(3)))
+        assert await few.ask(2) == 2
+
+    run(scenario())
+
+
+def test_another_call_begins_beside_one_only_after_it_was_given_time() -> None:
+    async def scenario(patience_s: float, expected: list[list[int]]) -> None:
+        owner = Owner()
+        owner.open.clear()
+        coalescer = Coalescer(owner, Limits(patience_s=patience_s))
+        held = [asyncio.ensure_future(coalescer.ask(0))]
+        await on_its_way(owner)
+        held += [asyncio.ensure_future(coalescer.ask(number)) for number in (1, 2)]
+
+        async with asyncio.timeout(5):
+            while len(owner.calls) < len(expected):
+                await asyncio.sleep(0)
+        assert owner.calls == expected
+        owner.open.set()
+        assert await asyncio.gather(*held) == [0, 1, 2]
+        assert owner.calls == [[0], [1, 2]]
+
+    run(scenario(FOREVER_S, [[0]]))
+    run(scenario(0.001, [[0], [1, 2]]))

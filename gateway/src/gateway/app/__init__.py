@@ -47,6 +47,8 @@ from gateway.usecases.threads import Pool
 from gateway.usecases.throttle import Throttle
 
 SWITCH_INTERVAL_S = 0.001
+# Bookings that come together are a commit together: measured on PostgreSQL, half as many more a second.
+PATIENCE_S, LINGER_S = 0.05, 0.003
 _log = logging.getLogger(__name__)
 
 
@@ -94,7 +96,8 @@ class Gateway:
         door = partial(_door, signed=self._passes, tls=Tls.of(settings))
         timeout_s = settings.report_timeout_s
         self._trades = TradesClient(
-            door("trade-service", settings.trade_target), limits=Limits(timeout_s=settings.book_timeout_s)
+            door("trade-service", settings.trade_target),
+            limits=Limits(timeout_s=settings.book_timeout_s, patience_s=PATIENCE_S, linger_s=LINGER_S),
         )
         self._reports = ReportsClient(
             door("report-service", settings.report_target), limits=Limits(timeout_s=timeout_s)

@@ -1,4 +1,4 @@
-"""Many callers, few calls: while calls are in flight arrivals gather, and the next call takes them all."""
+"""Many callers, few calls: while a call is in flight arrivals gather, and the next call takes them all."""
 
 from __future__ import annotations
 
@@ -15,17 +15,27 @@ from wattbook.errors import Unavailable, WattbookError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+LAST_CALLS = 4
+FEW = 4
+MOST_OF_THEM = 0.8
 _Waiting = tuple[Item, asyncio.Future[Answer], telemetry.TraceContext | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is gathered; ``most_waiting`` callers beyond those in flight are turned away."""
+    """How much is gathered; ``most_waiting`` callers beyond those in flight are turned away.
+
+    Where a call costs much however little it carries, ``patience_s`` is how long one under way is waited for
+    before another begins beside it, and ``linger_s`` how long those who were answered last are waited for,
+    since callers who ask one thing after the other come back at once.
+    """
 
     in_flight: int = 2
     most_a_call: int = 500
     most_waiting: int = 5_000
     timeout_s: float = 10.0
+    patience_s: float = 0.0
+    linger_s: float = 0.0
 
 
 class Coalescer(Generic[Item, Answer]):
@@ -41,7 +51,9 @@ class Coalescer(Generic[Item, Answer]):
         self._limits = limits
         self._waiting: deque[_Waiting[Item, Answer]] = deque()
         self._running: set[asyncio.Task[None]] = set()
-        self._woken = False
+        self._woken: asyncio.Handle | None = None
+        self._patient = False  # woken for later, not for the next turn of the loop
+        self._carried: deque[int] = deque(maxlen=LAST_CALLS)
 
     async def ask(self, item: Item) -> Answer:
         """The answer for ``item``.
@@ -72,13 +84,28 @@ class Coalescer(Generic[Item, Answer]):
             task.cancel()
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        if len(self._running) >= self._limits.in_flight:
+            return
+        delay_s = self._delay_s()
+        if self._woken is not None:
+            if delay_s or not self._patient:
+                return
+            self._woken.cancel()
+        self._patient = delay_s > 0
         # Not at once: whatever else arrives in this turn of the loop goes with the same call.
-        if not self._woken and len(self._running) < self._limits.in_flight:
-            self._woken = True
-            loop.call_soon(self._start)
+        self._woken = loop.call_later(delay_s, self._start) if delay_s else loop.call_soon(self._start)
+
+    def _delay_s(self) -> float:
+        """How long to wait before the next call, for an answer or for those who were answered last."""
+        if self._running:
+            return self._limits.patience_s
+        came_together = max(self._carried, default=0)
+        if came_together < FEW or len(self._waiting) >= came_together * MOST_OF_THEM:
+            return 0.0
+        return self._limits.linger_s
 
     def _start(self) -> None:
-        self._woken = False
+        self._woken = None
         batch: list[_Waiting[Item, Answer]] = []
         while self._waiting and len(batch) < self._limits.most_a_call:
             waiting = self._waiting.popleft()
@@ -86,6 +113,7 @@ class Coalescer(Generic[Item, Answer]):
                 batch.append(waiting)
         if not batch:
             return
+        self._carried.append(len(batch))
         task = asyncio.ensure_future(self._run(batch))
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -95,6 +123,9 @@ class Coalescer(Generic[Item, Answer]):
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if self._waiting:
+            if self._woken is not None and self._patient:
+                self._woken.cancel()
+                self._woken = None
             self._wake(asyncio.get_running_loop())
 
     async def _run(self, batch: list[_Waiting[Item, Answer]]) -> None:

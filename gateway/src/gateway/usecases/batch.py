@@ -1,8 +1,9 @@
 """Book very many trades as they arrive, in bounded memory: read, prepare in a thread, book, note the results.
 
-A chunk of rows is one call to trade-service. Calls follow each other, so that of two rows with one id the
-first is booked; meanwhile the next chunks are prepared, and once a few are, the sender waits (TCP's own flow
-control). The results go to a temporary file once they outgrow memory, so that
+A chunk of rows is one call to trade-service. A few calls are under way at once, so that one is read while
+another is written to the disk; a chunk that repeats an id of an earlier one waits for it, so that of two rows
+with one id the first is booked. Once a few are under way the sender waits (TCP's own flow control). The
+results go to a temporary file once they outgrow memory, so that
 a client which does not read before it has sent everything cannot deadlock.
 """
 
@@ -71,6 +72,7 @@ class Form:
 class _Chunk:
     first_row: int
     ids: list[str | None]
+    names: frozenset[str]  # the ids of the trades in the request
     refused: dict[int, str]
     request: trades_pb2.BookRequest
 
@@ -161,15 +163,15 @@ class _Run:
         while (chunk := await self.pool.run(self._next_chunk, rows, last=data is None)) is not None:
             while len(self.booking) >= CHUNKS_AHEAD:
                 await self._note_oldest()
-            before = self.booking[-1][1] if self.booking else None
+            before = [call for earlier, call in self.booking if not earlier.names.isdisjoint(chunk.names)]
             self.booking.append((chunk, asyncio.ensure_future(self._booked(chunk.request, before))))
 
     async def _booked(
-        self, request: trades_pb2.BookRequest, before: asyncio.Task[Any] | None
+        self, request: trades_pb2.BookRequest, before: Sequence[asyncio.Task[Any]]
     ) -> trades_pb2.BookReply:
-        if before is not None:
-            await asyncio.wait([before])
-            if before.cancelled() or before.exception() is not None:
+        if before:
+            await asyncio.wait(before)
+            if any(call.cancelled() or call.exception() is not None for call in before):
                 raise Unavailable("an earlier part was not booked; send all again")
         return await self.client.book_many(self.asker, request) if request.trades else trades_pb2.BookReply()
 
@@ -199,7 +201,8 @@ class _Run:
                 refused[index] = error.message
         request = new_request(from_file=self.from_file)
         request.trades.extend(messages)
-        chunk = _Chunk(self.rows_seen + 1, [row[0] for row in rows], refused, request)
+        names = frozenset(trade.id for trade in messages)
+        chunk = _Chunk(self.rows_seen + 1, [row[0] for row in rows], names, refused, request)
         self.rows_seen += len(rows)
         return chunk
 

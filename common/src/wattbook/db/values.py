@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Dialect, Integer, Text, bindparam
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, Integer, Text, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -14,9 +15,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 def in_values(column: ColumnElement[Any], values: Iterable[str] | Iterable[int]) -> ColumnElement[bool]:
     """Whether ``column`` is one of ``values`` (all str or all int), however many; uses the column's index."""
-    is_int = isinstance(column.type, Integer)
-    array = bindparam(None, list(values), type_=_Array(is_int=is_int))
-    return (_InNumbers if is_int else _InTexts)(column, array)
+    return _InValues(column, bindparam(None, list(values), type_=_array_of(column)))
 
 
 def in_parameter(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -24,8 +23,7 @@ def in_parameter(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
 
     To make a statement anew costs as much as to run it.
     """
-    is_int = isinstance(column.type, Integer)
-    return (_InNumbers if is_int else _InTexts)(column, bindparam(name, type_=_Array(is_int=is_int)))
+    return _InValues(column, bindparam(name, type_=_array_of(column)))
 
 
 class _Array(TypeDecorator[list[Any]]):
@@ -44,15 +42,21 @@ class _Array(TypeDecorator[list[Any]]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """As SQLAlchemy asks."""
-        return dialect.type_descriptor(Text())
-
-    def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> Any:
-        """As SQLAlchemy asks."""
         if dialect.name == "sqlite":
-            return json.dumps(value)
-        if value is None:
-            return None
-        return _array_text(map(str, value) if self.is_int else map(_quoted, filter(can_be_kept, value)))
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(ARRAY(BigInteger() if self.is_int else Text()))
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """As SQLAlchemy asks; the text itself is the parameter, so that the server plans with its values."""
+        if dialect.name == "sqlite":
+            return json.dumps
+        if self.is_int:
+            return lambda values: _array_text(map(str, values))
+        return lambda values: _array_text(map(_quoted, filter(can_be_kept, values)))
+
+
+def _array_of(column: ColumnElement[Any]) -> _Array:
+    return _Array(is_int=isinstance(column.type, Integer))
 
 
 def _array_text(elements: Iterable[str]) -> str:
@@ -82,21 +86,10 @@ class _InValues(FunctionElement[bool]):
     name = "wattbook_in_values"
     type = Boolean()
     inherit_cache = True
-    kind = ""
 
     def self_group(self, against: Any = None) -> _InValues:
         """Itself: SQLAlchemy would compare it with 1, and then no index is used."""
         return self
-
-
-class _InTexts(_InValues):
-    inherit_cache = True
-    kind = "TEXT"
-
-
-class _InNumbers(_InValues):
-    inherit_cache = True
-    kind = "BIGINT"
 
 
 @compiles(_InValues, "sqlite")
@@ -108,4 +101,4 @@ def _in_values_sqlite(element: _InValues, compiler: Any, **options: Any) -> str:
 @compiles(_InValues, "postgresql")
 def _in_values_postgresql(element: _InValues, compiler: Any, **options: Any) -> str:
     column, array = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY (CAST({array} AS {element.kind}[]))"
+    return f"{column} = ANY ({array})"

@@ -1,4 +1,7 @@
-"""Behind the edge: who is believed when it says for whom it asks, and that nobody else can say so."""
+"""Behind the edge: who is believed when it says for whom it asks, and that nobody else can say so.
+
+And live pages, which are one answer that goes on, are not cut off.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from deploy.checks.manifests import Doc, Pods, Rendered, at, named, selects
 from deploy.checks.told import image_of, known
 
 PROXIES = "WATTBOOK_TRUSTED_PROXIES"
+PAGES = "report-pages"
 WIDEST = 8  # bits; what is wider is no cluster's own network
 
 
 def problems(rendered: Rendered) -> Iterator[str]:
     """A line each."""
+    yield from _cut_off(rendered)
     behind_edge = {pods.name for pods in _behind_edge(rendered)}
     for pods in rendered.ours():
         if PROXIES not in known().get(image_of(pods), {}):
@@ -25,6 +30,15 @@ def problems(rendered: Rendered) -> Iterator[str]:
             yield from (f"{named(pods.doc)}: {problem}" for problem in _network(network))
         if said:
             yield from _callers(rendered, pods)
+
+
+def _cut_off(rendered: Rendered) -> Iterator[str]:
+    for doc in rendered.of("HTTPRoute"):
+        for rule in at(doc, "spec", "rules", default=()):
+            to_pages = any(back["name"] == PAGES for back in rule.get("backendRefs", ()))
+            said = at(rule, "timeouts", "request")
+            if to_pages and said != "0s":  # what the edge does where nothing is said is its own affair
+                yield f"{named(doc)}: cuts live pages off, with a timeout of {said}"
 
 
 def _behind_edge(rendered: Rendered) -> Iterator[Pods]:

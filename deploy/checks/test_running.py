@@ -234,10 +234,11 @@ def test_every_rule_is_evaluated_and_no_alert_of_a_healthy_desk_is_about_its_wir
 
 
 def test_the_first_conflict_reaches_whoever_is_told_of_warnings_with_its_runbook(watched: Watched) -> None:
-    stated = trade()
+    stated, so_far = trade(), 'wattbook_trade_bookings_total{result="conflict",source="rest"}'
+    wait_until(lambda: watched.ask("query", query=so_far)["result"], timeout_s=60, what="none is counted yet")
     with watched.desk.client() as admin:
         admin.added(stated)
-        assert admin.book({**stated, "price": 987.6}).status_code == 409
+        assert admin.book({**stated, "price": 999}).status_code == 409
 
     def arrived() -> Any:
         message = watched.told.get(timeout=1)

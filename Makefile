@@ -55,7 +55,7 @@ compose-env: ## Make .env with random secrets, for docker-compose.yml
 k8s-secrets: setup ## Print random secrets for a trial cluster (| kubectl apply -f -)
 	@$(BIN)/python -m deploy.k8s.secrets
 
-# Wants kubectl (or kustomize), promtool and amtool of the machine; a missing one fails.
+# Wants kubectl (or kustomize), Prometheus and Alertmanager with their tools, PostgreSQL and RabbitMQ of the machine.
 check-deploy: setup ## Check the Dockerfile, compose file, manifests, alerts and dashboards
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group deploy --group release
 	$(BIN)/python -m pytest -q deploy/checks $(ARGS)

@@ -22,6 +22,7 @@ from bench import (
     page,
     pricing,
     report,
+    rest,
     results,
     singles,
     startup,
@@ -35,6 +36,7 @@ from tests.support import engines
 
 BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "startup": startup.run,
+    "rest": rest.run,
     "singles": singles.run,
     "batch": batch.run,
     "nightly": nightly.run,

@@ -79,18 +79,19 @@ class Spent:
 
     def __init__(self, processes: list[psutil.Process]) -> None:
         self._processes = processes
-        self._before_s = [_processor_s(process) for process in processes]
+        self._before_s = [processor_s(process) for process in processes]
 
     def said(self) -> str:
         """Seconds of each that took any."""
         spent = {
-            name_of(process): _processor_s(process) - before_s
+            name_of(process): processor_s(process) - before_s
             for process, before_s in zip(self._processes, self._before_s, strict=True)
         }
         return ", ".join(f"{name} {seconds:.1f}" for name, seconds in spent.items() if seconds >= 0.05) + " s"
 
 
-def _processor_s(process: psutil.Process) -> float:
+def processor_s(process: psutil.Process) -> float:
+    """Processor seconds that a process has taken so far."""
     times = process.cpu_times()
     return float(times.user + times.system)
 

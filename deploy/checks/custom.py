@@ -47,6 +47,7 @@ KNOWN: dict[tuple[str, str], tuple[str, str]] = {
         "scaleTargetRef triggers",
         "minReplicaCount maxReplicaCount pollingInterval cooldownPeriod advanced fallback",
     ),
+    ("keda.sh/v1alpha1", "TriggerAuthentication"): ("", "secretTargetRef configMapTargetRef env"),
     ("gateway.networking.k8s.io/v1", "Gateway"): ("gatewayClassName listeners", "addresses"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute"): ("parentRefs rules", "hostnames"),
 }

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from deploy.checks import custom, network, posture, references, told
+from deploy.checks import certified, custom, edge, network, posture, references, scaling, told
 from deploy.checks.manifests import Doc, Rendered
 from deploy.k8s import secrets
 
@@ -101,6 +101,9 @@ def problems(docs: Sequence[Doc], overlay: str, *, schema: bool = True) -> list[
         *references.problems(rendered, given),
         *posture.problems(rendered, single=overlay in SINGLE),
         *network.problems(rendered),
+        *edge.problems(rendered),
+        *certified.problems(rendered),
+        *scaling.problems(rendered, references.secrets_of(rendered, given)),
         *told.problems(rendered),
         *custom.problems(rendered),
     ]

@@ -107,7 +107,7 @@ class Rendered:
         for doc in self.of("Cluster"):
             yield doc, (5432, 8000)
         for doc in self.of("RabbitmqCluster"):
-            yield doc, (5672, 5671, 4369, 25672, 15671, 15692)
+            yield doc, (*_rabbitmq_ports(doc), 4369, 25672)
 
     def matching(self, selector: Doc) -> list[Pods]:
         """Pods that a label selector takes."""
@@ -126,9 +126,10 @@ class Rendered:
             for more in at(doc, "spec", "managed", "services", "additional", default=()):
                 found[more["serviceTemplate"]["metadata"]["name"]] = {5432: behind}
         for doc in self.of("RabbitmqCluster"):
-            behind = self.matching({"matchLabels": {"app.kubernetes.io/name": doc["metadata"]["name"]}})
-            plain = {} if at(doc, "spec", "tls", "disableNonTLSListeners") else {5672: behind}
-            found[doc["metadata"]["name"]] = {**plain, 5671: behind, 15692: behind}
+            name = doc["metadata"]["name"]
+            behind = self.matching({"matchLabels": {"app.kubernetes.io/name": name}})
+            found[name] = dict.fromkeys(_rabbitmq_ports(doc), behind)
+            found[f"{name}-nodes"] = dict.fromkeys(_rabbitmq_ports(doc), behind)  # each node by its address
         return found
 
     def settings(self, container: Doc) -> dict[str, Any]:
@@ -152,6 +153,13 @@ class Rendered:
         if not isinstance(value, str):
             return value
         return re.sub(r"\$\((\w+)\)", lambda found: str(known.get(found[1], found[0])), value)
+
+
+def _rabbitmq_ports(doc: Doc) -> tuple[int, ...]:
+    """AMQP, management, metrics: what its operator opens, without TLS only where that is not switched off."""
+    with_tls = (5671, 15671, 15691) if at(doc, "spec", "tls", "secretName") else ()
+    without = () if at(doc, "spec", "tls", "disableNonTLSListeners") else (5672, 15672, 15692)
+    return (*with_tls, *without)
 
 
 def selects(selector: Doc, labels: Mapping[str, str]) -> bool:

@@ -1,9 +1,14 @@
-"""Who talks to whom: every address in the settings has a Service, and policies let it through, both ways."""
+"""Who talks to whom: every address in the settings has a Service, and policies let it through, both ways.
+
+So has whatever Prometheus asks and tells.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+
+import yaml
 
 from deploy.checks.manifests import Pods, Rendered, at, named, selects
 
@@ -26,6 +31,20 @@ def calls(rendered: Rendered, pods: Pods) -> Iterator[tuple[str, int]]:
                     yield service, int(port)
                 elif not service or service.endswith(".svc.cluster.local"):
                     yield pod, int(port)
+
+
+def scrapes(rendered: Rendered, pods: Pods) -> Iterator[tuple[str, int]]:
+    """(Service, port) of all that a Prometheus gets its metrics from and sends its alerts to."""
+    for volume in pods.spec.get("volumes", ()):
+        config = rendered.find("ConfigMap", at(volume, "configMap", "name", default=""))
+        text = at(config, "data", "prometheus.yaml") if config else None
+        told = yaml.safe_load(text) if text else {}
+        for job in (*told.get("scrape_configs", ()), *at(told, "alerting", "alertmanagers", default=())):
+            for found in job.get("static_configs", ()):
+                for host, _, port in (target.partition(":") for target in found["targets"]):
+                    yield host, int(port)
+            for found in job.get("dns_sd_configs", ()):
+                yield from ((host, found["port"]) for host in found["names"])
 
 
 def _reads(pods: Pods, name: str) -> bool:
@@ -51,7 +70,7 @@ def problems(rendered: Rendered) -> Iterator[str]:
     for doc in policies:
         yield from _own_pods(rendered, doc)
     for pods in rendered.ours():
-        for host, port in sorted(set(calls(rendered, pods))):
+        for host, port in sorted({*calls(rendered, pods), *scrapes(rendered, pods)}):
             if host not in services:
                 yield f"{named(pods.doc)}: calls {host}:{port}, but there is no Service {host}"
             elif port not in services[host]:

@@ -17,7 +17,7 @@ SCALED = {
 def problems(rendered: Rendered, given: Mapping[str, frozenset[str]]) -> Iterator[str]:
     """A line each; ``given`` are the secrets (and their keys) that are made outside of the overlay."""
     yield from _twice(rendered)
-    secrets = {**given, **dict(_made_secrets(rendered))}
+    secrets = secrets_of(rendered, given)
     for pods in rendered.ours():
         yield from _mentioned(rendered, pods, secrets)
         yield from _mounts(pods)
@@ -36,6 +36,11 @@ def problems(rendered: Rendered, given: Mapping[str, frozenset[str]]) -> Iterato
         yield from _scaled(rendered, doc)
     yield from _certificates(rendered)
     yield from _routes(rendered)
+
+
+def secrets_of(rendered: Rendered, given: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
+    """Every secret there is, with its keys."""
+    return {**given, **dict(_made_secrets(rendered))}
 
 
 def _twice(rendered: Rendered) -> Iterator[str]:

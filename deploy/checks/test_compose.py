@@ -111,10 +111,19 @@ def test_addresses_name_services_that_share_a_network() -> None:
                 )
 
 
+def test_the_gateway_believes_the_pages_and_hears_them_from_inside_only() -> None:
+    gateway, pages = SERVICES["gateway"], SERVICES["report-service"]
+    (inside,) = (each["subnet"] for each in COMPOSE["networks"]["inside"]["ipam"]["config"])
+
+    assert set(gateway["networks"]) & set(pages["networks"]) == {"inside"}
+    assert environment(gateway)["WATTBOOK_TRUSTED_PROXIES"].split(",")[0] == inside
+    assert environment(pages)["WATTBOOK_TRUSTED_PROXIES"] == "${WATTBOOK_TRUSTED_PROXIES:-}"
+
+
 def test_engines_cannot_be_reached_from_outside() -> None:
     for name in ("postgres", "rabbitmq", "trade-service", "pricing-service", "ingest-service"):
         assert "ports" not in SERVICES[name]
-    assert COMPOSE["networks"]["inside"] == {"internal": True}
+    assert COMPOSE["networks"]["inside"]["internal"] is True
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert all(port.startswith("${WATTBOOK_BIND:-127.0.0.1}:") for port in published)
 

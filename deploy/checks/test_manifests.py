@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,18 @@ def test_production_names_every_secret_that_a_cluster_is_given() -> None:
     assert named_there == {
         name: set(keys) for name, keys in secrets.NAMES.items() if name != "rabbitmq-admin"
     }
+
+
+def test_the_capacity_table_says_what_pods_request_and_may_take() -> None:
+    page = (lint.ROOT / "docs/operations.md").read_text().replace(" GiB", "Gi").replace(" MiB", "Mi")
+    said = re.findall(r"(?m)^\| ([a-z-]+) \| [^|]+ \| (\d+m), (\d+[MG]i) \| (\d+[MG]i) \|", page)
+    told = {}
+    for pods in Rendered(rendered("production")).ours():
+        resources = pods.containers[0]["resources"]
+        told[pods.name] = (*resources["requests"].values(), resources["limits"]["memory"])
+
+    assert len(said) == 5
+    assert {name: figures for name, *figures in said} == {name: [*told[name]] for name, *_ in said}
 
 
 def test_secrets_for_a_trial_are_random_and_complete() -> None:

@@ -181,3 +181,20 @@ def test_memory_limits_in_the_rules_are_those_of_the_pods() -> None:
     }
 
     assert {name: pods[name] for name in said} == said
+
+
+def test_prometheus_in_a_cluster_asks_what_it_asks_on_one_machine_but_rabbitmq_over_tls(
+    tmp_path: Path,
+) -> None:
+    inside = ROOT / "deploy/k8s/components/observability/prometheus.yaml"
+    ours, theirs = (
+        yaml.safe_load(path.read_text()) for path in (PLACE / "prometheus/prometheus.yaml", inside)
+    )
+    jobs, others = ({job["job_name"]: job for job in told.pop("scrape_configs")} for told in (ours, theirs))
+
+    assert (ours, jobs | {"rabbitmq": None}) == (theirs, others | {"rabbitmq": None})
+    (tmp_path / "rules.yaml").write_text((PLACE / "prometheus/rules.yaml").read_text())
+    (tmp_path / "ca.crt").write_text("")
+    told = inside.read_text().replace("/etc/prometheus-ca", str(tmp_path))
+    (tmp_path / "prometheus.yaml").write_text(told)
+    run("promtool", "check", "config", tmp_path / "prometheus.yaml")

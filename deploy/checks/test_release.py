@@ -78,6 +78,7 @@ def test_a_version_that_is_taken_is_refused(copy: Path) -> None:
     assert "is there already" in release(copy, "7.8.9", "--no-build").stderr
 
 
+@pytest.mark.timeout(300)  # nine wheels on a busy machine
 def test_the_bill_of_materials_names_what_runs_and_nothing_that_only_builds(copy: Path) -> None:
     made = release(copy, "7.8.9")
 

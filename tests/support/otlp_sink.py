@@ -52,6 +52,8 @@ class Point:
     attributes: Mapping[str, Any]
     count: int = 0
     bounds: tuple[float, ...] = ()
+    buckets: tuple[int, ...] = ()
+    instance: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,13 +201,14 @@ def _span(resource: Mapping[str, Any], span: Any) -> Span:
 
 def _points(resource: Mapping[str, Any], metric: Any) -> list[Point]:
     service, name, unit = resource["service.name"], metric.name, metric.unit
+    instance = str(resource["service.instance.id"])
     kind = metric.WhichOneof("data")
     data = getattr(metric, kind)
     if kind == "histogram":
         return [
             Point(
                 service, name, unit, kind, each.sum, _attributes(each.attributes), each.count,
-                tuple(each.explicit_bounds),
+                tuple(each.explicit_bounds), tuple(each.bucket_counts), instance,
             )
             for each in data.data_points
         ]  # fmt: skip
@@ -213,7 +216,13 @@ def _points(resource: Mapping[str, Any], metric: Any) -> list[Point]:
         kind = "counter" if data.is_monotonic else "updowncounter"
     return [
         Point(
-            service, name, unit, kind, getattr(each, each.WhichOneof("value")), _attributes(each.attributes)
+            service,
+            name,
+            unit,
+            kind,
+            getattr(each, each.WhichOneof("value")),
+            _attributes(each.attributes),
+            instance=instance,
         )
         for each in data.data_points
     ]

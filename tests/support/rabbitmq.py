@@ -32,7 +32,7 @@ PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 USER = "wattbook"
 START_S = 90.0
 # Offsets of what :func:`free_port_base` found free.
-AMQP, DIST, MANAGEMENT, EPMD, AMQPS = 0, 1, 2, 10, 11
+AMQP, DIST, MANAGEMENT, EPMD, AMQPS, METRICS = 0, 1, 2, 10, 11, 12
 
 
 def available() -> None:
@@ -62,7 +62,7 @@ class Server:
         available()
         base = free_port_base()
         self.port, self.tls_port = base + AMQP, base + AMQPS
-        self.management_port = base + MANAGEMENT
+        self.management_port, self.metrics_port = base + MANAGEMENT, base + METRICS
         self.epmd_port = epmd_port or base + EPMD
         self.owns_epmd = epmd_port is None
         self.node = f"r{base}x{os.getpid()}@localhost"
@@ -192,6 +192,8 @@ class Server:
                     f"default_user = {USER}",
                     f"default_pass = {self.password}",
                     "default_user_tags.administrator = true",
+                    "prometheus.tcp.ip = 127.0.0.1",
+                    f"prometheus.tcp.port = {self.metrics_port}",
                     "collect_statistics_interval = 1000",
                     "disk_free_limit.absolute = 50MB",
                     "log.console = false",
@@ -202,7 +204,7 @@ class Server:
                 ]
             )
         )
-        (self.folder / "plugins").write_text("[rabbitmq_management].\n")
+        (self.folder / "plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
         cookie = self.folder / ".erlang.cookie"
         cookie.write_text(self.cookie)
         cookie.chmod(0o400)

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from wattbook import telemetry
 from wattbook.bus import Message
-from wattbook.errors import NotFound, Unavailable
+from wattbook.db import open_store
+from wattbook.errors import NotFound, Unavailable, WattbookError
 from wattbook.settings import SettingsError
 from wattbook.telemetry import catalogue, telemetry_settings
 from wattbook.telemetry.http import ClientRequest, ServerRequest
@@ -367,3 +370,22 @@ def test_wrong_variables_are_named_all_at_once() -> None:
         if name != "OTEL_METRIC_EXPORT_INTERVAL":  # looked at once the others can be read
             assert name in told
     assert SECRET not in told
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(None, ""), (Unavailable("the disk is full"), "Unavailable"), (NotFound("no such trade"), "")],
+    ids=["nothing", "a failure", "a refusal"],
+)
+def test_a_write_that_the_store_fails_is_told_from_one_that_is_refused(
+    sink: OtlpSink, tmp_path: Path, error: WattbookError | None, told: str
+) -> None:
+    with Recorded(sink):
+        store = open_store(f"sqlite:///{tmp_path}/trade.db", name="trade")
+        with suppress(WattbookError), store.write():
+            if error is not None:
+                raise error
+        store.close()
+
+    (duration,) = sink.latest("trade-service", "wattbook.store.commit.duration")
+    assert duration.attributes.get("error.type", "") == told

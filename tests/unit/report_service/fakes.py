@@ -189,15 +189,18 @@ class FakeGateway:
         self._owners: dict[str, str] = {}
         self.used: set[str] = set()
         self.revoked: list[str] = []
+        self.addresses: list[str] = []
 
-    def tokens_for(self, *, name: str, password: str) -> Tokens:
+    def tokens_for(self, *, name: str, password: str, address: str) -> Tokens:
         self._maybe_refuse()
+        self.addresses.append(address)
         if name not in self.people or password != self.password:
             raise Unauthenticated("no")
         return self._issue(name)
 
-    def renewed(self, tokens: Tokens) -> Tokens:
+    def renewed(self, tokens: Tokens, *, address: str) -> Tokens:
         self._maybe_refuse()
+        self.addresses.append(address)
         if tokens.refresh in self.used:
             raise Unauthenticated("used before")
         self.used.add(tokens.refresh)

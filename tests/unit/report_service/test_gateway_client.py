@@ -24,7 +24,7 @@ def gateway(answer: Answer) -> Gateway:
 
 
 def sign_in(answer: Answer) -> Tokens:
-    return gateway(answer).tokens_for(name="ana", password="pä:ss wörd")
+    return gateway(answer).tokens_for(name="ana", password="pä:ss wörd", address="198.51.100.7")
 
 
 def test_a_password_is_exchanged_for_tokens() -> None:
@@ -38,6 +38,7 @@ def test_a_password_is_exchanged_for_tokens() -> None:
 
     assert tokens == Tokens("a", "r", int(NOW.timestamp()) + 3600)
     assert asked[0].url.path == "/v1/oauth/token"
+    assert asked[0].headers["X-Forwarded-For"] == "198.51.100.7"
     assert parse_qs(asked[0].content.decode()) == {
         "grant_type": ["password"],
         "username": ["ana"],

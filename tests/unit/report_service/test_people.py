@@ -14,6 +14,7 @@ from tests.unit.report_service.fakes import NOW, FakeGateway
 
 ANA = Person("ana", ("desk",))
 HOUR_S = 3600
+HERE = "198.51.100.7"
 
 
 class Signing:
@@ -23,7 +24,7 @@ class Signing:
         self.people = People(self.gateway, self.clock, idle_s=2 * HOUR_S, longest_s=12 * HOUR_S)
 
     def in_(self) -> SignedIn:
-        return self.people.sign_in(name="ana", password="correct horse")
+        return self.people.sign_in(name="ana", password="correct horse", address=HERE)
 
 
 @pytest.fixture
@@ -50,15 +51,23 @@ def test_a_trader_reads_only_their_own_reports(person: Person, trader_id: str, m
 @pytest.mark.parametrize(("name", "password"), [("", "x"), ("ana", "")])
 def test_a_missing_name_or_password_is_not_sent(signing: Signing, name: str, password: str) -> None:
     with pytest.raises(InvalidInput):
-        signing.people.sign_in(name=name, password=password)
+        signing.people.sign_in(name=name, password=password, address=HERE)
     assert signing.gateway.issued == 0
+
+
+def test_the_gateway_hears_for_whom_it_is_asked(signing: Signing) -> None:
+    session = signing.in_()
+    signing.clock.advance(HOUR_S)
+    signing.people.still(session, address="198.51.100.8")
+
+    assert signing.gateway.addresses == [HERE, "198.51.100.8"]
 
 
 def test_an_absurdly_long_password_is_refused_without_asking(signing: Signing) -> None:
     signing.gateway.refusal = AssertionError("asked")  # type: ignore[assignment]
 
     with pytest.raises(Unauthenticated):
-        signing.people.sign_in(name="ana", password="x" * 10_000)
+        signing.people.sign_in(name="ana", password="x" * 10_000, address=HERE)
 
 
 @pytest.mark.parametrize("refusal", [TooManyRequests("slow", retry_after_s=30), Unavailable("away")])
@@ -73,39 +82,39 @@ def test_a_fresh_session_is_kept_as_it_is(signing: Signing) -> None:
     session = signing.in_()
     signing.clock.advance(60)
 
-    assert signing.people.still(session) is session
+    assert signing.people.still(session, address=HERE) is session
 
 
 def test_use_keeps_a_session_alive_and_idleness_ends_it(signing: Signing) -> None:
     session = signing.in_()
     for _ in range(4):
         signing.clock.advance(HOUR_S)
-        session = signing.people.still(session)
+        session = signing.people.still(session, address=HERE)
 
     signing.clock.advance(2 * HOUR_S + 1)
     with pytest.raises(Unauthenticated):
-        signing.people.still(session)
+        signing.people.still(session, address=HERE)
 
 
 def test_no_session_outlives_its_longest(signing: Signing) -> None:
     session = signing.in_()
     for _ in range(12):
         signing.clock.advance(HOUR_S)
-        session = signing.people.still(session)
+        session = signing.people.still(session, address=HERE)
 
     signing.clock.advance(1)
     with pytest.raises(Unauthenticated):
-        signing.people.still(session)
+        signing.people.still(session, address=HERE)
 
 
 def test_roles_are_asked_for_again_when_the_token_runs_out(signing: Signing) -> None:
     session = signing.in_()
     signing.gateway.people["ana"] = Person("ana", ("trader",), "trader_9")
-    assert signing.people.still(session).person.reads_all
+    assert signing.people.still(session, address=HERE).person.reads_all
 
     signing.clock.advance(HOUR_S)
 
-    assert not signing.people.still(session).person.reads_all
+    assert not signing.people.still(session, address=HERE).person.reads_all
 
 
 def test_a_disabled_user_is_signed_out_when_the_token_runs_out(signing: Signing) -> None:
@@ -114,14 +123,17 @@ def test_a_disabled_user_is_signed_out_when_the_token_runs_out(signing: Signing)
     signing.gateway.refusal = Unauthenticated("disabled")
 
     with pytest.raises(Unauthenticated):
-        signing.people.still(session)
+        signing.people.still(session, address=HERE)
 
 
 def test_requests_at_once_renew_only_once(signing: Signing) -> None:
     session = signing.in_()
     signing.clock.advance(HOUR_S)
     found: list[SignedIn] = []
-    threads = [threading.Thread(target=lambda: found.append(signing.people.still(session))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: found.append(signing.people.still(session, address=HERE)))
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -135,34 +147,34 @@ def test_requests_at_once_renew_only_once(signing: Signing) -> None:
 def test_an_old_cookie_leads_to_the_newest_tokens(signing: Signing) -> None:
     session = signing.in_()
     signing.clock.advance(HOUR_S)
-    second = signing.people.still(session)
+    second = signing.people.still(session, address=HERE)
     signing.clock.advance(HOUR_S)
-    third = signing.people.still(second)
+    third = signing.people.still(second, address=HERE)
 
     assert third.tokens.access == "access-3"
-    assert signing.people.still(session).tokens.access == "access-3"
+    assert signing.people.still(session, address=HERE).tokens.access == "access-3"
 
 
 def test_a_session_outlives_a_short_absence_of_the_gateway(signing: Signing) -> None:
     session = signing.in_()
     signing.clock.advance(HOUR_S)
     signing.gateway.refusal = Unavailable("away")
-    assert signing.people.still(session).person == ANA
+    assert signing.people.still(session, address=HERE).person == ANA
 
     signing.clock.advance(GRACE_S + 1)
     with pytest.raises(Unavailable):
-        signing.people.still(session)
+        signing.people.still(session, address=HERE)
 
     signing.gateway.refusal = None
     signing.clock.advance(60)
-    assert signing.people.still(session).tokens.access == "access-2"
+    assert signing.people.still(session, address=HERE).tokens.access == "access-2"
 
 
 def test_it_says_until_when_a_session_stays_the_same(signing: Signing) -> None:
     session = signing.in_()
     until_s = signing.people.unchanged_until_s(session)
     signing.clock.advance(until_s - session.since_s - 1)
-    assert signing.people.still(session) is session
+    assert signing.people.still(session, address=HERE) is session
 
     signing.clock.advance(1)
-    assert signing.people.still(session) is not session
+    assert signing.people.still(session, address=HERE) is not session

@@ -127,7 +127,8 @@ DEAD_LETTERS = _gauge(
 
 # Stores.
 COMMIT_DURATION = _durations(
-    "wattbook.store.commit.duration", "write transactions, from having the lock to being on disk",
+    "wattbook.store.commit.duration",
+    "write transactions, from having the lock to being on disk; one that cannot begin, what it waited",
     STORES, "store", "durable", "error.type",
 )  # fmt: skip
 GROUP_SIZE = Metric(

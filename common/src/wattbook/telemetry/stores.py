@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
+from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+from wattbook.errors import WattbookError
 from wattbook.telemetry import catalogue, tracing
 from wattbook.telemetry.metrics import Histogram
 from wattbook.telemetry.tracing import Work
@@ -55,6 +57,12 @@ class _Observed:
 _NOTHING = Work(None)
 
 
+def _is_failure(error: BaseException | None) -> bool:
+    """Whether the store failed; a rule that refuses what was asked inside is no trouble of its."""
+    is_refusal = isinstance(error, WattbookError) and error.http_status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return error is not None and not is_refusal
+
+
 class _Transaction:
     __slots__ = ("_began_s", "_inner", "_labels", "_work")
 
@@ -68,10 +76,11 @@ class _Transaction:
 
     def __enter__(self) -> Any:
         self._work.__enter__()
+        self._began_s = time.perf_counter()
         try:
             connection = self._inner.__enter__()
         except BaseException as error:
-            self._work.__exit__(type(error), error, None)
+            self._end(error)
             raise
         self._began_s = time.perf_counter()
         return connection
@@ -89,6 +98,6 @@ class _Transaction:
 
     def _end(self, error: BaseException | None) -> None:
         if self._labels is not None:
-            failed = {"error.type": type(error).__qualname__} if error is not None else {}
+            failed = {"error.type": type(error).__qualname__} if _is_failure(error) else {}
             _COMMITS.record(time.perf_counter() - self._began_s, {**self._labels, **failed})
         self._work.__exit__(type(error) if error is not None else None, error, None)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from wattbook.clock import Clock
+from wattbook.proxies import TrustedProxies
 
 from gateway.api import documents
 from gateway.api.batch import BatchApi
@@ -24,7 +25,6 @@ from gateway.api.routing import Application, Handler, Routing
 from gateway.api.security import security_map
 from gateway.api.trades import TradesApi
 from gateway.api.users import UsersApi
-from gateway.domain.proxies import TrustedProxies
 from gateway.usecases.signin import SignIn
 
 

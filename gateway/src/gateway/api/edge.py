@@ -10,10 +10,10 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from wattbook.errors import BY_HTTP_STATUS, Internal, Unauthenticated, Unavailable, WattbookError
+from wattbook.proxies import TrustedProxies
 from wattbook.telemetry.http import ServerRequest
 
 from gateway.api.http import ROUTE, Disconnected, Refusal, Response, error_response
-from gateway.domain.proxies import TrustedProxies
 
 MOST_REQUESTS = 1_000
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")

@@ -34,7 +34,6 @@ from gateway.app.settings import Settings
 from gateway.clients import FeedClient, PricesClient, ReportsClient, TradesClient
 from gateway.clients.coalescer import Limits
 from gateway.clients.owner import Door
-from gateway.domain.proxies import TrustedProxies
 from gateway.store import TokenStore, UserStore
 from gateway.usecases import accounts, live, memory, passes, signin, tokens
 from gateway.usecases import batch as batch_usecase
@@ -89,7 +88,7 @@ class Gateway:
             self._services(),
             body_limit=settings.body_limit_bytes,
             running=self._running,
-            proxies=TrustedProxies(settings.trusted_proxies),
+            proxies=settings.proxies(),
         )
 
     def _open_doors(self, settings: Settings) -> None:

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from wattbook.clock_settings import ClockSettings
 from wattbook.db import StoreSettings
+from wattbook.proxies import ProxySettings
 from wattbook.settings import LogLevel, SettingsError, setting
 from wattbook.walls import WallSettings
 
-from gateway.domain.proxies import TrustedProxies
-
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, StoreSettings):
+class Settings(ClockSettings, WallSettings, StoreSettings, ProxySettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept", secret=True)
@@ -59,11 +58,6 @@ class Settings(ClockSettings, WallSettings, StoreSettings):
     )
     book_timeout_s: float = setting("WATTBOOK_BOOK_TIMEOUT_S", "deadline of single bookings", default=10.0)
     report_timeout_s: float = setting("WATTBOOK_REPORT_TIMEOUT_S", "deadline of reports", default=5.0)
-    trusted_proxies: tuple[str, ...] = setting(
-        "WATTBOOK_TRUSTED_PROXIES",
-        "addresses or networks whose X-Forwarded-For is believed, comma-separated; unset: nobody's",
-        default=(),
-    )
     log_level: LogLevel = setting(  # a field
         "WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO"
     )
@@ -80,10 +74,6 @@ class Settings(ClockSettings, WallSettings, StoreSettings):
         Raises:
             SettingsError: names each variable.
         """
-        problems = self.clock_problems()
-        try:
-            TrustedProxies(self.trusted_proxies)
-        except ValueError as error:
-            problems.append(f"WATTBOOK_TRUSTED_PROXIES: {error}")
+        problems = [*self.clock_problems(), *self.proxy_problems()]
         if problems:
             raise SettingsError(problems)

@@ -1,7 +1,7 @@
 """Wrong passwords cost time: after a few, each further one doubles the wait for that user and address.
 
-Kept in this process: the gateway is one process, and a restart forgiving a minute's delay gives an attacker
-nothing that Argon2's cost does not take. Replicas would need a shared counter.
+Kept in this process: replicas that each count for themselves, and a restart that forgives a minute's delay,
+give an attacker nothing that Argon2's cost does not take.
 """
 
 from __future__ import annotations

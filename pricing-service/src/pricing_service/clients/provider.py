@@ -36,6 +36,8 @@ class MarketData:
 
     def __init__(self, *, url: str, clock: Clock, send_within_s: float, answer_within_s: float) -> None:
         """Ask under ``url``; where that only ever says 404, with ``/v1`` as well as without. Real seconds."""
+        # From 0, else the first refusal is no increase and its alert stays quiet.
+        _REQUESTS.add(0, {"status": str(httpx.codes.TOO_MANY_REQUESTS.value)})
         self._base = _Base(url)
         self._clock = clock
         self._send_within_s = send_within_s

@@ -35,7 +35,7 @@ def require_person() -> AnyResponse | None:
     if signed_in is None:
         return redirect(_sign_in_address(here(), ended=False))
     try:
-        current = site().people.still(signed_in)
+        current = site().people.still(signed_in, address=_address())
     except Unauthenticated:
         kept.clear()
         return redirect(_sign_in_address(here(), ended=True))
@@ -59,7 +59,7 @@ def sign_in() -> AnyResponse:
     name, password = request.form.get("username", "").strip(), request.form.get("password", "")
     try:
         check_form()
-        signed_in = site().people.sign_in(name=name, password=password)
+        signed_in = site().people.sign_in(name=name, password=password, address=_address())
     except WattbookError as error:
         return _form(error, username=name)
     kept = cast(Session, session)
@@ -145,6 +145,10 @@ def _is_from_here() -> bool:
     if origin is not None:
         return origin == request.host_url.rstrip("/")
     return request.headers.get("Sec-Fetch-Site") == "same-origin"
+
+
+def _address() -> str:
+    return request.remote_addr or ""
 
 
 def _sign_in_address(wanted: str, *, ended: bool) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from wattbook.bus.settings import BusSettings
 from wattbook.clock_settings import ClockSettings
 from wattbook.process import load_settings_or_exit, load_telemetry_or_exit
+from wattbook.proxies import ProxySettings
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import TelemetrySettings, configure_logging, start
 from wattbook.walls import WallSettings
@@ -30,7 +31,7 @@ SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, BusSettings):
+class Settings(ClockSettings, WallSettings, BusSettings, ProxySettings):
     """Everything that can differ between two installations."""
 
     session_key: str = setting(
@@ -69,7 +70,7 @@ class Settings(ClockSettings, WallSettings, BusSettings):
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later, all of it at once."""
-        problems = self.clock_problems()
+        problems = [*self.clock_problems(), *self.proxy_problems()]
         if len(self.session_key) < SHORTEST_KEY:
             problems.append(f"WATTBOOK_SESSION_KEY: its value is shorter than {SHORTEST_KEY} characters")
         for name, address in (("LISTEN", self.listen), ("HTTP_LISTEN", self.http_listen)):

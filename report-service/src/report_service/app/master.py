@@ -120,6 +120,7 @@ class Master(BaseApplication):
             "logger_class": Logs,
             "loglevel": self._log_level,
             "control_socket_disable": True,
+            "forwarded_allow_ips": "",  # who is believed is our setting to say; see api.edge
             "proc_name": "wattbook-report",
             "worker_exit": self._stop_worker,
         }

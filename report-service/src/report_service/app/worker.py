@@ -19,6 +19,7 @@ from wattbook.walls import service_passes
 from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
 
 from report_service.api.assets import Assets
+from report_service.api.edge import Edge
 from report_service.api.feed import TOPIC, Feed
 from report_service.api.prices import TOPIC as PRICE_TOPIC
 from report_service.api.prices import PriceFeed
@@ -212,4 +213,4 @@ def _pages(settings: Settings, site: Site) -> Callable[..., Any]:
     )
     web = build_web(site, secret=settings.session_key, sessions=sessions)
     answers = Streaming(Recent(web.wsgi_app, SystemClock()), site.hub)
-    return recorded_wsgi(answers, route_of=routes_of(web))
+    return Edge(recorded_wsgi(answers, route_of=routes_of(web)), proxies=settings.proxies())

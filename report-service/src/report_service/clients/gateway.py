@@ -30,19 +30,20 @@ class Gateway:
         """Let go of connections."""
         self._http.close()
 
-    def tokens_for(self, *, name: str, password: str) -> Tokens:
-        """Tokens for a name and a password.
+    def tokens_for(self, *, name: str, password: str, address: str) -> Tokens:
+        """Tokens for a name and a password, asked for by who is at ``address`` ("": not known).
 
         Raises:
             Unauthenticated: they do not match.
             TooManyRequests: wrong too often; its ``retry_after_s`` says for how long.
             Unavailable: the gateway is away.
         """
-        return self._tokens({"grant_type": "password", "username": name, "password": password})
+        form = {"grant_type": "password", "username": name, "password": password}
+        return self._tokens(form, address)
 
-    def renewed(self, tokens: Tokens) -> Tokens:
+    def renewed(self, tokens: Tokens, *, address: str) -> Tokens:
         """Fresh tokens for older ones. Raises like :meth:`tokens_for`."""
-        return self._tokens({"grant_type": "refresh_token", "refresh_token": tokens.refresh})
+        return self._tokens({"grant_type": "refresh_token", "refresh_token": tokens.refresh}, address)
 
     def revoke(self, tokens: Tokens) -> None:
         """Let the refresh token, and all that follow it, hold no more. Raises like :meth:`tokens_for`."""
@@ -68,8 +69,10 @@ class Gateway:
         except httpx.HTTPError as error:
             raise Unavailable("the gateway cannot be reached") from error
 
-    def _tokens(self, form: dict[str, str]) -> Tokens:
-        body = self._call("POST", "/v1/oauth/token", data=form)
+    def _tokens(self, form: dict[str, str], address: str) -> Tokens:
+        # Else all browsers would be one caller there, and one of them could lock out the others.
+        asks_for = {"X-Forwarded-For": address} if address else {}
+        body = self._call("POST", "/v1/oauth/token", headers=asks_for, data=form)
         now_s = to_epoch_us(self._clock.now()) // _US_PER_S
         try:
             lasts_s = int(body["expires_in"])

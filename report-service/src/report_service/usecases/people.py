@@ -28,9 +28,9 @@ _US_PER_S = 1_000_000
 class SignInService(Protocol):
     """Where people and their roles are known."""
 
-    def tokens_for(self, *, name: str, password: str) -> Tokens: ...  # noqa: D102 - see clients.gateway
+    def tokens_for(self, *, name: str, password: str, address: str) -> Tokens: ...  # noqa: D102 - see clients.gateway
 
-    def renewed(self, tokens: Tokens) -> Tokens: ...  # noqa: D102
+    def renewed(self, tokens: Tokens, *, address: str) -> Tokens: ...  # noqa: D102
 
     def person_of(self, tokens: Tokens) -> Person: ...  # noqa: D102
 
@@ -59,8 +59,8 @@ class People:
         self._renewals: OrderedDict[bytes, _Renewal] = OrderedDict()
         self._lock = threading.Lock()
 
-    def sign_in(self, *, name: str, password: str) -> SignedIn:
-        """A session for a name and a password.
+    def sign_in(self, *, name: str, password: str, address: str) -> SignedIn:
+        """A session for a name and a password, asked for from ``address``.
 
         Raises:
             InvalidInput: one of them is missing or too long to be one.
@@ -72,12 +72,12 @@ class People:
             raise InvalidInput("enter your user name and your password")
         if len(name) > LONGEST_NAME or len(password) > LONGEST_PASSWORD:
             raise Unauthenticated("the user name and password do not match")
-        tokens = self._service.tokens_for(name=name, password=password)
+        tokens = self._service.tokens_for(name=name, password=password, address=address)
         now_s = self._now_s()
         return SignedIn(self._service.person_of(tokens), tokens, since_s=now_s, seen_s=now_s)
 
-    def still(self, signed_in: SignedIn) -> SignedIn:
-        """The session as it stands now: the same object, or a changed one to be kept instead.
+    def still(self, signed_in: SignedIn, *, address: str) -> SignedIn:
+        """The session as it stands now, seen from ``address``: the same object, or a changed one to be kept.
 
         Raises:
             Unauthenticated: it is over.
@@ -88,7 +88,7 @@ class People:
             raise Unauthenticated("your session has ended")
         # An old cookie leads to what its token was renewed to, and that may have run out as well.
         while self._has_run_out(signed_in, now_s):
-            renewed = self._renewed(signed_in, now_s)
+            renewed = self._renewed(signed_in, now_s, address)
             if renewed is signed_in:
                 break
             signed_in = renewed
@@ -120,14 +120,14 @@ class People:
     def _has_run_out(signed_in: SignedIn, now_s: int) -> bool:
         return now_s >= signed_in.tokens.expires_s - RENEW_BEFORE_S
 
-    def _renewed(self, old: SignedIn, now_s: int) -> SignedIn:
+    def _renewed(self, old: SignedIn, now_s: int, address: str) -> SignedIn:
         if not old.tokens.refresh:
             raise Unauthenticated("your session has ended")
         renewal = self._renewal_of(old.tokens)
         with renewal.lock:
             if renewal.result is None and now_s >= renewal.failed_until_s:
                 try:
-                    tokens = self._service.renewed(old.tokens)
+                    tokens = self._service.renewed(old.tokens, address=address)
                     person = self._service.person_of(tokens)
                     renewal.result = SignedIn(person, tokens, since_s=old.since_s, seen_s=now_s)
                 except Unavailable:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
-from gateway.app import Settings
-from gateway.domain.proxies import TrustedProxies
+from wattbook.proxies import ProxySettings, TrustedProxies
 from wattbook.settings import SettingsError, load
 
 TRUSTED = ("10.0.0.0/8", "192.168.1.1", "fd00::/8")
@@ -35,8 +36,16 @@ def test_nobody_is_believed_unless_told() -> None:
     assert TrustedProxies().client_of("127.0.0.1", "1.1.1.1") == "127.0.0.1"
 
 
-def test_what_is_no_network_stops_the_start() -> None:
-    complete = {"WATTBOOK_GATEWAY_STORE_URL": "sqlite:///x", "WATTBOOK_SIGNING_KEY_FILE": "key.pem"}
+@dataclass(frozen=True)
+class Settings(ProxySettings):
+    """A service's, whose own problems are these."""
 
+    def __post_init__(self) -> None:
+        if problems := self.proxy_problems():
+            raise SettingsError(problems)
+
+
+def test_what_is_no_network_stops_the_start() -> None:
+    assert load(Settings, {"WATTBOOK_TRUSTED_PROXIES": "10.0.0.7,"}).proxies().trusts("10.0.0.7")
     with pytest.raises(SettingsError, match="WATTBOOK_TRUSTED_PROXIES"):
-        load(Settings, {**complete, "WATTBOOK_TRUSTED_PROXIES": "10.0.0.0/8, the proxy"})
+        load(Settings, {"WATTBOOK_TRUSTED_PROXIES": "10.0.0.0/8, the proxy"})

@@ -137,6 +137,7 @@ def test_what_was_published_before_an_orderly_stop_leaves_nothing_in_the_outbox(
     listener.close()
 
 
+@pytest.mark.embedded
 def test_a_full_disk_refuses_bookings_whole_and_recovers(tmp_path: Path):
     with (
         small_disk(tmp_path / "disk", mebibytes=24) as disk,
@@ -166,6 +167,7 @@ def test_a_full_disk_refuses_bookings_whole_and_recovers(tmp_path: Path):
         assert set(sizes.values()) == {1000}
 
 
+@pytest.mark.embedded
 def test_a_read_only_store_refuses_bookings_and_recovers(tmp_path: Path):
     with running(tmp_path, store_url=f"sqlite:///{tmp_path}/trade.db") as (app, caller):
         caller.results(stated("before"))

@@ -240,7 +240,8 @@ def test_logs_are_lines_of_json_with_the_service_named(process: TradeProcess):
     assert process.signal(signal.SIGINT) == 0
 
     lines = [json.loads(line) for line in process.log().splitlines()]
-    others = ("alembic", "wattbook.rpc")  # the latter says that a test's walls are open
+    # What was made in a store and on a bus, and that a test's walls are open.
+    others = ("alembic", "wattbook.bus", "wattbook.rpc")
     ours = [line["message"] for line in lines if not line["logger"].startswith(others)]
     assert ours == ["listening", "stopping"]
     assert {line["service"] for line in lines} == {"trade-service"}

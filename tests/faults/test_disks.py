@@ -188,6 +188,7 @@ def test_a_full_disk_under_the_spool_is_told_and_costs_nothing_that_was_heard(tm
         spool = {
             "WATTBOOK_INGEST_STORE_URL": f"sqlite:///{disk}/ingest.db",
             "WATTBOOK_FEED_QUEUE_FRAMES": "1000",
+            "WATTBOOK_FEED_PING_S": "100",  # a crowded machine is not what this is about
         }
         desk = LiveDesk(tmp_path, "--sandbox", environment={**SETTINGS, **spool})
         trader_id = unique("trader")
@@ -198,7 +199,7 @@ def test_a_full_disk_under_the_spool_is_told_and_costs_nothing_that_was_heard(tm
             ballast = Ballast(disk)
 
             ballast.fill()
-            desk.emit(20_000)
+            desk.emit(6_000)
             told = wait_until(
                 lambda: desk.get("/v1/feed")["listeners"][0]["trouble"], timeout_s=40, what="it is told"
             )
@@ -209,7 +210,7 @@ def test_a_full_disk_under_the_spool_is_told_and_costs_nothing_that_was_heard(tm
             )
             booked = trade(trader_id=trader_id)
             client.added(booked)  # whoever needs no spool is not held up
-            assert len(client.trades()) < 20_000
+            assert len(client.trades()) < 6_000
 
             ballast.free()
             assert_whole(desk)

@@ -22,8 +22,8 @@ setup: $(STAMP) $(DIST) ## Install everything into .venv and build the pages' sc
 up: setup ## Start Wattbook on this machine (ARGS="--data DIR --port-base N")
 	@exec $(BIN)/wattbook up --data ./data --port-base 8080 $(ARGS)
 
-test: setup ## Run the tests (ARGS="tests/unit -k periods" for some of them; SLOW=1 with the long ones)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(SLOW),,-m "not slow") $(ARGS)
+test: setup ## Run the tests (ARGS="tests/unit -k periods" for some of them; SLOW=1 with the long ones; ENGINE=production)
+	$(if $(ENGINE),WATTBOOK_TEST_ENGINE=$(ENGINE)) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(SLOW),,-m "not slow") $(ARGS)
 
 lint: setup ## Check style, types and import directions
 	$(BIN)/ruff check .

@@ -38,10 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # What waits for processes begins first, so that side by side (`make test`) nothing long is left for the end.
 FIRST = ("faults", "integration", "e2e", "browser", "contract")
+# About the embedded engines, or on engines of its own: WATTBOOK_TEST_ENGINE=production changes nothing of it.
+NOT_IN_PRODUCTION = ("embedded", "own_engines")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the kinds of tests; within a kind they stay as they are."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the kinds of tests; within a kind they stay as they are. Leave out what the engine is not for."""
+    if engines.is_production():
+        left_out = [item for item in items if any(map(item.get_closest_marker, NOT_IN_PRODUCTION))]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
     def rank(item: pytest.Item) -> int:
         kind = item.path.relative_to(ROOT / "tests").parts[0]
@@ -84,9 +90,11 @@ def databases(postgres: PostgresServer) -> Iterator[Lender]:
         yield lender
 
 
-@pytest.fixture(params=[engines.EMBEDDED, engines.PRODUCTION])
+@pytest.fixture(
+    params=[engines.PRODUCTION] if engines.is_production() else [engines.EMBEDDED, engines.PRODUCTION]
+)
 def new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> engines.NewStoreUrl:
-    """Addresses of new, empty stores; the test runs once on each engine."""
+    """Addresses of new, empty stores; the test runs once on each engine, unless one was chosen for all."""
     return engines.new_store_url(request.param, tmp_path, lambda: request.getfixturevalue("databases"))
 
 
@@ -137,10 +145,9 @@ def admin(desk: Desk) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_server() -> Iterator[rabbitmq.Server]:
+def rabbitmq_server() -> rabbitmq.Server:
     """The RabbitMQ of this test process; take a virtual host of your own in it, and never kill it."""
-    with rabbitmq.running() as server:
-        yield server
+    return engines.shared_bus()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from wattbook.retry import Backoff
 from tests.support.children import started
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.own_engines
 WHEN = datetime(2023, 2, 28, 11, 12, 35, 123456, tzinfo=UTC)
 SOON = Backoff(first_s=0.01, most_s=0.05)
 

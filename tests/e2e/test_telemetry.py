@@ -18,6 +18,7 @@ import httpx
 import pytest
 from wattbook.telemetry.catalogue import CATALOGUE, INGEST
 
+from tests.support.engines import is_production
 from tests.support.live_desk import LiveDesk, running
 from tests.support.otlp_sink import OtlpSink, Span, otlp_sink
 from tests.support.pages import STREAM_PATH, PageReader
@@ -156,7 +157,7 @@ def test_one_trace_leads_from_a_booking_to_the_event_in_the_browser(
     assert way[-1].parent_id == caller
     assert {span.trace_id for span in way[1:]} == {trace_id}
     assert way[0].attributes["wattbook.event.listeners"] == 1
-    assert way[2].attributes["db.system.name"] == "sqlite"
+    assert way[2].attributes["db.system.name"] == ("postgresql" if is_production() else "sqlite")
     assert not [span for span in way if span.is_error]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support import engines
 from tests.support.client import Client
 from tests.support.desk import Desk
 from tests.support.disks import Ballast, read_only, small_disk
@@ -74,6 +74,7 @@ def recovers(client: Client, trader_id: str) -> str:
     return str(one["id"])
 
 
+@pytest.mark.embedded
 def test_a_full_disk_refuses_bookings_and_loses_none(make_desk: Callable[..., Desk]) -> None:
     desk = make_desk()
     trader_id = unique("trader")
@@ -97,6 +98,7 @@ def test_a_full_disk_refuses_bookings_and_loses_none(make_desk: Callable[..., De
         wait_reported(client, trader_id, len(stored) + 1)
 
 
+@pytest.mark.embedded
 def test_a_file_size_limit_refuses_bookings_and_loses_none(make_desk: Callable[..., Desk]) -> None:
     """The same by another road: the kernel stops the trade-service's files from growing."""
     desk = make_desk()
@@ -121,6 +123,7 @@ def test_a_file_size_limit_refuses_bookings_and_loses_none(make_desk: Callable[.
         assert desk.process_of("trade-service") is not None
 
 
+@pytest.mark.embedded
 def test_a_store_that_turns_read_only_refuses_bookings_and_still_answers_questions(
     make_desk: Callable[..., Desk],
 ) -> None:
@@ -141,24 +144,20 @@ def test_a_store_that_turns_read_only_refuses_bookings_and_still_answers_questio
         wait_reported(client, trader_id, 2)
 
 
-def test_a_locked_bus_holds_up_no_booking(make_desk: Callable[..., Desk]) -> None:
+def test_a_bus_that_takes_nothing_holds_up_no_booking(make_desk: Callable[..., Desk]) -> None:
     desk = make_desk()
     trader_id = unique("trader")
     with started(desk), desk.client() as client:
-        lock = sqlite3.connect(desk.data / "bus" / "bus.db", isolation_level=None)
-        lock.execute("BEGIN IMMEDIATE")
-        try:
+        with engines.held(desk.bus_url):
             booked = [trade(trader_id=trader_id) for _ in range(300)]
             for one in booked[:20]:
                 client.added(one)
             assert client.batch(as_ndjson(booked[20:])).added == 280
-        finally:
-            lock.execute("ROLLBACK")
-            lock.close()
 
         wait_reported(client, trader_id, len(booked))
 
 
+@pytest.mark.embedded
 def test_a_full_bus_holds_up_no_booking_and_keeps_what_the_exchange_sends(tmp_path: Path) -> None:
     desk = LiveDesk(tmp_path, "--sandbox", environment=SETTINGS)
     trader_id = unique("trader")
@@ -183,6 +182,44 @@ def test_a_full_bus_holds_up_no_booking_and_keeps_what_the_exchange_sends(tmp_pa
         assert_whole(desk)
 
 
+def test_a_full_disk_under_the_spool_is_told_and_costs_nothing_that_was_heard(tmp_path: Path) -> None:
+    """The spool is a file on a disk of its own in production too: no other engine's trouble reaches it."""
+    with small_disk(tmp_path / "spool", mebibytes=16) as disk:
+        spool = {
+            "WATTBOOK_INGEST_STORE_URL": f"sqlite:///{disk}/ingest.db",
+            "WATTBOOK_FEED_QUEUE_FRAMES": "1000",
+            "WATTBOOK_FEED_PING_S": "100",  # a crowded machine is not what this is about
+        }
+        desk = LiveDesk(tmp_path, "--sandbox", environment={**SETTINGS, **spool})
+        trader_id = unique("trader")
+        with started(desk), desk.client() as client:
+            desk.wait_listeners(1)
+            before = desk.emit(100)
+            desk.wait_booked(before)
+            ballast = Ballast(disk)
+
+            ballast.fill()
+            desk.emit(6_000)
+            told = wait_until(
+                lambda: desk.get("/v1/feed")["listeners"][0]["trouble"], timeout_s=40, what="it is told"
+            )
+            assert told == "frames wait in memory: the store cannot write now: its disk is full; try again"
+            log = desk.data / "logs" / "ingest-service.log"
+            wait_until(
+                lambda: "the exchange is not read" in log.read_text(), timeout_s=40, what="memory is full"
+            )
+            booked = trade(trader_id=trader_id)
+            client.added(booked)  # whoever needs no spool is not held up
+            assert len(client.trades()) < 6_000
+
+            ballast.free()
+            assert_whole(desk)
+            assert_book_is(client, trader_id, [booked["id"]])
+            assert desk.get("/v1/feed")["listeners"][0]["trouble"] is None
+            assert desk.exchange("GET", "stats")["connections"] == 1
+
+
+@pytest.mark.embedded
 def test_a_nightly_file_waits_out_a_full_disk(make_desk: Callable[..., Desk]) -> None:
     desk = make_desk()
     trader_id = unique("trader")

@@ -7,9 +7,7 @@ the pages, so what one test breaks the next ones find.
 
 from __future__ import annotations
 
-import contextlib
 import random
-import sqlite3
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.feed_world import FeedIngest
-from tests.support.disks import locked
+from tests.support import engines
 from tests.support.live_desk import LiveDesk, running
 from tests.support.live_faults import SETTINGS, assert_whole
 from tests.support.pages import LIVE_PATH, TOTAL_SLOTS, figure
@@ -181,9 +179,9 @@ def test_killed_processes_cost_nothing_that_was_heard(live: LiveDesk, second: Fe
     assert_whole(live)
 
 
-def test_a_locked_bus_delays_and_loses_nothing(live: LiveDesk) -> None:
+def test_a_bus_that_takes_nothing_delays_and_loses_nothing(live: LiveDesk) -> None:
     live.emit(10)
-    with locked(live.data / "bus" / "bus.db"):
+    with engines.held(live.bus_url):
         booked = len(booked_ids(live))
         live.emit(500)
         wait_until(
@@ -239,25 +237,27 @@ def test_a_kill_amid_the_tie_out_changes_nothing_of_its_result(live: LiveDesk) -
 
 def kill_amid_tie_out(live: LiveDesk) -> None:
     """``kill -9`` of ingest-service when it has compared some of a file's rows and not all."""
-    store = live.data / "stores" / "ingest.db"
-    is_amid = (
+    store = live.store_url("ingest")
+    query = (
         "SELECT EXISTS (SELECT 1 FROM files WHERE state = 'uploaded')"
         " AND EXISTS (SELECT 1 FROM feed_trades WHERE tied_run > 0)"
         " AND NOT EXISTS (SELECT 1 FROM reconciliations)"
     )
 
+    def is_amid() -> bool:
+        return bool(engines.stored_rows(store, query)[0][0])
+
     def held_up() -> bool:
         """Holds the comparison up, so that the kill is amid it however slow this machine is."""
-        if not reader.execute(is_amid).fetchone()[0]:
+        if not is_amid():
             return False
-        with locked(store):
-            is_still = bool(reader.execute(is_amid).fetchone()[0])
+        with engines.locked(store):
+            is_still = is_amid()
             if is_still:
                 live.kill("ingest-service")
         return is_still
 
-    with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as reader:
-        wait_until(held_up, timeout_s=60, what="the file is being compared", every_s=0.001, most_s=0.002)
+    wait_until(held_up, timeout_s=60, what="the file is being compared", every_s=0.001, most_s=0.002)
 
 
 def test_a_browser_that_was_offline_while_reports_died_shows_what_is_booked(

@@ -23,7 +23,7 @@ from tests.support import proxy, rabbitmq
 from tests.support.certificates import Authority
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.faults]
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.own_engines, pytest.mark.faults]
 
 WHEN = datetime(2023, 2, 28, 11, 12, 35, tzinfo=UTC)
 SOON = Backoff(first_s=0.02, most_s=0.2)
@@ -146,8 +146,7 @@ def test_a_memory_alarm_refuses_publishers_and_the_outbox_keeps_what_waits(
     bus = open_bus(breakable.url(vhost), groups=[GROUP])
     bus.publish([message(0)])
     subscription = bus.subscribe(GROUP.types, group=GROUP.name)
-    breakable.ctl("set_vm_memory_high_watermark", "0.00001")
-    try:
+    with breakable.short_of_memory():
         with pytest.raises(Unavailable, match="takes nothing now"):
             bus.publish([message(1)])
         metadata = sa.MetaData()
@@ -161,8 +160,6 @@ def test_a_memory_alarm_refuses_publishers_and_the_outbox_keeps_what_waits(
         with pytest.raises(Unavailable, match="takes nothing now"):
             bus.publish([message(1)])
         assert relay.depth() == 300
-    finally:
-        breakable.ctl("set_vm_memory_high_watermark", "0.4")
     wait_until(lambda: relay.depth() == 0, timeout_s=30, what="the outbox is empty")
     got: set[int] = set()
 

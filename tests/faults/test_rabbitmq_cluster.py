@@ -12,7 +12,10 @@ from tests.faults.test_rabbitmq import Load
 from tests.support import rabbitmq
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [
+    pytest.mark.rabbitmq, pytest.mark.own_engines, pytest.mark.faults, pytest.mark.slow,
+    pytest.mark.timeout(480),
+]  # fmt: skip
 
 
 @pytest.fixture

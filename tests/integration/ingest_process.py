@@ -50,7 +50,7 @@ class IngestProcess:
     def start(self) -> IngestProcess:
         """Start, and wait until it is ready."""
         self.launch()
-        wait_until(self.is_ready, timeout_s=20, what="the service is ready")
+        wait_until(self.is_ready, timeout_s=60, what="the service is ready")
         return self
 
     def launch(self) -> None:

@@ -121,7 +121,7 @@ class PricingProcess(Process):
 
     def __init__(self, folder: Path, time: Time, *, url: str, name: str = "pricing", **more: str) -> None:
         self.target = f"127.0.0.1:{free_port()}"
-        self.bus_url = f"sqlite:///{folder}/bus/bus.db"
+        self.bus_url = engines.bus_url(folder)
         settings = {
             "WATTBOOK_PRICING_LISTEN": self.target,
             "WATTBOOK_PRICING_STORE_URL": engines.store_url(folder, "pricing"),

@@ -17,6 +17,7 @@ from wattbook_cli.app import run
 
 from tests.support.rabbitmq import Server
 
+pytestmark = pytest.mark.own_engines
 WHEN = datetime(2023, 2, 28, 11, 12, 35, tzinfo=UTC)
 Command = Callable[..., tuple[int, str, str]]
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.feed_world import FeedWorld, feed_world, rows_of
 from tests.support import engines
-from tests.support.disks import Ballast, locked, small_disk
+from tests.support.disks import Ballast, small_disk
 from tests.support.waiting import wait_until
 from tests.unit.ingest_service.fakes import FakeGateway
 
@@ -149,11 +149,11 @@ def test_the_file_tells_what_differs_and_what_only_the_feed_has(tmp_path: Path, 
         assert "price: " in next(each.detail for each in found.differences if each.kind == "differs")
 
 
-def test_trades_wait_in_the_outbox_while_the_bus_is_locked(tmp_path: Path) -> None:
+def test_trades_wait_in_the_outbox_while_the_bus_takes_nothing(tmp_path: Path) -> None:
     with feed_world(tmp_path, **FAST) as world:
         world.exchange.post("emit", count=10)
         world.wait_booked(10)
-        with locked(tmp_path / "bus" / "bus.db"):
+        with engines.held(world.trade.bus_url):
             world.exchange.post("emit", count=500)
 
             def waits_in_the_outbox() -> bool:
@@ -217,6 +217,7 @@ def test_a_full_disk_holds_frames_in_memory_then_the_socket_and_loses_none(tmp_p
             assert world.ingest.terminate() == 0
 
 
+@pytest.mark.embedded
 def test_a_full_bus_holds_trades_in_the_outbox_until_there_is_room(tmp_path: Path) -> None:
     with small_disk(tmp_path / "bus", mebibytes=8) as disk, feed_world(tmp_path, **FAST) as world:
         world.exchange.post("emit", count=10)

@@ -18,6 +18,7 @@ from tests.support.ports import free_port
 from tests.support.postgres import Lender, PostgresServer
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.own_engines
 Open = Callable[..., Store]
 
 

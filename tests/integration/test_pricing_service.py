@@ -25,6 +25,7 @@ from tests.integration.pricing_process import (
     closing,
 )
 from tests.integration.trade_process import Caller, TradeProcess, stated
+from tests.support import engines
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -278,9 +279,8 @@ def test_what_was_traded_before_is_learned_from_trade_service(tmp_path: Path) ->
     service = PricingProcess(
         tmp_path, time, url=f"http://127.0.0.1:{free_port()}", WATTBOOK_TRADE_TARGET=target
     )
-    trades = TradeProcess(
-        tmp_path, WATTBOOK_TRADE_LISTEN=target, WATTBOOK_BUS_URL=f"sqlite:///{tmp_path}/b.db"
-    )
+    another = engines.bus_url(tmp_path / "another")
+    trades = TradeProcess(tmp_path, WATTBOOK_TRADE_LISTEN=target, WATTBOOK_BUS_URL=another)
     trades.target = target
     with closing(service, trades):
         trades.start()
@@ -304,8 +304,8 @@ def test_what_was_traded_before_is_learned_from_trade_service(tmp_path: Path) ->
 def caller(tmp_path: Path) -> Iterator[Any]:
     app = build(
         Settings(
-            store_url=f"sqlite:///{tmp_path}/pricing.db",
-            bus_url=f"sqlite:///{tmp_path}/bus.db",
+            store_url=engines.store_url(tmp_path, "pricing"),
+            bus_url=engines.bus_url(tmp_path),
             market_data_url=f"http://127.0.0.1:{free_port()}",
             listen="127.0.0.1:0",
             open_walls=True,

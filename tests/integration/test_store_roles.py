@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.integration.trade_process import ADDED, DUPLICATE, Caller, TradeProce
 from tests.support.postgres import PostgresServer
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.own_engines
 WATTBOOK = Path(sys.executable).with_name("wattbook")
 NAMES = ("trade", "pricing", "gateway", "ingest")
 
@@ -53,8 +55,10 @@ class Installed:
         self.server.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public", database=database)
         run_script(self)
 
-    def wattbook(self, *arguments: str, role: str = "_owner") -> subprocess.CompletedProcess[str]:
-        environment = self.environment(role=role)
+    def wattbook(
+        self, *arguments: str, role: str = "_owner", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        environment = self.environment(role=role) | variables
         return subprocess.run(
             [WATTBOOK, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60,
             cwd=self.folder,
@@ -103,6 +107,41 @@ def test_migrations_are_a_step_of_their_own_and_say_what_they_did(installed: Ins
     assert [line.split(":")[0] for line in first.stdout.splitlines()] == list(NAMES)
     assert "trade: the schema from nothing to 0001" in first.stdout
     assert second.stdout == "trade: the schema was already at 0001\n"
+
+
+def test_migrations_from_two_places_at_once_happen_once(installed: Installed) -> None:
+    installed.empty("trade")
+
+    with ThreadPoolExecutor(2) as places:
+        done = list(places.map(lambda _: installed.wattbook("migrate", "--only", "trade"), range(2)))
+
+    assert [each.returncode for each in done] == [0, 0], [each.stderr for each in done]
+    assert sorted(each.stdout.partition("the schema ")[2][:4] for each in done) == ["from", "was "]
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        (
+            "postgresql+psycopg://wattbook_trade_owner:hush@127.0.0.1:PORT/wattbook_trade",
+            "password authentica",
+        ),
+        ("postgresql+psycopg://wattbook_trade_owner:hush@127.0.0.1:9/wattbook_trade", "Connection refused"),
+        ("postgresql+psycopg://wattbook_trade_owner@127.0.0.1:PORT/nowhere", '"nowhere" does not exist'),
+        ("postgres://127.0.0.1/wattbook_trade", "no store engine"),
+    ],
+)
+def test_a_migration_that_cannot_be_done_is_one_line_without_a_secret(
+    installed: Installed, url: str, line: str
+) -> None:
+    url = url.replace("PORT", str(installed.server.port))
+
+    done = installed.wattbook("migrate", "--only", "trade", WATTBOOK_TRADE_STORE_URL=url)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert line in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "hush" not in done.stderr
 
 
 def test_a_service_waits_for_the_migration_and_then_runs_with_least_rights(

@@ -137,6 +137,7 @@ def test_what_was_published_before_an_orderly_stop_leaves_nothing_in_the_outbox(
     listener.close()
 
 
+@pytest.mark.embedded
 def test_a_full_disk_refuses_bookings_whole_and_recovers(tmp_path: Path):
     with (
         small_disk(tmp_path / "disk", mebibytes=24) as disk,
@@ -166,6 +167,7 @@ def test_a_full_disk_refuses_bookings_whole_and_recovers(tmp_path: Path):
         assert set(sizes.values()) == {1000}
 
 
+@pytest.mark.embedded
 def test_a_read_only_store_refuses_bookings_and_recovers(tmp_path: Path):
     with running(tmp_path, store_url=f"sqlite:///{tmp_path}/trade.db") as (app, caller):
         caller.results(stated("before"))
@@ -238,7 +240,8 @@ def test_logs_are_lines_of_json_with_the_service_named(process: TradeProcess):
     assert process.signal(signal.SIGINT) == 0
 
     lines = [json.loads(line) for line in process.log().splitlines()]
-    others = ("alembic", "wattbook.rpc")  # the latter says that a test's walls are open
+    # What was made in a store and on a bus, and that a test's walls are open.
+    others = ("alembic", "wattbook.bus", "wattbook.rpc")
     ours = [line["message"] for line in lines if not line["logger"].startswith(others)]
     assert ours == ["listening", "stopping"]
     assert {line["service"] for line in lines} == {"trade-service"}

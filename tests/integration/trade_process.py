@@ -118,9 +118,7 @@ class Listener:
 def settings(folder: Path, *, listen: str = "127.0.0.1:0", store_url: str = "") -> Settings:
     """Store and bus in ``folder``, unless the store is elsewhere."""
     chosen_url = store_url or engines.store_url(folder, "trade")
-    return Settings(
-        store_url=chosen_url, bus_url=f"sqlite:///{folder}/bus/bus.db", listen=listen, open_walls=True
-    )
+    return Settings(store_url=chosen_url, bus_url=engines.bus_url(folder), listen=listen, open_walls=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from wattbook_cli.domain.desk import BUS_URL, store_variable
 
 from tests.support import engines
 from tests.support.client import Client
@@ -56,6 +57,14 @@ class Desk:
     @property
     def rejected(self) -> Path:
         return self.inbox / "rejected"
+
+    def store_url(self, name: str) -> str:
+        """Where a store is, by its name: ``trade``, ``ingest``, …"""
+        return self.environment.get(store_variable(name), f"sqlite:///{self.data}/stores/{name}.db")
+
+    @property
+    def bus_url(self) -> str:
+        return self.environment.get(BUS_URL, f"sqlite:///{self.data}/bus/bus.db")
 
     @property
     def environment(self) -> dict[str, str]:

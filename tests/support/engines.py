@@ -24,11 +24,19 @@ EMBEDDED, PRODUCTION = "sqlite", "postgresql"
 _shared: dict[str, PostgresServer] = {}
 _shared_bus: dict[str, rabbitmq.Server] = {}
 _given: dict[Path, Lender] = {}
+_given_buses: dict[Path, str] = {}
 
 
 def is_production() -> bool:
-    """Whether tests that do not choose run on PostgreSQL: WATTBOOK_TEST_ENGINE=production."""
-    return os.environ.get("WATTBOOK_TEST_ENGINE") == "production"
+    """Whether tests that do not choose run on PostgreSQL and RabbitMQ: ``make test ENGINE=production``.
+
+    Raises:
+        ValueError: WATTBOOK_TEST_ENGINE names neither engine.
+    """
+    chosen = os.environ.get("WATTBOOK_TEST_ENGINE", "embedded")
+    if chosen not in {"embedded", "production"}:
+        raise ValueError(f"WATTBOOK_TEST_ENGINE: {chosen!r} is neither embedded nor production")
+    return chosen == "production"
 
 
 def shared_server() -> PostgresServer:
@@ -37,6 +45,13 @@ def shared_server() -> PostgresServer:
         is_durable = os.environ.get("WATTBOOK_TEST_DURABLE") == "true"  # where figures are measured
         _shared["server"] = PostgresServer(durable=is_durable).start()
     return _shared["server"]
+
+
+def shared_bus() -> rabbitmq.Server:
+    """The same for RabbitMQ; take a virtual host of your own in it, and never kill it."""
+    if "bus" not in _shared_bus:
+        _shared_bus["bus"] = rabbitmq.Server().start()
+    return _shared_bus["bus"]
 
 
 def close_shared_servers() -> None:
@@ -63,12 +78,13 @@ def store_url(folder: Path, name: str) -> str:
     return lender.new_url()
 
 
-@functools.cache
 def bus_url(folder: Path) -> str:
-    """The bus of a test with that folder, always the same: a virtual host of its own on one RabbitMQ."""
-    if "bus" not in _shared_bus:
-        _shared_bus["bus"] = rabbitmq.Server().start()
-    return _shared_bus["bus"].url(_shared_bus["bus"].vhost())
+    """The bus of a test with that folder, always the same, on the engine that was chosen."""
+    if not is_production():
+        return f"sqlite:///{folder}/bus/bus.db"
+    if folder not in _given_buses:
+        _given_buses[folder] = shared_bus().vhost()
+    return shared_bus().url(_given_buses[folder])
 
 
 def desk_environment(folder: Path) -> dict[str, str]:
@@ -83,6 +99,8 @@ def give_back(folder: Path) -> None:
     """A test is over: whoever comes next may have the databases of its folder and those below."""
     for each in [given for given in _given if given == folder or folder in given.parents]:
         _given.pop(each).give_back()
+    for each in [given for given in _given_buses if given == folder or folder in given.parents]:
+        shared_bus().manage("DELETE", f"vhosts/{_given_buses.pop(each)}")
 
 
 def stored_rows(url: str, query: str) -> list[tuple[Any, ...]]:
@@ -106,3 +124,14 @@ def locked(url: str) -> Iterator[None]:
         connection.execute(WRITING.partition(";")[2])
         yield
         connection.rollback()
+
+
+@contextmanager
+def held(url: str) -> Iterator[None]:
+    """A bus takes nothing for the whole block: locked by another process, or short of memory."""
+    if url.startswith("sqlite:///"):
+        with disks.locked(Path(url.removeprefix("sqlite:///"))):
+            yield
+        return
+    with shared_bus().short_of_memory():
+        yield

@@ -38,10 +38,6 @@ class LiveDesk(Desk):
         return self._control(18, "GET", what, {})
 
     @property
-    def bus_url(self) -> str:
-        return self.environment.get("WATTBOOK_BUS_URL", f"sqlite:///{self.data}/bus/bus.db")
-
-    @property
     def exchange_url(self) -> str:
         return f"ws://127.0.0.1:{self.port + 15}"
 

@@ -22,6 +22,7 @@ from tests.support.waiting import wait_until
 DAY = date(2023, 2, 28)
 AGAIN = (429, 500, 502, 503, 504)
 RETRY_FOR_S = 45.0
+ANSWER_S = 15.0
 
 
 @dataclass
@@ -59,12 +60,17 @@ class Load:
     Every fourth client never retries: what it was not told about may be booked or not, and both are right.
     """
 
-    def __init__(self, desk: Desk, *, threads: int = 8, seed: int = 1, traders: int = 4) -> None:
+    def __init__(
+        self, desk: Desk, *, threads: int = 8, seed: int = 1, traders: int = 4,
+        retry_for_s: float = RETRY_FOR_S, answer_s: float = ANSWER_S,
+    ) -> None:  # fmt: skip
         self.desk = desk
         self.told = Told()
         self.traders = [unique("trader") for _ in range(traders)]
         self._seed = seed
         self._threads = threads
+        self._retry_for_s = retry_for_s
+        self._answer_s = answer_s
         self._stop = Event()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="load")
         self._running: list[Future[None]] = []
@@ -96,7 +102,7 @@ class Load:
         chooser = random.Random(self._seed * 1000 + number)
         retries = number % 4 != 3
         with self.desk.client() as client:
-            client.http.timeout = httpx.Timeout(15)
+            client.http.timeout = httpx.Timeout(self._answer_s)
             while not self._stop.is_set():
                 size = chooser.choice((1, 1, 1, 7, 40))
                 trades = [
@@ -106,7 +112,7 @@ class Load:
                 self._send(client, trades, retries=retries)
 
     def _send(self, client: Client, trades: list[dict[str, Any]], *, retries: bool) -> None:
-        deadline = monotonic() + RETRY_FOR_S
+        deadline = monotonic() + self._retry_for_s
         pause = Event()
         while True:
             if self._try(client, trades):
@@ -115,7 +121,7 @@ class Load:
             if not retries or monotonic() > deadline:
                 self.told.give_up(trades)
                 if retries:
-                    self.told.surprise(f"no answer within {RETRY_FOR_S} s")
+                    self.told.surprise(f"no answer within {self._retry_for_s} s")
                 pause.wait(0.05)
                 return
             pause.wait(0.05)

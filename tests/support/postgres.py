@@ -113,6 +113,18 @@ class PostgresServer:
             for process in family:
                 _signal(process, signal.SIGCONT)
 
+    def renew_certificate(self, made: Certificate) -> None:
+        """Another certificate, for connections from soon on."""
+        self._tls = made
+        self._write_certificate()
+        self.execute("SELECT pg_reload_conf()")
+
+    def hang_up(self) -> None:
+        """End every connection of a service of ours."""
+        self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'wattbook-%'"
+        )
+
     def close(self) -> None:
         """End it and take its folder away."""
         self.kill()

@@ -135,6 +135,15 @@ class Server:
         assert done.returncode == 0, f"rabbitmqctl {' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    @contextlib.contextmanager
+    def short_of_memory(self) -> Iterator[None]:
+        """Its memory alarm is on for the block: it takes nothing from publishers, of any virtual host."""
+        self.ctl("set_vm_memory_high_watermark", "0.00001")
+        try:
+            yield
+        finally:
+            self.ctl("set_vm_memory_high_watermark", "0.4")
+
     # --- how to reach it
 
     def url(self, vhost: str = "/", *, password: str | None = None) -> str:
@@ -221,6 +230,12 @@ class Server:
         self._hand_over()
         if self._process is not None:
             self.ctl("eval", "ssl:clear_pem_cache().")
+
+    def hang_up(self) -> None:
+        """End every connection that it knows of; it learns of new ones within seconds."""
+        for each in self.manage("GET", "connections"):
+            with contextlib.suppress(urllib.error.HTTPError):  # gone by itself
+                self.manage("DELETE", f"connections/{quote(each['name'], safe='')}")
 
     def _tls_settings(self) -> list[str]:
         if self.tls is None:

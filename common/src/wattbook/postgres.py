@@ -37,6 +37,8 @@ _REASONS = {
     "XX002": "it is damaged",
 }
 _UNREACHABLE = _REASONS["08"]
+# libpq's words where the server's certificate is expired, of another host, or signed by a stranger.
+_CERTIFICATE = ("certificate verify failed", "server certificate")
 _LONGEST_DETAIL = 300
 
 
@@ -70,6 +72,8 @@ def reason_of(error: BaseException | None) -> str | None:
         return None
     state = error.sqlstate
     if state is None:  # made by libpq on this side: there is no connection, or none any more
+        if any(words in str(error) for words in _CERTIFICATE):
+            return "its server's certificate is not accepted"
         return _UNREACHABLE if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else None
     return _REASONS.get(state) or _REASONS.get(state[:2])
 

@@ -146,7 +146,7 @@ class TestPasswords:
     def test_a_change_in_the_store_counts_within_a_minute(self, own_gateway: Started) -> None:
         with own_gateway.client() as admin, own_gateway.store.write() as connection:
             assert admin.get("/v1/me").status_code == 200
-            connection.exec_driver_sql("UPDATE users SET disabled = 1")
+            connection.exec_driver_sql("UPDATE users SET disabled = true")
         with own_gateway.client() as admin:
             assert admin.get("/v1/me").status_code == 200
 

@@ -111,7 +111,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_opened_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "stores").write_text("no folder")
 
-    with Process(tmp_path) as process:
+    with Process(tmp_path, WATTBOOK_GATEWAY_STORE_URL=f"sqlite:///{tmp_path}/stores/gateway.db") as process:
         code, said = process.ended()
 
     assert code == 1

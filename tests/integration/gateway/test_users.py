@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.integration.gateway.support import JSON, REPORT, refusal, user_of
+from tests.support import engines
 from tests.support.trades import trade, unique
 from tests.unit.gateway.started import Started
 
@@ -130,13 +131,12 @@ class TestRoles:
 
 class TestStore:
     def test_a_store_that_cannot_be_written_is_unavailable(self, own_gateway: Started) -> None:
-        with own_gateway.client() as admin, own_gateway.store.write() as connection:
-            connection.exec_driver_sql("CREATE TRIGGER full BEFORE INSERT ON users BEGIN SELECT 1; END")
-            admin.get("/v1/me")
-        own_gateway.store.close()
-
+        new = {"name": "x", "password": "12345678"}
         with own_gateway.client() as admin:
-            refusal(admin.post("/v1/users", json={"name": "x", "password": "12345678"}), 503)
+            admin.get("/v1/me")
+            with engines.locked(own_gateway.settings.store_url):
+                refusal(admin.post("/v1/users", json=new), 503)
+            assert admin.post("/v1/users", json=new).status_code == 201
 
     def test_the_first_user_is_made_once_and_its_password_set_at_every_start(self, tmp_path: Path) -> None:
         def signs_in(password: str, **settings: Any) -> int:

@@ -98,7 +98,9 @@ def build_feed(settings: Settings, store: Store) -> Feed:
         days=FeedDays(store), spool=spool, clock=clock, refused_ids=partial(refused_ids, rejected)
     )
     states = [listener.state for listener in listeners]
-    status = usecases.FeedStatus(states, spool=spool, quarantine=quarantine, intake=intake, clock=clock)
+    status = usecases.FeedStatus(
+        states, spool=spool, quarantine=quarantine, intake=intake, spooler=spooler, clock=clock
+    )
     watch_feed(status, clock, relay)
     servicer = FeedServicer(status=status, quarantine=quarantine, tie_out=tie_out)
     return Feed(intake, spooler, listeners, tie_out, servicer, relay, refusals, bus)

@@ -79,6 +79,7 @@ class Spooler:
         self._gaps: list[Gap] = []  # certain and not written down yet
         self._covered_to_us = state.covered_to_us  # as written down
         self._looked_at_s = 0.0
+        self.trouble = ""  # why frames are not written down now, for people; empty: they are
         self._retrying = Retrying(Backoff(first_s=0.1, most_s=2.0))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spooler", daemon=True)
@@ -131,6 +132,7 @@ class Spooler:
             try:
                 kept = self._spool.keep(frames)
             except Unavailable as error:
+                self.trouble = f"frames wait in memory: {error.message}"
                 delay_s = max(self._retrying.failed(), 0.02)
                 _log.error(
                     "frames of the exchange cannot be written down; they wait in memory",
@@ -143,6 +145,7 @@ class Spooler:
                         raise
                     time.sleep(delay_s)
             else:
+                self.trouble = ""
                 self._retrying.worked()
                 _GROUP_SIZE.record(len(kept), _STORE)
                 return kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wattbook.clock import Clock, to_epoch_us
 
@@ -11,6 +11,7 @@ from ingest_service.store import Spool
 from ingest_service.usecases.intake import Intake
 from ingest_service.usecases.listening import ListenerState
 from ingest_service.usecases.quarantine import Quarantine
+from ingest_service.usecases.spooling import Spooler
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class FeedStatus:
         spool: Spool,
         quarantine: Quarantine,
         intake: Intake,
+        spooler: Spooler,
         clock: Clock,
     ) -> None:
         """``listeners`` are the live states."""
@@ -44,6 +46,7 @@ class FeedStatus:
         self._spool = spool
         self._quarantine = quarantine
         self._intake = intake
+        self._spooler = spooler
         self._clock = clock
 
     def now(self) -> Now:
@@ -53,8 +56,9 @@ class FeedStatus:
             Unavailable: the store cannot be read.
         """
         state = self._spool.state()
+        trouble = self._spooler.trouble
         return Now(
-            listeners=self.listeners,
+            listeners=[replace(each, trouble=each.trouble or trouble) for each in self.listeners],
             frames=state.frames,
             spool_depth=state.frames - state.parsed_to + self._intake.depth(),
             outbox_depth=self._spool.outbox_depth(),

@@ -67,7 +67,7 @@ def coverages(draw: st.DrawFn) -> NodeCoverage:
         edges.pop()
     first, *inner, last = edges
     pairs = zip(inner[::2], inner[1::2], strict=True)
-    return NodeCoverage(first, last, tuple(itertools.starmap(Gap, pairs)))
+    return NodeCoverage(first, last, tuple(itertools.starmap(Gap, pairs)), draw(st.booleans()))
 
 
 def heard_by(node: NodeCoverage) -> set[int]:
@@ -77,19 +77,24 @@ def heard_by(node: NodeCoverage) -> set[int]:
 
 
 @given(nodes=st.lists(coverages(), min_size=1, max_size=4))
-def test_a_gap_of_all_nodes_is_exactly_what_none_of_them_heard(nodes: list[NodeCoverage]) -> None:
+def test_a_gap_of_all_nodes_is_exactly_what_none_of_them_heard_or_may_yet_say_it_heard(
+    nodes: list[NodeCoverage],
+) -> None:
     found = heard_by_any(nodes)
 
     heard = set().union(*map(heard_by, nodes))
-    assert heard_by(found) == heard
-    assert found.first_us == min(node.first_us for node in nodes)
-    assert found.covered_to_us == max(node.covered_to_us for node in nodes)
+    first, last = min(node.first_us for node in nodes), max(node.covered_to_us for node in nodes)
+    said_to = min((node.covered_to_us for node in nodes if node.listening), default=last)
+    unsure = [at for at in range(said_to, last) if at not in heard]
+    assert found.covered_to_us == min(unsure, default=last)
+    assert found.first_us == first
+    assert heard_by(found) == {at for at in heard if at < found.covered_to_us}
     assert list(found.gaps) == sorted(found.gaps)
 
 
 @given(node=coverages())
 def test_a_node_alone_has_its_own_gaps(node: NodeCoverage) -> None:
-    assert heard_by_any([node, NodeCoverage()]) == node
+    assert heard_by_any([node]) == heard_by_any([node, NodeCoverage()]) == node
 
 
 def test_of_nodes_that_never_listened_nothing_is_known() -> None:
@@ -118,6 +123,16 @@ def test_a_day_is_complete_where_one_node_covers_the_others_gap() -> None:
     assert day(node_day(away)) == (1200, True, 0)
     assert day(node_day(away), node_day(there)) == (1800, False, 0)
     assert day(node_day(away), node_day(there._replace(gaps=(Gap(1250, 1400),)))) == (1250, True, 0)
+
+
+def test_what_a_listening_node_may_yet_prove_is_no_gap() -> None:
+    """One has just come back; the other was there, and says so with its next sign of life."""
+    back = NodeCoverage(500, 1300, (Gap(1200, 1300),), listening=True)
+    there = NodeCoverage(500, 1250, listening=True)
+
+    assert day(node_day(back), node_day(there)) == (1250, False, 0)
+    assert day(node_day(back), node_day(there._replace(covered_to_us=1301))) == (1301, False, 0)
+    assert day(node_day(back), node_day(there._replace(listening=False))) == (1250, True, 0)
 
 
 def test_the_newest_comparison_of_any_node_closes_the_gaps_before_it() -> None:
@@ -237,7 +252,7 @@ class Nodes:
         channel = self._stack.enter_context(rpc.channel(targets[other], passes=callers_pass))
         days = FeedDays(store)
         peers = [Peer(other, targets[other], channel)]
-        everybody = AllNodes(Own(number, status, quarantine, Completeness(days)), peers, askers=4)
+        everybody = AllNodes(Own(number, status, quarantine, Completeness(days, [listener])), peers, askers=4)
         self._stack.callback(everybody.close)
         server = rpc.Server(targets[number], guard=guard, workers=4)
         server.register(feed_pb2_grpc.add_FeedServicer_to_server, FeedServicer(everybody), rules=RULES)

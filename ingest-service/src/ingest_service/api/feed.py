@@ -111,6 +111,7 @@ def _coverage(heard: NodeCoverage) -> feed_pb2.Coverage:
         first_us=heard.first_us,
         covered_to_us=heard.covered_to_us,
         gaps=[feed_pb2.Gap(began_us=gap.began_us, ended_us=gap.ended_us) for gap in heard.gaps],
+        listening=heard.listening,
     )
 
 

@@ -99,7 +99,7 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     status = usecases.FeedStatus(states, spool=spool, quarantine=quarantine, intake=intake, clock=clock)
     watch_feed(status, clock, relay)
     days = FeedDays(store)
-    own = usecases.Own(settings.node, status, quarantine, usecases.Completeness(days))
+    own = usecases.Own(settings.node, status, quarantine, usecases.Completeness(days, states))
     nodes = build_nodes(settings, own, days, handlers=HANDLERS)
     tie_out = _tie_out(settings, days, spool, nodes)
     return Feed(intake, spooler, listeners, tie_out, nodes, relay, refusals, bus)

@@ -76,7 +76,7 @@ class Peer:
         )  # fmt: skip
         heard = reply.coverage
         gaps = tuple(Gap(gap.began_us, gap.ended_us) for gap in heard.gaps)
-        return NodeDay(found, NodeCoverage(heard.first_us, heard.covered_to_us, gaps))
+        return NodeDay(found, NodeCoverage(heard.first_us, heard.covered_to_us, gaps, heard.listening))
 
     def show(self, number: int) -> Quarantined:
         """One that it set aside, with its frame."""

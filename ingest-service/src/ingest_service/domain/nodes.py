@@ -63,11 +63,15 @@ class Place(NamedTuple):
 
 
 class NodeCoverage(NamedTuple):
-    """When everything was heard: from one instant to another, but for the gaps; 0 where never."""
+    """When everything was heard: from one instant to another, but for the gaps; 0 where never.
+
+    Who is ``listening`` may yet prove to have heard what came after.
+    """
 
     first_us: int = 0
     covered_to_us: int = 0
     gaps: tuple[Gap, ...] = ()
+    listening: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +137,25 @@ def together(nows: Sequence[Now], *, now_us: int) -> Now:
 
 
 def heard_by_any(nodes: Sequence[NodeCoverage]) -> NodeCoverage:
-    """What at least one node heard; a gap that another one covers is none. Its gaps are in order."""
+    """What at least one node heard; a gap that another one covers, or may yet cover, is none.
+
+    It ends where a node that is listening has not said yet what it heard. Its gaps are in order.
+    """
     spans = sorted(span for node in nodes for span in _spans(node))
     if not spans:
         return NodeCoverage()
+    covered_to_us = max(node.covered_to_us for node in nodes)
+    certain_to_us = min((node.covered_to_us for node in nodes if node.listening), default=covered_to_us)
     gaps: list[Gap] = []
     first_us = reach_us = spans[0][0]
     for began_us, ended_us in spans:
+        if began_us > reach_us >= certain_to_us:
+            covered_to_us = reach_us
+            break
         if began_us > reach_us:
             gaps.append(Gap(reach_us, began_us))
         reach_us = max(reach_us, ended_us)
-    return NodeCoverage(first_us, max(node.covered_to_us for node in nodes), tuple(gaps))
+    return NodeCoverage(first_us, covered_to_us, tuple(gaps), any(node.listening for node in nodes))
 
 
 def day_of(nodes: Sequence[NodeDay], *, begins_us: int, ends_us: int, nodes_away: tuple[int, ...]) -> Day:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from wattbook.clock import to_epoch_us
 from wattbook.errors import InvalidInput
 from wattbook.periods import DEFAULT_AREA, NoSuchPeriod, day_bounds
 
-from ingest_service.domain import NodeDay
+from ingest_service.domain import ListenerState, NodeDay
 from ingest_service.store import FeedDays
 
 
@@ -40,11 +41,13 @@ def asked_day(area: str, day: str) -> AskedDay:
 class Completeness:
     """Every method raises Unavailable where the store cannot be read now."""
 
-    def __init__(self, days: FeedDays) -> None:
-        """Answer from ``days``."""
+    def __init__(self, days: FeedDays, listeners: Sequence[ListenerState]) -> None:
+        """Answer from ``days``; ``listeners`` are the live states."""
         self._days = days
+        self._listeners = listeners
 
     def of_day(self, asked: AskedDay) -> NodeDay:
         """Its last comparison, and what was heard of it."""
         coverage = self._days.coverage(from_us=asked.begins_us, before_us=asked.ends_us)
-        return NodeDay(self._days.reconciliation(asked.day), coverage)
+        listening = any(each.connected for each in self._listeners)
+        return NodeDay(self._days.reconciliation(asked.day), coverage._replace(listening=listening))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ingest_service.api import RULES, FeedServicer, confirmed_events
-from ingest_service.clients import Peer
+from ingest_service.clients import Peer, peers
 from ingest_service.domain import (
     NUMBERS_A_NODE,
     Gap,
@@ -251,8 +253,8 @@ class Nodes:
         other = 1 - number
         channel = self._stack.enter_context(rpc.channel(targets[other], passes=callers_pass))
         days = FeedDays(store)
-        peers = [Peer(other, targets[other], channel)]
-        everybody = AllNodes(Own(number, status, quarantine, Completeness(days, [listener])), peers, askers=4)
+        own = Own(number, status, quarantine, Completeness(days, [listener]))
+        everybody = AllNodes(own, [Peer(other, targets[other], channel)], askers=2)
         self._stack.callback(everybody.close)
         server = rpc.Server(targets[number], guard=guard, workers=4)
         server.register(feed_pb2_grpc.add_FeedServicer_to_server, FeedServicer(everybody), rules=RULES)
@@ -356,6 +358,34 @@ def test_without_a_node_there_are_still_answers_and_they_say_so(nodes: Nodes) ->
     assert (day.day, list(day.nodes_away)) == (DAY, [1])
     with pytest.raises(Unavailable, match=f"node 1, which holds {theirs}, does not answer"):
         rpc.call(stub.ShowQuarantined, feed_pb2.QuarantinedRequest(id=theirs))
+
+
+def test_nodes_that_all_ask_each_other_keep_somebody_to_answer(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many ask at once, nobody is told that a node is away because it asks, too."""
+    monkeypatch.setattr(peers, "LOOK_TIMEOUT_S", 10.0)
+    stubs = [nodes.stub(number) for number in (0, 1)]
+    answers: list[str] = []
+
+    def ask(stub: feed_pb2_grpc.FeedStub) -> None:
+        for _ in range(10):
+            try:
+                status = rpc.call(stub.Status, feed_pb2.StatusRequest(), timeout_s=40)
+            except Unavailable as error:
+                answers.append(error.message)
+            else:
+                answers.extend(each.trouble for each in status.listeners)
+
+    threads = [threading.Thread(target=ask, args=(stub,)) for stub in stubs * 6]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    said = Counter(answers)
+    assert said["not connected yet"] > 0
+    assert set(said) <= {"not connected yet", "too many ask all nodes at once; try again"}
 
 
 def test_a_day_is_what_all_nodes_know_of_it(nodes: Nodes) -> None:

@@ -38,7 +38,8 @@ _log = logging.getLogger(__name__)
 
 CLAIM_WAIT_S = 10.0  # an earlier process may be about to end
 NAME = "ingest-service"
-HANDLERS = 8
+HANDLERS = 32
+ASKERS = 24  # of them; the others are for nodes that ask us
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     watch_feed(status, clock, relay)
     days = FeedDays(store)
     own = usecases.Own(settings.node, status, quarantine, usecases.Completeness(days, states))
-    nodes = build_nodes(settings, own, days, handlers=HANDLERS)
+    nodes = build_nodes(settings, own, days, askers=ASKERS)
     tie_out = _tie_out(settings, days, spool, nodes)
     return Feed(intake, spooler, listeners, tie_out, nodes, relay, refusals, bus)
 

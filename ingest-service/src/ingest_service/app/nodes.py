@@ -30,8 +30,8 @@ class Nodes:
             channel.close()
 
 
-def build_nodes(settings: Settings, own: Own, days: FeedDays, *, handlers: int) -> Nodes:
-    """All nodes of the settings, this one answering by ``own``, up to ``handlers`` calls at once.
+def build_nodes(settings: Settings, own: Own, days: FeedDays, *, askers: int) -> Nodes:
+    """All nodes of the settings, this one answering by ``own``; ``askers`` may ask the others at once.
 
     Raises:
         ValueError: the files of TLS cannot be used.
@@ -41,7 +41,7 @@ def build_nodes(settings: Settings, own: Own, days: FeedDays, *, handlers: int) 
     # Peers are asked with the caller's own pass: what somebody may see of one node they may of another.
     channels = {node: rpc.channel(target, tls=tls, passes=callers_pass) for node, target in targets.items()}
     peers = [Peer(node, targets[node], channel) for node, channel in channels.items()]
-    nodes = AllNodes(own, peers, askers=handlers)
+    nodes = AllNodes(own, peers, askers=askers)
     if not peers:
         return Nodes(nodes, None, [])
     book = _book(settings, tls)

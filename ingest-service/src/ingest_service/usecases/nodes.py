@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from wattbook.errors import WattbookError
+from wattbook.errors import Unavailable, WattbookError
 
 from ingest_service.domain import (
     Day,
@@ -74,9 +75,14 @@ class AllNodes:
     """
 
     def __init__(self, own: Own, peers: Sequence[Peer], *, askers: int) -> None:
-        """``askers`` is how many calls come at once: none of them waits for another's peers."""
+        """At most ``askers`` calls ask the peers at once.
+
+        Keep them below the calls that are handled at once: else nodes that all ask each other have nobody
+        left to answer.
+        """
         self._own = own
         self._peers = {peer.node: peer for peer in peers}
+        self._asking = threading.BoundedSemaphore(askers)
         self._threads = ThreadPoolExecutor(max(1, askers * len(peers)), thread_name_prefix="peers")
 
     def status(self, *, alone: bool = False) -> Now:
@@ -154,9 +160,21 @@ class AllNodes:
         return self._peers[node]
 
     def _asked(self, what: Callable[[Peer], T], *, alone: bool) -> tuple[list[T], tuple[int, ...]]:
-        """What the peers answer, and those that do not."""
-        if alone:
+        """What the peers answer, and those that do not.
+
+        Raises:
+            Unavailable: too many ask at once.
+        """
+        if alone or not self._peers:
             return [], ()
+        if not self._asking.acquire(blocking=False):
+            raise Unavailable("too many ask all nodes at once; try again", retry_after_s=1)
+        try:
+            return self._answers(what)
+        finally:
+            self._asking.release()
+
+    def _answers(self, what: Callable[[Peer], T]) -> tuple[list[T], tuple[int, ...]]:
         # Each in the caller's context: with their pass, and in their trace.
         asked = [
             (node, self._threads.submit(copy_context().run, what, peer)) for node, peer in self._peers.items()

@@ -73,6 +73,21 @@ def test_two_listeners_run_on_two_nodes_with_a_spool_each() -> None:
     assert [claim["metadata"]["name"] for claim in ingest["spec"]["volumeClaimTemplates"]] == ["spool"]
 
 
+@pytest.mark.parametrize(("overlay", "nodes"), [("local", 1), ("staging", 2), ("production", 2)])
+def test_every_node_that_listens_knows_its_number_and_all_the_others(overlay: str, nodes: int) -> None:
+    found = Rendered(rendered(overlay))
+    (ingest,) = [pods for pods in found.pods() if pods.name == "ingest-service"]
+    told = found.settings(ingest.containers[0])
+    hosts = [f"ingest-service-{number}.ingest-service" for number in range(nodes)]
+
+    assert ingest.doc["spec"]["replicas"] == nodes
+    assert told["WATTBOOK_INGEST_PEERS"] == (",".join(f"{host}:8092" for host in hosts) if nodes > 1 else "")
+    index = "metadata.labels['apps.kubernetes.io/pod-index']"
+    assert told["WATTBOOK_INGEST_NODE"]["fieldRef"]["fieldPath"] == index
+    certificate = found.find("Certificate", "ingest-service")
+    assert certificate is None or set(hosts) <= set(certificate["spec"]["dnsNames"])
+
+
 def test_production_names_every_secret_that_a_cluster_is_given() -> None:
     named_there = {
         doc["metadata"]["name"]: {each["secretKey"] for each in doc["spec"]["data"]}

@@ -22,6 +22,7 @@ from wattbook.db import (
     StoreSettings,
     in_parameter,
     in_values,
+    insert_new,
     insert_rows,
     migrate,
     open_store,
@@ -296,6 +297,14 @@ def test_many_rows_of_which_one_breaks_a_rule_leave_nothing(store: Store, rows: 
 
     assert names(store) == []
     insert(store, "after")
+
+
+def test_a_row_that_is_there_is_passed_over_and_the_others_come_in(store: Store) -> None:
+    insert(store, "there")
+    with store.write() as connection:
+        connection.execute(insert_new(things), [{"name": "there"}, {"name": "new"}, {"name": "new"}])
+
+    assert sorted(names(store)) == ["new", "there"]
 
 
 # --- what only one may do

@@ -7,7 +7,7 @@ import csv
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,14 @@ class FeedIngest(IngestProcess):
     """The ingest process with listeners on the exchange."""
 
     def __init__(
-        self, folder: Path, exchange: Exchange, *, bus_url: str, listeners: int = 2, **more: str
+        self,
+        folder: Path,
+        exchange: Exchange,
+        *,
+        bus_url: str,
+        listeners: int = 2,
+        passes: Callable[[], str] | None = None,
+        **more: str,
     ) -> None:
         urls = ",".join(f"{exchange.url}/listener-{number}" for number in range(1, listeners + 1))
         super().__init__(
@@ -116,7 +123,7 @@ class FeedIngest(IngestProcess):
             }
             | more,
         )
-        self.channel = rpc.channel(f"127.0.0.1:{self.port}")
+        self.channel = rpc.channel(f"127.0.0.1:{self.port}", passes=passes)
         self.stub = feed_pb2_grpc.FeedStub(self.channel)
 
     def status(self) -> feed_pb2.StatusReply:
@@ -124,13 +131,12 @@ class FeedIngest(IngestProcess):
 
     def quarantine(self, state: int = 0) -> list[feed_pb2.Quarantined]:
         items: list[feed_pb2.Quarantined] = []
-        before_id = 0
+        request = feed_pb2.ListQuarantineRequest(state=state, limit=500)
         while True:
-            request = feed_pb2.ListQuarantineRequest(state=state, before_id=before_id, limit=500)
             reply = rpc.call(self.stub.ListQuarantine, request)
             items += reply.items
-            before_id = reply.next_before_id
-            if not before_id:
+            request.before_id, request.before_us = reply.next_before_id, reply.next_before_us
+            if not request.before_id:
                 return items
 
     def show(self, number: int) -> feed_pb2.Quarantined:
@@ -139,8 +145,10 @@ class FeedIngest(IngestProcess):
     def replay(self, number: int) -> feed_pb2.Quarantined:
         return rpc.call(self.stub.ReplayQuarantined, feed_pb2.QuarantinedRequest(id=number, by="test"))
 
-    def reconciliation(self, day: str) -> feed_pb2.ReconciliationReply:
-        return rpc.call(self.stub.Reconciliation, feed_pb2.ReconciliationRequest(day=day))
+    def reconciliation(self, day: str, *, alone: bool = False) -> feed_pb2.ReconciliationReply:
+        """What all nodes know of a day, or this one ``alone``."""
+        request = feed_pb2.ReconciliationRequest(day=day, only_yourself=alone)
+        return rpc.call(self.stub.Reconciliation, request)
 
     def wait_drained(self, *, timeout_s: float = 60) -> feed_pb2.StatusReply:
         """Everything heard is on the bus."""

@@ -24,13 +24,15 @@ NAME = "epex_trades_20230228.csv"
 class IngestProcess:
     """``python -m ingest_service.app`` over folders of its own; may be started again and again."""
 
-    def __init__(self, folder: Path, *, gateway_url: str, secret: str = CLIENT_SECRET, **more: str) -> None:
+    def __init__(
+        self, folder: Path, *, gateway_url: str, secret: str = CLIENT_SECRET, port: int = 0, **more: str
+    ) -> None:
         self.inbox = folder / "inbox"
         self.archive = self.inbox / "archive"
         self.rejected = self.inbox / "rejected"
         self.store_url = more.get("WATTBOOK_INGEST_STORE_URL") or engines.store_url(folder, "ingest")
         self.log_path = folder / "ingest.log"
-        self.port = free_port()
+        self.port = port or free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._environment = {
             "PATH": os.environ["PATH"],

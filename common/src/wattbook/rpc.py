@@ -23,7 +23,7 @@ from wattbook.rpc_handlers import wrapped
 from wattbook.rpc_options import CHANNEL_OPTIONS, SERVER_OPTIONS
 from wattbook.telemetry.calls import aio_client_interceptors, client_interceptors, server_interceptors
 from wattbook.tls import Tls
-from wattbook.walls import Guard, PassSource, Rule, called_by
+from wattbook.walls import Guard, PassSource, Rule, called_by, shown_pass
 
 _log = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ def _unary(behaviour: Callable[..., Any], metadata: dict[str, Any], admit: _Admi
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
         with telemetry.within(_context_of(metadata)):
             try:
-                with called_by(admit()):
+                with called_by(admit(), shown_pass(metadata)):
                     return behaviour(request, context)
             except Exception as error:
                 return _refuse(error, context)
@@ -259,7 +259,7 @@ def _streamed(behaviour: Callable[..., Any], metadata: dict[str, Any], admit: _A
     def handle(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         with telemetry.within(_context_of(metadata)):
             try:
-                with called_by(admit()):
+                with called_by(admit(), shown_pass(metadata)):
                     yield from behaviour(request, context)
             except Exception as error:
                 _refuse(error, context)

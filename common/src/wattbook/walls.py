@@ -27,6 +27,7 @@ PassSource = Callable[[], str]
 TOKEN_TIMEOUT_S = 5.0
 _ANYBODY = Principal("anybody", frozenset({Role.SERVICE, Role.DESK}))
 _caller: ContextVar[Principal | None] = ContextVar("wattbook_caller", default=None)
+_callers_pass: ContextVar[str] = ContextVar("wattbook_callers_pass", default="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +90,8 @@ class Guard:
         """
         if self._reader is None:
             return _ANYBODY
-        kind, _, token = str(metadata.get("authorization", "")).partition(" ")
-        if kind.lower() != "bearer" or not token:
+        token = shown_pass(metadata)
+        if not token:
             raise Unauthenticated("a pass is needed to call this service")
         principal = self._reader.principal(token)
         if rule is None:
@@ -114,14 +115,29 @@ def caller() -> Principal:
     return found
 
 
+def shown_pass(metadata: Mapping[str, Any]) -> str:
+    """The pass that a call carries; ``""`` where it carries none."""
+    kind, _, token = str(metadata.get("authorization", "")).partition(" ")
+    return token if kind.lower() == "bearer" else ""
+
+
+def callers_pass() -> str:
+    """The pass of whoever called, inside a handler, to ask another process of the same owner with.
+
+    So its guard decides about them once more. ``""`` where there was none.
+    """
+    return _callers_pass.get()
+
+
 @contextmanager
-def called_by(principal: Principal) -> Iterator[None]:
-    """Make ``principal`` the caller for the block."""
-    token = _caller.set(principal)
+def called_by(principal: Principal, pass_: str = "") -> Iterator[None]:
+    """Make ``principal``, who showed ``pass_``, the caller for the block."""
+    token, shown = _caller.set(principal), _callers_pass.set(pass_)
     try:
         yield
     finally:
         _caller.reset(token)
+        _callers_pass.reset(shown)
 
 
 def service_passes(*, gateway_url: str, client_id: str, secret: str, audience: str) -> PassSource | None:

@@ -263,11 +263,12 @@ class TestFeed:
     def test_it_tells_of_listeners_counts_and_the_budget_that_is_left(self, admin: httpx.Client) -> None:
         assert admin.get("/v1/feed").json() == {
             "listeners": [
-                {"url": "ws://exchange", "connected": True, "since": "2023-02-28T11:00:00Z",
+                {"node": 0, "url": "ws://exchange", "connected": True, "since": "2023-02-28T11:00:00Z",
                  "last_frame": "2023-02-28T11:00:00Z", "frames": 7, "connects": 2, "next_attempt": None,
                  "trouble": None},
-                {"url": "ws://other", "connected": False, "since": "2023-02-28T11:00:00Z", "last_frame": None,
-                 "frames": 0, "connects": 0, "next_attempt": "2023-02-28T11:00:00.25Z", "trouble": "refused"},
+                {"node": 1, "url": "ws://other", "connected": False, "since": "2023-02-28T11:00:00Z",
+                 "last_frame": None, "frames": 0, "connects": 0, "next_attempt": "2023-02-28T11:00:00.25Z",
+                 "trouble": "refused"},
             ],
             "frames": 7, "spool_depth": 1, "outbox_depth": 2, "quarantined": 5,
             "last_trade": "2023-02-28T11:00:00Z", "lag_us": 1500,
@@ -296,6 +297,7 @@ class TestFeed:
             "file_name": "epex_trades_20230228.csv", "in_both": 5, "recovered": 1, "feed_only": 0,
             "differing": 1, "complete_to": "2023-02-28T11:00:00Z", "gap": True,
             "differences": [{"trade_id": "t_1", "kind": "differs", "detail": "price 1 here, 2 there"}],
+            "nodes_away": [],
         }  # fmt: skip
         assert not not_yet["reconciled"]
         assert [not_yet[name] for name in ("reconciled_at", "file_name", "complete_to")] == [None] * 3
@@ -309,7 +311,13 @@ class TestQuarantine:
 
         assert [[item["id"] for item in page.json()["items"]] for page in pages] == [[5, 4], [3, 2], [1]]
         assert pages[0].json()["items"][0] == QUARANTINED
-        assert {page.json()["open"] for page in pages} == {5}
+        assert [(page.json()["open"], page.json()["nodes_away"]) for page in pages] == [(5, [])] * 3
+
+    def test_a_node_that_does_not_answer_is_told(self, own_gateway: Started, own_admin: httpx.Client) -> None:
+        own_gateway.owners.feed.away = [1]
+
+        assert own_admin.get("/v1/quarantine").json()["nodes_away"] == [1]
+        assert own_admin.get("/v1/reconciliations/2023-02-28").json()["nodes_away"] == [1]
 
     def test_one_is_shown_with_its_frame_whatever_that_is(self, own_admin: httpx.Client) -> None:
         assert own_admin.get("/v1/quarantine/5").json() == {**QUARANTINED, "frame": "{"}
@@ -364,6 +372,7 @@ class TestQuarantine:
         "/v1/reference-prices/2023-02-28T13:30:00Z/history",
         "/v1/reference-prices/2023-02-30T13:00:00Z/history", "/v1/feed?more=1", "/v1/quarantine?state=gone",
         "/v1/quarantine?limit=0", "/v1/quarantine?limit=1001", "/v1/quarantine?cursor=x",
+        "/v1/quarantine?cursor=7", f"/v1/quarantine?cursor=7-{'9' * 17}",
         "/v1/quarantine/0", "/v1/reconciliations/2023-02-29", "/v1/reconciliations/2023-02-28?area=AT",
     ],
 )  # fmt: skip

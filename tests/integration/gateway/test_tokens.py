@@ -143,7 +143,7 @@ class TestTokens:
         ("client", "audience"),
         [
             ("pricing-service", "report-service"),
-            ("ingest-service", "trade-service"),
+            ("ingest-service", "pricing-service"),
             ("report-service", ""),
             ("report-service", "wattbook"),
         ],

@@ -254,6 +254,7 @@ class FakeFeed(feed_pb2_grpc.FeedServicer):
 
     def __init__(self) -> None:
         self.down = False
+        self.away: list[int] = []  # nodes that do not answer
         self.quarantine = {
             number: feed_pb2.Quarantined(
                 id=number, received_us=NOON_US, origin="ws://exchange", reason="no JSON",
@@ -273,7 +274,8 @@ class FakeFeed(feed_pb2_grpc.FeedServicer):
                     connects=2,
                 ),
                 feed_pb2.Listener(
-                    url="ws://other", since_us=NOON_US, next_attempt_us=NOON_US + 250_000, trouble="refused"
+                    url="ws://other", since_us=NOON_US, next_attempt_us=NOON_US + 250_000, trouble="refused",
+                    node=1,
                 ),
             ],
             frames=7, spool_depth=1, outbox_depth=2, quarantined=5, last_trade_us=NOON_US, lag_us=1500,
@@ -291,8 +293,11 @@ class FakeFeed(feed_pb2_grpc.FeedServicer):
         for item in page:
             item.ClearField("frame")
         more = page[-1].id if len(found) > len(page) else 0
+        more_us = page[-1].received_us if more else 0
         still_open = sum(item.state == feed_pb2.OPEN for item in self.quarantine.values())
-        return feed_pb2.ListQuarantineReply(items=page, open=still_open, next_before_id=more)
+        return feed_pb2.ListQuarantineReply(
+            items=page, open=still_open, next_before_id=more, next_before_us=more_us, nodes_away=self.away
+        )
 
     def ShowQuarantined(self, request: Any, context: Any) -> feed_pb2.Quarantined:  # noqa: N802
         if request.id not in self.quarantine:
@@ -317,7 +322,7 @@ class FakeFeed(feed_pb2_grpc.FeedServicer):
             return feed_pb2.ReconciliationReply(day=request.day)
         return feed_pb2.ReconciliationReply(
             day=request.day, reconciled=True, file_name="epex_trades_20230228.csv", reconciled_us=NOON_US,
-            in_both=5, recovered=1, differing=1, complete_to_us=NOON_US, gap=True,
+            in_both=5, recovered=1, differing=1, complete_to_us=NOON_US, gap=True, nodes_away=self.away,
             differences=[feed_pb2.Difference(trade_id="t_1", kind="differs", detail="price 1 here, 2 there")],
         )  # fmt: skip
 

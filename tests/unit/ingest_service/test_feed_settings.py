@@ -66,3 +66,39 @@ def test_a_limit_of_nothing_stops_the_start_and_is_named(name: str) -> None:
 def test_credentials_in_an_address_are_shown_to_nobody() -> None:
     assert public_url("wss://desk:pass@example.com:9/feed?key=1#x") == "wss://example.com:9/feed"
     assert "pass" not in problems(WATTBOOK_EXCHANGE_URLS="http://desk:pass@x")[0]
+
+
+TWO_NODES = {
+    "WATTBOOK_INGEST_PEERS": "ingest-service-0.ingest-service:8092, [::1]:8092",
+    "WATTBOOK_TRADE_TARGET": "trade-service:8090",
+}
+
+
+def test_several_nodes_are_named_in_their_order() -> None:
+    settings = load(Settings, {**LISTENING, **TWO_NODES, "WATTBOOK_INGEST_NODE": "1"})
+
+    assert settings.peers == ("ingest-service-0.ingest-service:8092", "[::1]:8092")
+    assert settings.node == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"WATTBOOK_INGEST_NODE": "2"}, "WATTBOOK_INGEST_NODE: 2 is not from 0 to 1"),
+        ({"WATTBOOK_INGEST_NODE": "-1"}, "WATTBOOK_INGEST_NODE: -1"),
+        ({"WATTBOOK_INGEST_PEERS": "", "WATTBOOK_INGEST_NODE": "9000"}, "WATTBOOK_INGEST_NODE: 9000"),
+        ({"WATTBOOK_INGEST_PEERS": "a:1,b"}, "WATTBOOK_INGEST_PEERS: 'b' is no host:port"),
+        ({"WATTBOOK_INGEST_PEERS": "a:1,a:1"}, "WATTBOOK_INGEST_PEERS: a node is named twice"),
+        ({"WATTBOOK_TRADE_TARGET": ""}, "WATTBOOK_TRADE_TARGET is not set"),
+    ],
+)
+def test_nodes_that_cannot_be_one_feed_stop_the_start_and_are_named(
+    changes: dict[str, str], named: str
+) -> None:
+    (problem,) = problems(**{**TWO_NODES, **changes})
+
+    assert problem.startswith(named)
+
+
+def test_a_node_alone_needs_no_book() -> None:
+    assert load(Settings, {**LISTENING, "WATTBOOK_INGEST_PEERS": "a:1"}).trade_target == ""

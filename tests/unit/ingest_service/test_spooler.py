@@ -134,7 +134,7 @@ def test_a_fault_of_ours_with_one_frame_quarantines_that_frame_alone(
     feed.run(heard(frame(id="a")), heard(frame(id="poison")), heard(frame(id="b")))
 
     assert [each.trade.id for each in feed.announced()] == ["a", "b"]
-    items, _ = feed.quarantine.page(state=None, before_id=0, limit=0)
+    items = feed.quarantine.page(state=None, before=None, limit=0).items
     assert [item.reason for item in items] == ["a fault of ours: ZeroDivisionError('oops')"]
 
 
@@ -190,11 +190,11 @@ def test_what_was_quarantined_is_shown_replayed_and_dropped(feed: Feed) -> None:
     feed.quarantine.refused([(3, "9", "quantity must be above 0")])
     feed.quarantine.refused([(3, "9", "quantity must be above 0")])
 
-    items, more = feed.quarantine.page(state=None, before_id=0, limit=2)
-    assert [item.trade_id for item in items] == ["9", ""]
-    rest, end = feed.quarantine.page(state=None, before_id=more, limit=2)
-    assert ([item.trade_id for item in rest], end) == (["123"], 0)
-    refused, notice = items
+    page = feed.quarantine.page(state=None, before=None, limit=2)
+    assert [item.trade_id for item in page.items] == ["9", ""]
+    rest = feed.quarantine.page(state=None, before=page.following, limit=2)
+    assert ([item.trade_id for item in rest.items], rest.following) == (["123"], None)
+    refused, notice = page.items
     assert feed.quarantine.show(refused.id).frame == frame(id="9", quantity=0)
 
     assert feed.quarantine.replay(notice.id, by="ops").state is QuarantineState.OPEN
@@ -217,7 +217,7 @@ def test_what_was_quarantined_is_shown_replayed_and_dropped(feed: Feed) -> None:
 def test_a_refused_trade_whose_frame_was_let_go_is_quarantined_all_the_same(feed: Feed) -> None:
     feed.quarantine.refused([(77, "gone", "already booked")])
 
-    (item,), _ = feed.quarantine.page(state=QuarantineState.OPEN, before_id=0, limit=0)
+    (item,) = feed.quarantine.page(state=QuarantineState.OPEN, before=None, limit=0).items
     assert (item.trade_id, item.reason) == ("gone", "already booked (its frame is no longer in the spool)")
     with pytest.raises(Conflict):
         feed.quarantine.replay(item.id, by="ops")
@@ -289,7 +289,7 @@ def test_a_text_that_no_store_keeps_is_quarantined_with_its_reason(feed: Feed, n
     feed.run(heard(frame(**{name: "a\0b"})), heard(b'{"a\\u0000": 1}'), heard(frame(id="good")))
 
     assert [each.trade.id for each in feed.announced()] == ["good"]
-    items, _ = feed.quarantine.page(state=None, before_id=0, limit=0)
+    items = feed.quarantine.page(state=None, before=None, limit=0).items
     assert [item.reason.split(" but ")[0] for item in items] == [
         "it has neither trade_confirmation nor deal_confirmation",
         f"{name} has a zero character",

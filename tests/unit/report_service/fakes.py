@@ -370,6 +370,7 @@ class FakeQuarantine:
         self.items: dict[int, Quarantined] = {}
         self.asked_by: list[str] = []
         self.is_away = False
+        self.away: tuple[int, ...] = ()  # nodes that do not answer
         self.is_mended = True
 
     def add(self, reason: str = "no JSON", frame: bytes = b"{", **more: object) -> int:
@@ -380,15 +381,17 @@ class FakeQuarantine:
         )  # fmt: skip
         return number
 
-    def page(self, tokens: Tokens, *, state: str, before: int) -> QuarantinePage:
+    def page(self, tokens: Tokens, *, state: str, before: str) -> QuarantinePage:
         self._called(tokens)
+        _, _, last = before.partition("-")
         found = [
             replace(each, frame=None)
             for number, each in sorted(self.items.items(), reverse=True)
-            if state in ("", each.state) and (not before or number < before)
+            if state in ("", each.state) and (not last or number < int(last))
         ]
         still_open = sum(each.state == "open" for each in self.items.values())
-        return QuarantinePage(tuple(found[:2]), still_open, found[1].number if len(found) > 2 else 0)
+        following = f"0-{found[1].number}" if len(found) > 2 else ""
+        return QuarantinePage(tuple(found[:2]), still_open, following, self.away)
 
     def show(self, tokens: Tokens, number: int) -> Quarantined:
         self._called(tokens)

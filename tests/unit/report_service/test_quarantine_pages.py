@@ -63,6 +63,16 @@ class TestTheList:
     def test_says_what_to_expect_where_nothing_waits(self, ana: FlaskClient) -> None:
         assert "Nothing waits." in ana.get("/quarantine").text
 
+    def test_says_which_node_does_not_answer(self, pages: Pages, ana: FlaskClient) -> None:
+        pages.set_aside.add()
+        assert "does not answer" not in ana.get("/quarantine").text
+        pages.set_aside.away = (1,)
+
+        page = ana.get("/quarantine").text
+
+        assert "Node 1 does not answer." in page
+        assert numbers(page) == ["1"]
+
     @pytest.mark.parametrize("address", ["/quarantine", "/quarantine/1"])
     def test_is_for_the_desk_only(self, pages: Pages, address: str) -> None:
         pages.set_aside.add()
@@ -181,15 +191,17 @@ class TestTheGatewaysWords:
             "id": 7, "received": "2023-02-28T13:03:07Z", "origin": "booking", "reason": "no", "state": "open",
             "decided_by": None, "decided": None, "trade_id": None,
         }  # fmt: skip
-        link = {"Link": '</v1/quarantine?state=open&limit=100&cursor=7>; rel="next"'}
-        desk, asked = self.desk(httpx.Response(200, json={"items": [item], "open": 3}, headers=link))
+        link = {"Link": '</v1/quarantine?state=open&limit=100&cursor=700-7>; rel="next"'}
+        desk, asked = self.desk(
+            httpx.Response(200, json={"items": [item], "open": 3, "nodes_away": [1]}, headers=link)
+        )
 
-        page = desk.page(Tokens("token", "", 0), state="open", before=9)
+        page = desk.page(Tokens("token", "", 0), state="open", before="900-9")
 
         assert page.items == (Quarantined(7, "open", "no", "booking", NOW),)
-        assert (page.open_count, page.next_before) == (3, 7)
+        assert (page.open_count, page.next_before, page.nodes_away) == (3, "700-7", (1,))
         assert asked[0].headers["Authorization"] == "Bearer token"
-        assert dict(asked[0].url.params) == {"limit": "100", "state": "open", "cursor": "9"}
+        assert dict(asked[0].url.params) == {"limit": "100", "state": "open", "cursor": "900-9"}
 
     @pytest.mark.parametrize(
         ("status", "error"),

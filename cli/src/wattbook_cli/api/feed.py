@@ -48,29 +48,35 @@ def feed(session: Session, *, as_json: bool) -> int:
 
 def _show(found: dict[str, Any], now: datetime) -> None:
     shown = console()
-    if not found["listeners"]:
+    listeners = found["listeners"]
+    if not listeners:
         say("This desk listens to no exchange: WATTBOOK_EXCHANGE_URLS names a real one.")
     else:
         made = table(
             "Exchange", "State", "Since", "Last frame", "Frames", "Connects", figures=("Frames", "Connects")
         )
         made.columns[0].overflow = "fold"
-        for each in found["listeners"]:
+        for each in listeners:
             made.add_row(
-                plain(each["url"]), _state(each), age(each["since"], now=now),
+                plain(_name(each, listeners)), _state(each), age(each["since"], now=now),
                 age(each["last_frame"], now=now), f"{each['frames']:,}", f"{each['connects']:,}",
             )  # fmt: skip
         shown.print(made)
-        for each in found["listeners"]:
+        for each in listeners:
             if each["trouble"]:
                 shown.print()
-                shown.print(plain(f"{each['url']}: {each['trouble']}"))
+                shown.print(plain(f"{_name(each, listeners)}: {each['trouble']}"))
     lag_us = found["lag_us"]
     lag = "–" if lag_us is None else f"{Decimal(lag_us) / _US_PER_MS:,.0f} ms"
     waiting = f"{found['spool_depth']:,} to read, {found['outbox_depth']:,} to book"
     say(f"\nLast trade {age(found['last_trade'], now=now)} ago, {lag} after its execution")
     say(f"{counted(found['frames'], 'frame')} kept: {waiting}, {found['quarantined']:,} quarantined")
     say(_provider(found["prices"], found["prices_missing"], now))
+
+
+def _name(listener: dict[str, Any], listeners: list[dict[str, Any]]) -> str:
+    several = any(each.get("node") for each in listeners)
+    return f"{listener['url']}, node {listener['node']}" if several else str(listener["url"])
 
 
 def _state(listener: dict[str, Any]) -> Text:

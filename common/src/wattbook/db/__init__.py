@@ -8,7 +8,7 @@
 
 from wattbook.db.command import migrate_if_asked
 from wattbook.db.migrations import Migration, migrate, prepare
-from wattbook.db.rows import insert_rows
+from wattbook.db.rows import insert_new, insert_rows
 from wattbook.db.settings import StoreSettings
 from wattbook.db.store import Store, open_store
 from wattbook.db.values import can_be_kept, in_parameter, in_values
@@ -20,6 +20,7 @@ __all__ = [
     "can_be_kept",
     "in_parameter",
     "in_values",
+    "insert_new",
     "insert_rows",
     "migrate",
     "migrate_if_asked",

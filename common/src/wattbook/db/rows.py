@@ -7,7 +7,8 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Insert, Table
+from sqlalchemy.dialects import postgresql
 
 BLOCK_ROWS = 1_000
 _MOST_VARIABLES = 32_000  # SQLite takes 32,766 a statement unless it was built otherwise
@@ -26,6 +27,14 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Sequence[An
         from wattbook.db.postgres_engines import copy_rows  # the driver is loaded only where it is used
 
         copy_rows(connection, _copy_statement(table), rows)
+
+
+def insert_new(table: Table) -> Insert:
+    """An INSERT that passes over rows which are there already, by any unique rule of ``table``.
+
+    So two transactions that find the same row missing may both add it.
+    """
+    return postgresql.insert(table).on_conflict_do_nothing()  # SQLite took over these words of PostgreSQL
 
 
 def _insert_blocks(connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:

@@ -60,14 +60,20 @@ class QuarantineApi:
         params = request.params
         limit = params.get("limit", DEFAULT_LIMIT)
         page = await self._quarantine.page(
-            request.principal, state=params.get("state", ""), before_id=params.get("cursor", 0), limit=limit
+            request.principal, state=params.get("state", ""), before=_place(params.get("cursor")), limit=limit
         )
         headers = []
         if page.next_before_id:
-            following = urlencode({**params, "limit": limit, "cursor": page.next_before_id})
+            cursor = f"{page.next_before_us}-{page.next_before_id}"
+            following = urlencode({**params, "limit": limit, "cursor": cursor})
             headers = [(b"link", f'</v1/quarantine?{following}>; rel="next"'.encode())]
         return json_response(
-            {"items": [_item(item) for item in page.items], "open": page.open}, headers=headers
+            {
+                "items": [_item(item) for item in page.items],
+                "open": page.open,
+                "nodes_away": list(page.nodes_away),
+            },
+            headers=headers,
         )
 
     async def show(self, request: Request) -> Response:
@@ -86,6 +92,12 @@ class QuarantineApi:
         return _shown(await self._quarantine.drop(request.principal, request.params["id"], reason=reason))
 
 
+def _place(cursor: str | None) -> tuple[int, int]:
+    """When what stands before the page was received, and its number."""
+    received_us, number = cursor.split("-") if cursor else (0, 0)
+    return int(received_us), int(number)
+
+
 def _status(status: feed_pb2.StatusReply) -> dict[str, Any]:
     return {
         "listeners": [_listener(listener) for listener in status.listeners],
@@ -100,6 +112,7 @@ def _status(status: feed_pb2.StatusReply) -> dict[str, Any]:
 
 def _listener(listener: feed_pb2.Listener) -> dict[str, Any]:
     return {
+        "node": listener.node,
         "url": listener.url,
         "connected": listener.connected,
         "since": instant_us(listener.since_us),
@@ -163,4 +176,5 @@ def _reconciliation(found: feed_pb2.ReconciliationReply) -> dict[str, Any]:
             {"trade_id": each.trade_id, "kind": each.kind, "detail": each.detail}
             for each in found.differences
         ],
+        "nodes_away": list(found.nodes_away),
     }

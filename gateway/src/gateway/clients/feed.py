@@ -29,11 +29,16 @@ class FeedClient(OptionalOwner):
         return await self._ask(asker, "Status", feed_pb2.StatusRequest())
 
     async def quarantine(
-        self, asker: Principal, *, state: str, before_id: int, limit: int
+        self, asker: Principal, *, state: str, before: tuple[int, int], limit: int
     ) -> feed_pb2.ListQuarantineReply:
-        """A page, newest first; ``state`` ``""`` means all, ``before_id`` 0 from the newest."""
+        """A page, newest first; ``state`` ``""`` means all.
+
+        ``before`` is the receive time (µs) and the number of what came last on the page before; zeros: none.
+        """
+        before_us, before_id = before
         request = feed_pb2.ListQuarantineRequest(
             state=STATES[state] if state else feed_pb2.QUARANTINE_STATE_UNSPECIFIED,  # type: ignore[arg-type]
+            before_us=before_us,
             before_id=before_id,
             limit=limit,
         )

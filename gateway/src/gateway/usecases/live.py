@@ -135,15 +135,15 @@ class Quarantine:
         self._client = client
 
     async def page(
-        self, asker: Principal, *, state: str, before_id: int, limit: int
+        self, asker: Principal, *, state: str, before: tuple[int, int], limit: int
     ) -> feed_pb2.ListQuarantineReply:
-        """Up to ``limit``, newest first; ``state`` ``""`` means all.
+        """Up to ``limit``, newest first; ``state`` ``""`` means all, ``before`` as the owner names places.
 
         Raises:
             Forbidden: not the asker's to see.
         """
         asker.require_desk()
-        return await self._client.quarantine(asker, state=state, before_id=before_id, limit=limit)
+        return await self._client.quarantine(asker, state=state, before=before, limit=limit)
 
     async def show(self, asker: Principal, number: int) -> feed_pb2.Quarantined:
         """One with its frame.

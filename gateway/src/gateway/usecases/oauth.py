@@ -29,7 +29,7 @@ PUBLIC_CLIENT_ID = "wattbook"
 # What a service may do with its own secret: book files through the API; read at other owners.
 USE_THE_API = frozenset({"ingest-service"})
 READS_AT = {
-    "ingest-service": frozenset[str](),
+    "ingest-service": frozenset({"trade-service"}),
     "pricing-service": frozenset({"trade-service"}),
     "report-service": frozenset({"trade-service", "pricing-service", "ingest-service"}),
 }

@@ -7,10 +7,17 @@ from wattbook.access import Principal
 from wattbook.errors import InvalidInput
 from wattbook_proto import feed_pb2, feed_pb2_grpc
 
-from ingest_service.domain import Quarantined, QuarantineState
-from ingest_service.usecases import FeedStatus, Quarantine, TieOut
-from ingest_service.usecases.listening import ListenerState
+from ingest_service.domain import (
+    Difference,
+    ListenerState,
+    NodeCoverage,
+    Place,
+    Quarantined,
+    QuarantineState,
+)
+from ingest_service.usecases import AllNodes
 
+LARGEST_NUMBER = 2**63 - 1  # what a store can be asked for
 RULES = {
     "Status": Principal.require_sees_all,
     "Reconciliation": Principal.require_sees_all,
@@ -24,17 +31,15 @@ RULES = {
 class FeedServicer(feed_pb2_grpc.FeedServicer):
     """``wattbook.feed.v1.Feed``."""
 
-    def __init__(self, *, status: FeedStatus, quarantine: Quarantine, tie_out: TieOut) -> None:
-        """Answer from these."""
-        self._status = status
-        self._quarantine = quarantine
-        self._tie_out = tie_out
+    def __init__(self, nodes: AllNodes) -> None:
+        """Answer for all of them, or for ourselves where only that is asked."""
+        self._nodes = nodes
 
     def Status(  # noqa: N802
         self, request: feed_pb2.StatusRequest, context: grpc.ServicerContext
     ) -> feed_pb2.StatusReply:
         """Each listener and the feed as a whole."""
-        now = self._status.now()
+        now = self._nodes.status(alone=request.only_yourself)
         return feed_pb2.StatusReply(
             listeners=[_listener(state) for state in now.listeners],
             frames=now.frames,
@@ -50,47 +55,68 @@ class FeedServicer(feed_pb2_grpc.FeedServicer):
         self, request: feed_pb2.ListQuarantineRequest, context: grpc.ServicerContext
     ) -> feed_pb2.ListQuarantineReply:
         """Newest first, in pages."""
-        items, next_before_id = self._quarantine.page(
-            state=_state(request.state), before_id=request.before_id, limit=request.limit
-        )
+        page = self._nodes.page(
+            state=_state(request.state), before=_place(request), limit=request.limit,
+            alone=request.only_yourself,
+        )  # fmt: skip
+        next_us, next_id = page.following or Place(0, 0)
         return feed_pb2.ListQuarantineReply(
-            items=map(_quarantined, items),
-            open=self._quarantine.count_open(),
-            next_before_id=next_before_id,
-        )
+            items=map(_quarantined, page.items), open=page.open, nodes_away=page.nodes_away,
+            next_before_id=next_id, next_before_us=next_us,
+        )  # fmt: skip
 
     def ShowQuarantined(  # noqa: N802
         self, request: feed_pb2.QuarantinedRequest, context: grpc.ServicerContext
     ) -> feed_pb2.Quarantined:
         """One with its frame."""
-        return _quarantined(self._quarantine.show(request.id))
+        return _quarantined(self._nodes.show(request.id, alone=request.only_yourself))
 
     def ReplayQuarantined(  # noqa: N802
         self, request: feed_pb2.QuarantinedRequest, context: grpc.ServicerContext
     ) -> feed_pb2.Quarantined:
         """Read and book it again."""
-        return _quarantined(self._quarantine.replay(request.id, by=request.by))
+        return _quarantined(self._nodes.replay(request.id, by=request.by, alone=request.only_yourself))
 
     def DropQuarantined(  # noqa: N802
         self, request: feed_pb2.DropQuarantinedRequest, context: grpc.ServicerContext
     ) -> feed_pb2.Quarantined:
         """Let it go for good."""
-        return _quarantined(self._quarantine.drop(request.id, by=request.by, reason=request.reason))
+        return _quarantined(
+            self._nodes.drop(request.id, by=request.by, reason=request.reason, alone=request.only_yourself)
+        )
 
     def Reconciliation(  # noqa: N802
         self, request: feed_pb2.ReconciliationRequest, context: grpc.ServicerContext
     ) -> feed_pb2.ReconciliationReply:
         """A day's nightly file against the feed."""
-        found, complete_to_us, gap = self._tie_out.reconciliation(request.area, request.day)
+        day = self._nodes.day(area=request.area, day=request.day, alone=request.only_yourself)
+        found = day.reconciliation
         return feed_pb2.ReconciliationReply(
             day=found.day, reconciled=found.reconciled_us > 0, file_name=found.file_name,
             reconciled_us=found.reconciled_us, in_both=found.in_both, recovered=found.recovered,
-            feed_only=found.feed_only, differing=found.differing, complete_to_us=complete_to_us, gap=gap,
-            differences=[
-                feed_pb2.Difference(trade_id=each.trade_id, kind=each.kind, detail=each.detail)
-                for each in found.differences
-            ],
+            feed_only=found.feed_only, differing=found.differing, complete_to_us=day.complete_to_us,
+            gap=day.has_gap, coverage=_coverage(day.coverage), nodes_away=day.nodes_away,
+            differences=map(_difference, found.differences),
         )  # fmt: skip
+
+
+def _place(request: feed_pb2.ListQuarantineRequest) -> Place | None:
+    if not request.before_id:
+        return None
+    return Place(request.before_us, min(request.before_id, LARGEST_NUMBER))
+
+
+def _coverage(heard: NodeCoverage) -> feed_pb2.Coverage:
+    return feed_pb2.Coverage(
+        first_us=heard.first_us,
+        covered_to_us=heard.covered_to_us,
+        gaps=[feed_pb2.Gap(began_us=gap.began_us, ended_us=gap.ended_us) for gap in heard.gaps],
+        listening=heard.listening,
+    )
+
+
+def _difference(each: Difference) -> feed_pb2.Difference:
+    return feed_pb2.Difference(trade_id=each.trade_id, kind=each.kind, detail=each.detail)
 
 
 def _state(number: int) -> QuarantineState | None:
@@ -126,4 +152,5 @@ def _listener(state: ListenerState) -> feed_pb2.Listener:
         connects=state.connects,
         next_attempt_us=state.next_attempt_us,
         trouble=state.trouble,
+        node=state.node,
     )

@@ -16,7 +16,7 @@ from wattbook import process, rpc, telemetry
 from wattbook.bus import system_of
 from wattbook.bus.consumer import Consumer
 from wattbook.bus.topology import TRADE_SERVICE, Group, ingest_spool
-from wattbook.clock import SystemClock
+from wattbook.clock import Clock, SystemClock
 from wattbook.db import Store, migrate_if_asked, open_store, prepare
 from wattbook.errors import Unavailable
 from wattbook.outbox import Relay
@@ -28,6 +28,7 @@ from wattbook_proto import feed_pb2_grpc
 from ingest_service import usecases
 from ingest_service.api import RULES, FeedServicer, InboxWatch, Refusals, confirmed_events
 from ingest_service.app.figures import watch_feed
+from ingest_service.app.nodes import Nodes, build_nodes
 from ingest_service.app.settings import Settings
 from ingest_service.clients import DropFolder, Gateway, PatientBus, refused_ids
 from ingest_service.store import FeedDays, Ledger, QuarantineStore, Spool
@@ -37,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 CLAIM_WAIT_S = 10.0  # an earlier process may be about to end
 NAME = "ingest-service"
+HANDLERS = 32
+ASKERS = 24  # of them; the others are for nodes that ask us
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Feed:
     spooler: usecases.Spooler
     listeners: Sequence[Listener]
     tie_out: TieOut
-    servicer: FeedServicer
+    nodes: Nodes
     relay: Relay | None
     refusals: Consumer | None
     bus: PatientBus | None
@@ -80,12 +83,12 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     relay = Relay(store, bus) if bus is not None else None
     committed = relay.notify if relay is not None else lambda: None
     quarantine = usecases.Quarantine(
-        QuarantineStore(store), clock=clock, spool=name, announce=confirmed_events, committed=committed
-    )
+        QuarantineStore(store), clock=clock, spool=name, announce=confirmed_events, committed=committed,
+        node=settings.node,
+    )  # fmt: skip
     refusals = _refusals(bus, ours, quarantine, spool=name) if bus is not None else None
     intake = usecases.Intake(most_frames=settings.queue_frames, most_bytes=settings.queue_bytes)
-    terms = usecases.Terms(settings.ping_s, settings.silence_s, settings.most_frame_bytes)
-    listeners = [Listener(url, intake=intake, clock=clock, terms=terms) for url in settings.exchange_urls]
+    listeners = _listeners(settings, intake, clock)
     spooler = usecases.Spooler(
         intake=intake, spool=spool, clock=clock, announce=confirmed_events, committed=committed,
         housekeeping=usecases.Housekeeping(
@@ -93,17 +96,32 @@ def build_feed(settings: Settings, store: Store) -> Feed:
             keep_days=settings.trades_keep_days,
         ),
     )  # fmt: skip
-    rejected = DropFolder(settings.inbox.absolute()).rejected
-    tie_out = TieOut(
-        days=FeedDays(store), spool=spool, clock=clock, refused_ids=partial(refused_ids, rejected)
-    )
     states = [listener.state for listener in listeners]
     status = usecases.FeedStatus(
         states, spool=spool, quarantine=quarantine, intake=intake, spooler=spooler, clock=clock
     )
     watch_feed(status, clock, relay)
-    servicer = FeedServicer(status=status, quarantine=quarantine, tie_out=tie_out)
-    return Feed(intake, spooler, listeners, tie_out, servicer, relay, refusals, bus)
+    days = FeedDays(store)
+    own = usecases.Own(settings.node, status, quarantine, usecases.Completeness(days, states))
+    nodes = build_nodes(settings, own, days, askers=ASKERS)
+    tie_out = _tie_out(settings, days, spool, nodes)
+    return Feed(intake, spooler, listeners, tie_out, nodes, relay, refusals, bus)
+
+
+def _listeners(settings: Settings, intake: usecases.Intake, clock: Clock) -> list[Listener]:
+    terms = usecases.Terms(settings.ping_s, settings.silence_s, settings.most_frame_bytes)
+    return [
+        Listener(url, intake=intake, clock=clock, terms=terms, node=settings.node)
+        for url in settings.exchange_urls
+    ]
+
+
+def _tie_out(settings: Settings, days: FeedDays, spool: Spool, nodes: Nodes) -> TieOut:
+    rejected = DropFolder(settings.inbox.absolute()).rejected
+    return TieOut(
+        days=days, spool=spool, clock=settings.desk_clock(), refused_ids=partial(refused_ids, rejected),
+        elsewhere=nodes.elsewhere,
+    )  # fmt: skip
 
 
 def _bus(settings: Settings, ours: Group) -> PatientBus:
@@ -200,12 +218,12 @@ def main() -> None:
     if settings.stop_with_parent:
         process.stop_with_parent(stopping)
     try:
-        server = rpc.Server(settings.listen, guard=settings.guard(NAME), tls=Tls.of(settings), workers=8)
+        server = _server(settings)
         store = open_store(settings.store_url, name="ingest", settings=settings)
         prepare(store, "ingest_service", settings=settings, stopping=stopping)
         claimed = _claim(store)
         feed = build_feed(settings, store)
-        server.register(feed_pb2_grpc.add_FeedServicer_to_server, feed.servicer, rules=RULES)
+        server.register(feed_pb2_grpc.add_FeedServicer_to_server, FeedServicer(feed.nodes.all), rules=RULES)
         server.start()
     except ValueError as error:  # an address that nothing here knows
         print(f"setting: {error}", file=sys.stderr)
@@ -219,7 +237,8 @@ def main() -> None:
     while ingest.is_alive() and feed.spooler.is_alive and not stopping.wait(0.5):
         pass
     failed = not feed.spooler.is_alive
-    process.shut_down(ingest.stop, feed.stop, lambda: server.stop(0.5), claimed.close, store.close)
+    serving = (lambda: server.stop(0.5), feed.nodes.close)
+    process.shut_down(ingest.stop, feed.stop, *serving, claimed.close, store.close)
     _log.info("stopped")
     exporting.stop()
     failed = failed or ingest.failed
@@ -227,6 +246,11 @@ def main() -> None:
         logging.shutdown()
         os._exit(1 if failed else 0)
     sys.exit(1 if failed else 0)
+
+
+def _server(settings: Settings) -> rpc.Server:
+    guard, tls = settings.guard(NAME), Tls.of(settings)
+    return rpc.Server(settings.listen, guard=guard, tls=tls, workers=HANDLERS)
 
 
 def _claim(store: Store) -> ExitStack:

@@ -10,8 +10,8 @@ from wattbook.outbox import Relay
 from wattbook.telemetry import catalogue
 from wattbook.telemetry.metrics import Reading, observe, observe_one
 
+from ingest_service.domain import ListenerState
 from ingest_service.usecases import FeedStatus
-from ingest_service.usecases.listening import ListenerState
 
 _US_PER_S = 1e6
 

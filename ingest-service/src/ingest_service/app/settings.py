@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from wattbook.settings import LogLevel, SettingsError, setting
 from wattbook.walls import WallSettings
 
 from ingest_service.clients import is_websocket_url, public_url
+from ingest_service.domain import MOST_NODES
+
+_TARGET = re.compile(r"[^\s:/,]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,15 @@ class Settings(ClockSettings, WallSettings, StoreSettings, BusSettings):
         "WATTBOOK_GATEWAY_URL", "the gateway, without /v1", default="http://127.0.0.1:8080"
     )
     listen: str = setting("WATTBOOK_INGEST_LISTEN", "gRPC health, host:port", default="127.0.0.1:8092")
+    peers: tuple[str, ...] = setting(
+        "WATTBOOK_INGEST_PEERS",
+        "host:port of every node, in order, comma-separated; unset: one",
+        default=(),
+    )
+    node: int = setting("WATTBOOK_INGEST_NODE", "the number of this node, from 0", default=0)
+    trade_target: str = setting(
+        "WATTBOOK_TRADE_TARGET", "trade-service, asked for what other nodes heard", default=""
+    )
     settle_s: float = setting("WATTBOOK_INGEST_SETTLE_S", "how long a file must stand still, s", default=2.0)
     rescan_s: float = setting(
         "WATTBOOK_INGEST_RESCAN_S", "look at the folder this often even without events, s", default=5.0
@@ -78,9 +91,21 @@ class Settings(ClockSettings, WallSettings, StoreSettings, BusSettings):
             problems.append(f"WATTBOOK_INGEST_SETTLE_S: {self.settle_s} is not between 0 and 3600")
         if not 0 < self.rescan_s <= 3600:
             problems.append(f"WATTBOOK_INGEST_RESCAN_S: {self.rescan_s} is not above 0 and at most 3600")
-        problems += [*self._feed_problems()]
+        problems += [*self._feed_problems(), *self._node_problems()]
         if problems:
             raise SettingsError(problems)
+
+    def _node_problems(self) -> Iterator[str]:
+        most = len(self.peers) or MOST_NODES
+        if not 0 <= self.node < most:
+            yield f"WATTBOOK_INGEST_NODE: {self.node} is not from 0 to {most - 1}"
+        for target in self.peers:
+            if not _TARGET.fullmatch(target):
+                yield f"WATTBOOK_INGEST_PEERS: {target!r} is no host:port"
+        if len(set(self.peers)) != len(self.peers) or len(self.peers) > MOST_NODES:
+            yield "WATTBOOK_INGEST_PEERS: a node is named twice, or too many are"
+        if len(self.peers) > 1 and not self.trade_target:
+            yield "WATTBOOK_TRADE_TARGET is not set (it tells what other nodes heard)"
 
     def _feed_problems(self) -> Iterator[str]:
         for url in self.exchange_urls:

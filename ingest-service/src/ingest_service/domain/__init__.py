@@ -1,4 +1,4 @@
-"""What is true of the exchange's files, of its frames, and of how complete a day is."""
+"""What is true of the exchange's files, of its frames, of several nodes, and of how complete a day is."""
 
 from ingest_service.domain.completeness import (
     Coverage,
@@ -44,15 +44,36 @@ from ingest_service.domain.files import (
     named_day,
     shown,
 )
+from ingest_service.domain.nodes import (
+    MOST_NODES,
+    NUMBERS_A_NODE,
+    Day,
+    ListenerState,
+    NodeCoverage,
+    NodeDay,
+    Now,
+    Page,
+    Place,
+    day_of,
+    heard_by_any,
+    merged,
+    node_of,
+    place_of,
+    public_number,
+    together,
+)
 from ingest_service.domain.quarantine import Quarantined, QuarantineState
 
 __all__ = [
+    "MOST_NODES",
+    "NUMBERS_A_NODE",
     "OWN_FOLDERS",
     "ROW_FIELDS",
     "Candidate",
     "ConfirmedTrade",
     "Counts",
     "Coverage",
+    "Day",
     "Difference",
     "Digest",
     "Entry",
@@ -67,8 +88,14 @@ __all__ = [
     "Heard",
     "HeardKind",
     "Kind",
+    "ListenerState",
     "Listening",
+    "NodeCoverage",
+    "NodeDay",
     "NotYet",
+    "Now",
+    "Page",
+    "Place",
     "QuarantineState",
     "Quarantined",
     "Reconciliation",
@@ -78,13 +105,20 @@ __all__ = [
     "complete_to_us",
     "content_differences",
     "date_warning",
+    "day_of",
     "execution_day",
+    "heard_by_any",
     "is_exchange_file",
     "is_temporary",
     "kept_content",
     "kept_names",
+    "merged",
     "named_day",
+    "node_of",
+    "place_of",
+    "public_number",
     "read_frame",
     "read_row",
     "shown",
+    "together",
 ]

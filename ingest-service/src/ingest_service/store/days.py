@@ -8,7 +8,8 @@ from dataclasses import asdict
 from sqlalchemy import delete, func, insert, select, update
 from wattbook.db import Store, in_values
 
-from ingest_service.domain import Difference, Gap, Reconciliation
+from ingest_service.domain import ConfirmedTrade, Difference, Gap, NodeCoverage, Reconciliation
+from ingest_service.store.spool import Spooled, add_feed_trades, known_contents
 from ingest_service.store.tables import (
     DIFFERENCES,
     FEED_STATE,
@@ -18,7 +19,9 @@ from ingest_service.store.tables import (
     day_number,
 )
 
+MOST_GAPS = 10_000  # of a day; in one answer to another node
 _PAGE_ROWS = 1_000
+_ELSEWHERE = Spooled(frame_id=0, received_us=0, origin="", frame=b"")
 
 
 class FeedDays:
@@ -37,6 +40,16 @@ class FeedDays:
             if found:
                 connection.execute(update(FEED_TRADES).where(wanted).values(tied_run=run))
         return found
+
+    def adopt(self, trades: Sequence[ConfirmedTrade]) -> int:
+        """Count trades that another node heard as delivered; how many were not known here."""
+        with self._store.read() as connection:
+            known = known_contents(connection, [trade.trade_id for trade in trades])
+        new = [(trade, _ELSEWHERE) for trade in trades if trade.trade_id not in known]
+        if new:
+            with self._store.write(durable=False) as connection:
+                add_feed_trades(connection, new)
+        return len(new)
 
     def untied(self, day: str, *, run: int, most: int) -> tuple[int, list[str]]:
         """The day's trades that only the feed has: how many, and the first of them."""
@@ -76,15 +89,18 @@ class FeedDays:
             }
         return Reconciliation(**values)
 
-    def coverage(self, *, after_us: int) -> tuple[int, int, Gap | None]:
-        """When we first listened, up to when everything was heard, and the first gap after an instant."""
-        gap = select(GAPS.c.began_us, GAPS.c.ended_us).where(GAPS.c.ended_us > after_us)
+    def coverage(self, *, from_us: int, before_us: int) -> NodeCoverage:
+        """What was heard of a stretch of time; of too many gaps in it the first count, and nothing after."""
+        touching = (GAPS.c.ended_us > from_us) & (GAPS.c.began_us < before_us)
+        query = select(GAPS.c.began_us, GAPS.c.ended_us).where(touching).order_by(GAPS.c.began_us)
         with self._store.read() as connection:
             first_us, covered_to_us = connection.execute(
                 select(FEED_STATE.c.first_us, FEED_STATE.c.covered_to_us)
             ).one()
-            row = connection.execute(gap.order_by(GAPS.c.began_us).limit(1)).first()
-            return first_us, covered_to_us, None if row is None else Gap._make(row)
+            gaps = [Gap._make(row) for row in connection.execute(query.limit(MOST_GAPS + 1))]
+        if len(gaps) > MOST_GAPS:
+            covered_to_us = min(covered_to_us, gaps.pop().began_us)
+        return NodeCoverage(first_us, covered_to_us, tuple(gaps))
 
 
 def _pages(rows: list[dict[str, object]]) -> Iterator[list[dict[str, object]]]:

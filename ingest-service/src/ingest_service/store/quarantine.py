@@ -10,7 +10,7 @@ from wattbook import outbox
 from wattbook.bus import Message
 from wattbook.db import Store, in_values
 
-from ingest_service.domain import ConfirmedTrade, Quarantined, QuarantineState
+from ingest_service.domain import ConfirmedTrade, Place, Quarantined, QuarantineState
 from ingest_service.domain.quarantine import BOOKING
 from ingest_service.store.spool import Spooled, add_feed_trades, known_contents
 from ingest_service.store.tables import QUARANTINE, SPOOL
@@ -40,14 +40,17 @@ class QuarantineStore:
         with self._store.read() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def page(self, *, state: QuarantineState | None, before_id: int, limit: int) -> list[Quarantined]:
-        """Newest first, without frames."""
+    def page(self, *, state: QuarantineState | None, before: Place | None, limit: int) -> list[Quarantined]:
+        """Newest first by receive time, then number; without frames."""
         columns = [literal(b"").label("frame") if each.name == "frame" else each for each in _COLUMNS]
-        query = select(*columns).order_by(QUARANTINE.c.id.desc()).limit(limit)
+        received_us, number = QUARANTINE.c.received_us, QUARANTINE.c.id
+        query = select(*columns).order_by(received_us.desc(), number.desc()).limit(limit)
         if state is not None:
             query = query.where(QUARANTINE.c.state == int(state))
-        if before_id:
-            query = query.where(QUARANTINE.c.id < before_id)
+        if before is not None:
+            # The first of both says no more than the second, but an index can answer it.
+            query = query.where(received_us <= before.received_us)
+            query = query.where((received_us < before.received_us) | (number < before.number))
         with self._store.read() as connection:
             return [_quarantined(row) for row in connection.execute(query)]
 

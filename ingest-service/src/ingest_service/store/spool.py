@@ -10,14 +10,15 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select, update
 from wattbook import outbox
 from wattbook.bus import Message
-from wattbook.db import Store, in_values
+from wattbook.db import Store, in_values, insert_new
 
 from ingest_service.domain import ConfirmedTrade, Gap, Heard, QuarantineState, execution_day, kept_content
 from ingest_service.store.tables import FEED_STATE, FEED_TRADES, GAPS, OUTBOX, QUARANTINE, SPOOL
 
 _DAY_FORMAT = "%Y%m%d"
 # Made once: making them anew cost a lone frame a tenth of its way.
-_KEEP, _ADD_TRADES, _QUARANTINE = insert(SPOOL), insert(FEED_TRADES), insert(QUARANTINE)
+# Trades, since what another node heard is added beside (days.py).
+_KEEP, _ADD_TRADES, _QUARANTINE = insert(SPOOL), insert_new(FEED_TRADES), insert(QUARANTINE)
 _CHANGE_STATE = update(FEED_STATE)
 _OLDEST = select(SPOOL.c.frame_id, SPOOL.c.received_us).order_by(SPOOL.c.frame_id).limit(1)
 _CONTENTS = select(FEED_TRADES.c.trade_id, FEED_TRADES.c.content)
@@ -168,7 +169,7 @@ def known_contents(connection: Connection, trade_ids: Sequence[str]) -> dict[str
 
 
 def add_feed_trades(connection: Connection, trades: Sequence[tuple[ConfirmedTrade, Spooled]]) -> None:
-    """Remember trades that the feed delivered for the first time."""
+    """Remember trades that the feed delivered for the first time; those that are known stay as they are."""
     connection.execute(
         _ADD_TRADES,
         [

@@ -2,7 +2,8 @@
 
 ``spool`` holds every frame verbatim, numbered in the order of arrival; all up to ``feed_state.parsed_to``
 are read. ``feed_trades`` is what the feed delivered, one row a trade, for skipping what a second
-listener heard too and for comparing with the nightly file.
+listener heard too and for comparing with the nightly file; ``received_us`` is 0 where only another node
+heard it.
 """
 
 from __future__ import annotations
@@ -105,6 +106,8 @@ QUARANTINE = Table(
     Column("decided_us", BigInteger, nullable=False),
     CheckConstraint("state IN (1, 2, 3)", name="ck_quarantine_state"),
     Index("ix_quarantine_state", "state", "id"),
+    Index("ix_quarantine_received", "received_us", "id"),
+    Index("ix_quarantine_state_received", "state", "received_us", "id"),
 )
 
 GAPS = Table(

@@ -1,13 +1,16 @@
 """What we do with the drop folder: look at it, take a file in, finish what a stopped process began.
 
 With the exchange's feed: listen, write every frame down, tell the owner of the trades, keep what cannot be
-booked, and compare with the nightly file.
+booked, compare with the nightly file, and answer for all nodes that listen.
 """
 
+from ingest_service.usecases.completeness import Completeness
+from ingest_service.usecases.elsewhere import HeardElsewhere
 from ingest_service.usecases.housekeeping import Housekeeping
 from ingest_service.usecases.intake import Intake
 from ingest_service.usecases.listening import Listener, Terms
 from ingest_service.usecases.look import Rounds
+from ingest_service.usecases.nodes import AllNodes, Own
 from ingest_service.usecases.parts import Parts
 from ingest_service.usecases.quarantine import Quarantine
 from ingest_service.usecases.spooling import Spooler
@@ -16,10 +19,14 @@ from ingest_service.usecases.take_in import finish_interrupted, take_in
 from ingest_service.usecases.tie_out import TieOut
 
 __all__ = [
+    "AllNodes",
+    "Completeness",
     "FeedStatus",
+    "HeardElsewhere",
     "Housekeeping",
     "Intake",
     "Listener",
+    "Own",
     "Parts",
     "Quarantine",
     "Rounds",

@@ -16,7 +16,7 @@ from wattbook.clock import Clock, to_epoch_us
 from wattbook.retry import Backoff, Retrying
 
 from ingest_service.clients import ExchangeConnection, public_url
-from ingest_service.domain import ExchangeGone, Heard, HeardKind
+from ingest_service.domain import ExchangeGone, Heard, HeardKind, ListenerState
 from ingest_service.usecases.intake import Intake
 
 _log = logging.getLogger(__name__)
@@ -37,34 +37,27 @@ class Terms:
     most_frame_bytes: int
 
 
-@dataclass(slots=True)
-class ListenerState:
-    """What a listener is doing; written on the event loop, read anywhere. Times are 0 where not yet."""
-
-    url: str
-    connected: bool = False
-    since_us: int = 0
-    last_frame_us: int = 0
-    frames: int = 0
-    connects: int = 0
-    next_attempt_us: int = 0
-    trouble: str = "not connected yet"
-
-
 class Listener:
     """One address of the exchange, listened to as long as :meth:`run` runs."""
 
     def __init__(
-        self, url: str, *, intake: Intake, clock: Clock, terms: Terms, rng: random.Random | None = None
+        self,
+        url: str,
+        *,
+        intake: Intake,
+        clock: Clock,
+        terms: Terms,
+        node: int = 0,
+        rng: random.Random | None = None,
     ) -> None:
-        """Listen to ``url``; ``rng`` spreads the waits."""
+        """Listen to ``url`` for ``node``; ``rng`` spreads the waits."""
         self._url = url
         self._intake = intake
         self._clock = clock
         self._terms = terms
         self._retrying = Retrying(BACKOFF, rng=rng)
         self._silences = 0  # in a row, so that a quiet night does not make a storm of connections
-        self.state = ListenerState(public_url(url))
+        self.state = ListenerState(public_url(url), node=node)
 
     async def run(self) -> None:
         """Until cancelled; what was heard by then is in the intake."""

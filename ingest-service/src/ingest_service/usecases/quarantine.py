@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from wattbook.bus import Message
 from wattbook.clock import Clock, to_epoch_us
@@ -10,12 +11,22 @@ from wattbook.errors import Conflict, InvalidInput, NotFound
 from wattbook.telemetry.catalogue import FEED_QUARANTINED
 from wattbook.telemetry.metrics import Counter
 
-from ingest_service.domain import ConfirmedTrade, Quarantined, QuarantineState, Unreadable, read_frame
+from ingest_service.domain import (
+    ConfirmedTrade,
+    Page,
+    Place,
+    Quarantined,
+    QuarantineState,
+    Unreadable,
+    place_of,
+    public_number,
+    read_frame,
+)
 from ingest_service.store import QuarantineStore, Spooled
 from ingest_service.store.quarantine import Refusal
 
 _QUARANTINED = Counter(FEED_QUARANTINED)
-MOST_LISTED = 1_000
+USUALLY_LISTED, MOST_LISTED = 100, 1_000
 MOST_NAME = 200
 
 Announce = Callable[[Sequence[tuple[ConfirmedTrade, Spooled]], str], list[Message]]
@@ -32,21 +43,26 @@ class Quarantine:
         spool: str,
         announce: Announce,
         committed: Callable[[], None],
+        node: int = 0,
     ) -> None:
-        """Decide over what ``store`` keeps; ``committed`` is called after an event went into the outbox."""
+        """Decide over what ``store`` keeps; ``committed`` is called after an event went into the outbox.
+
+        Numbers are unique over nodes: those of ``node``, in and out.
+        """
         self._store = store
         self._clock = clock
         self._spool = spool
         self._announce = announce
         self._committed = committed
+        self._node = node
 
-    def page(
-        self, *, state: QuarantineState | None, before_id: int, limit: int
-    ) -> tuple[list[Quarantined], int]:
-        """Newest first without frames, and where the next page begins; 0 where nothing more is there."""
-        limit = min(limit or 100, MOST_LISTED)
-        found = self._store.page(state=state, before_id=before_id, limit=limit + 1)
-        return found[:limit], found[limit - 1].id if len(found) > limit else 0
+    def page(self, *, state: QuarantineState | None, before: Place | None, limit: int) -> Page:
+        """Newest first, without frames."""
+        limit = min(limit or USUALLY_LISTED, MOST_LISTED)
+        own = Place(before.received_us, self._own(before.number)) if before else None
+        found = self._store.page(state=state, before=own, limit=limit + 1)
+        shown = [self._public(item) for item in found[:limit]]
+        return Page(shown, self.count_open(), place_of(shown[-1]) if len(found) > limit else None)
 
     def count_open(self) -> int:
         """How many wait for a decision."""
@@ -58,7 +74,7 @@ class Quarantine:
         Raises:
             NotFound: there is none of that number.
         """
-        return _there(self._store.get(number), number)
+        return self._there(self._store.get(self._own(number)), number)
 
     def replay(self, number: int, *, by: str) -> Quarantined:
         """Read it again, and where that works now, hand it to the owner again.
@@ -78,14 +94,15 @@ class Quarantine:
             trade = read_frame(item.frame)
         except Unreadable as error:
             still = self._store.decide(
-                number, state=QuarantineState.OPEN, by=by, at_us=self._now_us(), reason=str(error)
+                self._own(number), state=QuarantineState.OPEN, by=by, at_us=self._now_us(), reason=str(error)
             )
-            return _there(still, number)
+            return self._there(still, number)
         frame = Spooled(item.frame_id, item.received_us, item.origin, item.frame)
         (message,) = self._announce([(trade, frame)], self._spool)
-        replayed = self._store.replay(item, trade, message, by=by, at_us=self._now_us())
+        own = replace(item, id=self._own(number))
+        replayed = self._store.replay(own, trade, message, by=by, at_us=self._now_us())
         self._committed()
-        return _there(replayed, number)
+        return self._there(replayed, number)
 
     def drop(self, number: int, *, by: str, reason: str) -> Quarantined:
         """Let it go for good; it is kept, and says who did it and why.
@@ -98,9 +115,9 @@ class Quarantine:
             return item
         why = f"{item.reason} (dropped: {reason[:MOST_NAME]})" if reason else item.reason
         dropped = self._store.decide(
-            number, state=QuarantineState.DROPPED, by=by, at_us=self._now_us(), reason=why
+            self._own(number), state=QuarantineState.DROPPED, by=by, at_us=self._now_us(), reason=why
         )
-        return _there(dropped, number)
+        return self._there(dropped, number)
 
     def refused(self, refusals: Sequence[tuple[int, str, str]]) -> None:
         """Set aside what the owner refused: the frame's number, the trade's id, and why."""
@@ -111,11 +128,21 @@ class Quarantine:
     def _now_us(self) -> int:
         return to_epoch_us(self._clock.now())
 
+    def _own(self, number: int) -> int:
+        return number - public_number(0, node=self._node)
 
-def _there(item: Quarantined | None, number: int) -> Quarantined:
-    if item is None:
-        raise NotFound(f"nothing is quarantined under the number {number}")
-    return item
+    def _public(self, item: Quarantined) -> Quarantined:
+        return replace(item, id=public_number(item.id, node=self._node))
+
+    def _there(self, item: Quarantined | None, number: int) -> Quarantined:
+        if item is None:
+            raise nothing_under(number)
+        return self._public(item)
+
+
+def nothing_under(number: int) -> NotFound:
+    """What is raised where there is none of that number."""
+    return NotFound(f"nothing is quarantined under the number {number}")
 
 
 def _name(by: str) -> str:

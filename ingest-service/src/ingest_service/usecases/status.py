@@ -1,31 +1,17 @@
-"""How the feed is."""
+"""How the feed is, as this node hears it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wattbook.clock import Clock, to_epoch_us
 
+from ingest_service.domain import ListenerState, Now
 from ingest_service.store import Spool
 from ingest_service.usecases.intake import Intake
-from ingest_service.usecases.listening import ListenerState
 from ingest_service.usecases.quarantine import Quarantine
 from ingest_service.usecases.spooling import Spooler
-
-
-@dataclass(frozen=True, slots=True)
-class Now:
-    """The feed at one moment; times are microseconds since 1970, 0 where there was nothing yet."""
-
-    listeners: Sequence[ListenerState]
-    frames: int
-    spool_depth: int
-    outbox_depth: int
-    quarantined: int
-    last_trade_us: int
-    lag_us: int
-    now_us: int
 
 
 class FeedStatus:

@@ -1,4 +1,4 @@
-"""Tie a nightly file out against what the feed delivered, and say up to when a day is complete."""
+"""Tie a nightly file out against what the feed delivered."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import csv
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from operator import itemgetter
 
 from wattbook.clock import Clock, to_epoch_us
-from wattbook.errors import InvalidInput, Unavailable
-from wattbook.periods import DEFAULT_AREA, NoSuchPeriod, day_bounds
+from wattbook.errors import Unavailable
 
 from ingest_service.clients import SourceFile
 from ingest_service.domain import (
@@ -25,7 +24,6 @@ from ingest_service.domain import (
     NotYet,
     Reconciliation,
     Unreadable,
-    complete_to_us,
     content_differences,
     execution_day,
     kept_content,
@@ -34,6 +32,7 @@ from ingest_service.domain import (
     shown,
 )
 from ingest_service.store import FeedDays, Spool
+from ingest_service.usecases.elsewhere import HeardElsewhere
 
 _log = logging.getLogger(__name__)
 
@@ -71,19 +70,24 @@ class TieOut:
         spool: Spool,
         clock: Clock,
         refused_ids: Callable[[str], Iterator[str]],
+        elsewhere: HeardElsewhere | None = None,
     ) -> None:
-        """``refused_ids`` reads the ids of a kept file's refused rows."""
+        """``refused_ids`` reads the ids of a kept file's refused rows.
+
+        What the feed delivered includes what was heard ``elsewhere``, where other nodes listen too.
+        """
         self._days = days
         self._spool = spool
         self._clock = clock
         self._refused_ids = refused_ids
+        self._elsewhere = elsewhere
 
     def compare(self, source: SourceFile, record: FileRecord, *, keep_going: Callable[[], bool]) -> None:
         """Compare a file that was uploaded, and keep the result for its day; doing it again is right.
 
         Raises:
             NotYet: ``keep_going`` said no.
-            Unavailable: the store cannot be used now, or the spool is not read yet.
+            Unavailable: the store or the book cannot be used now, or the spool is not read yet.
         """
         if record.refusal is not None:
             return
@@ -93,35 +97,20 @@ class TieOut:
         for rows in _chunks(source):
             if not keep_going():
                 raise NotYet("the service is stopping")
+            self._adopt({day for _, (_, day) in rows} - found.days.keys(), keep_going)
             self._compare(found, {trade_id: rest for trade_id, rest in rows if trade_id not in refused})
             found.days.update(day for _, (_, day) in rows)
         day = found.days.most_common(1)[0][0] if found.days else named_day(source.name)
         if day is None:
             return
+        self._adopt({day} - found.days.keys(), keep_going)
         self._record(found, day.isoformat(), record, name=shown(source.name))
 
-    def reconciliation(self, area: str, day: str) -> tuple[Reconciliation, int, bool]:
-        """A day's comparison, up to when the day is known to be complete, and whether a gap follows.
-
-        Microseconds since 1970.
-
-        Raises:
-            InvalidInput: no such day, or the feed is not of that area.
-        """
-        if area not in {"", DEFAULT_AREA}:
-            raise InvalidInput(f"area: the exchange's feed is of {DEFAULT_AREA}")
-        try:
-            begins, ends = day_bounds(DEFAULT_AREA, date.fromisoformat(day))
-        except (ValueError, NoSuchPeriod):
-            raise InvalidInput("day: expected a date, YYYY-MM-DD") from None
-        found = self._days.reconciliation(date.fromisoformat(day).isoformat())
-        begins_us, ends_us = to_epoch_us(begins), to_epoch_us(ends)
-        first_us, covered_to_us, gap = self._days.coverage(after_us=max(begins_us, found.reconciled_us))
-        to_us = complete_to_us(
-            begins_us=begins_us, ends_us=ends_us, reconciled_us=found.reconciled_us,
-            covered_to_us=covered_to_us, first_us=first_us, gap=gap,
-        )  # fmt: skip
-        return found, to_us, 0 < to_us < ends_us and gap is not None and gap.began_us <= to_us
+    def _adopt(self, days: Iterable[date], keep_going: Callable[[], bool]) -> None:
+        """Before a day's first row is compared: what other nodes heard of it."""
+        if self._elsewhere is not None:
+            for day in sorted(days):
+                self._elsewhere.adopt(day, keep_going=keep_going)
 
     def _compare(self, found: _Comparison, rows: dict[str, tuple[str, date]]) -> None:
         heard = self._days.tie(list(rows), run=found.run)

@@ -37,9 +37,11 @@ def feed_page() -> AnyResponse:
     """How the feed and the poller of prices are; everybody's to see."""
     repeatable(lambda: True)
     feed = site().feed.watch.feed or Feed()
-    urls = [each.url for each in feed.listeners]
+    names = feed.names
     today = day_now(site().clock, "DE")
-    return live_page("feed.html", feed_topic(locale()).render(), lambda: _feed_view(urls, today), urls, today)
+    return live_page(
+        "feed.html", feed_topic(locale()).render(), lambda: _feed_view(names, today), names, today
+    )
 
 
 @feed_pages.get("/feed/stream")
@@ -109,7 +111,7 @@ def feed_topic(locale_: str) -> Topic:
         today = day_now(parts.clock, "DE")
         slots |= block_slots(parts.feed, parts.board.state, day=today, writer=writer, now=now)
         slots |= tables.listener_slots(feed, writer, now) | tables.kept_slots(feed, writer)
-        slots["layout"] = Markup("{}").format(",".join(each.url for each in feed.listeners))
+        slots["layout"] = Markup("{}").format(",".join(feed.names))
         return joined(_NOTHING, slots)
 
     return Topic(("feed", locale_), frozenset({FEED}), render)
@@ -148,14 +150,14 @@ def prices_topic(key: DayKey, locale_: str) -> Topic:
     return Topic(("prices", key, locale_), frozenset({key, FEED}), render)
 
 
-def _feed_view(urls: list[str], today: date) -> dict[str, object]:
+def _feed_view(names: list[str], today: date) -> dict[str, object]:
     return {
         "stream_url": "/feed/stream",
         "day": today.isoformat(),
         "area_query": False,
         "reconciliation_url": reconciliation_address(today.isoformat()),
         "prices_url": prices_address(today.isoformat()),
-        "lines": [{"id": f"l{at}", "url": url} for at, url in enumerate(urls)],
+        "lines": [{"id": f"l{at}", "name": name} for at, name in enumerate(names)],
         "columns": tables.LISTENER_COLUMNS,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -22,6 +23,7 @@ from report_service.domain.quarantine import DROPPED, OPEN, REPLAYED, STATES, Qu
 MOST_FRAME_SHOWN = 64 * 1024
 LARGEST_NUMBER = 2**53 - 1
 _BYTES_A_LINE = 16
+_PLACE = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")  # as the gateway names them
 _TONES = {OPEN: ("warn", "▲"), REPLAYED: ("good", "✓"), DROPPED: ("even", "●")}
 
 quarantine_pages = Blueprint("quarantine", __name__)
@@ -33,7 +35,8 @@ def listed() -> str:
     """What was set aside, newest first."""
     state = request.args.get("state", OPEN)
     state = state if state in STATES else ""
-    before = _number(request.args.get("before", "")) or 0
+    before = request.args.get("before", "")
+    before = before if _PLACE.fullmatch(before) else ""
     page = site().quarantine.page(session_at_hand(), state=state, before=before)
     return rendered("quarantine.html", section="desk", traders=(), view=_list_view(page, state, before))
 
@@ -92,9 +95,9 @@ def _item_page(item: Quarantined, *, problem: str = "") -> str:
     return rendered("quarantined.html", section="desk", traders=(), view=view, done=done, problem=problem)
 
 
-def _list_view(page: QuarantinePage, state: str, before: int) -> dict[str, object]:
-    def address(name: str, at: int = 0) -> str:
-        asked = {"state": name or "all", "before": str(at) if at else ""}
+def _list_view(page: QuarantinePage, state: str, before: str) -> dict[str, object]:
+    def address(name: str, at: str = "") -> str:
+        asked = {"state": name or "all", "before": at}
         return "/quarantine?" + urlencode({key: value for key, value in asked.items() if value})
 
     return {
@@ -107,6 +110,7 @@ def _list_view(page: QuarantinePage, state: str, before: int) -> dict[str, objec
         "rows": [_row(each) for each in page.items],
         "older_url": address(state, page.next_before) if page.next_before else "",
         "newest_url": address(state) if before else "",
+        "nodes_away": page.nodes_away,
     }
 
 

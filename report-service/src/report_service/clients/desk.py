@@ -14,7 +14,7 @@ from report_service.domain.people import Tokens
 from report_service.domain.quarantine import Quarantined, QuarantinePage
 
 PAGE_ITEMS = 100
-_CURSOR = re.compile(r"[?&]cursor=(\d+)")
+_CURSOR = re.compile(r"[?&]cursor=([0-9-]+)")
 
 
 class Http(Protocol):
@@ -30,18 +30,21 @@ class QuarantineDesk:
         """Ask over ``http``."""
         self._http = http
 
-    def page(self, tokens: Tokens, *, state: str, before: int) -> QuarantinePage:
-        """A page, newest first; ``state`` ``""`` means all, ``before`` 0 from the newest."""
+    def page(self, tokens: Tokens, *, state: str, before: str) -> QuarantinePage:
+        """A page, newest first; ``state`` ``""`` means all, ``before`` ``""`` from the newest."""
         params = {"limit": str(PAGE_ITEMS)}
         if state:
             params["state"] = state
         if before:
-            params["cursor"] = str(before)
+            params["cursor"] = before
         answer = self._ask("GET", "", tokens, params=params)
         found = answer.json()
         following = _CURSOR.search(answer.headers.get("Link", ""))
         return QuarantinePage(
-            tuple(map(_item, found["items"])), found["open"], int(following[1]) if following else 0
+            tuple(map(_item, found["items"])),
+            found["open"],
+            following[1] if following else "",
+            tuple(found.get("nodes_away", ())),
         )
 
     def show(self, tokens: Tokens, number: int) -> Quarantined:

@@ -76,4 +76,5 @@ def _listener(each: feed_pb2.Listener) -> Listener:
         connects=each.connects,
         next_attempt_us=each.next_attempt_us,
         trouble=each.trouble,
+        node=each.node,
     )

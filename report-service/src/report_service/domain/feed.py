@@ -34,6 +34,7 @@ class Listener:
     connects: int = 0
     next_attempt_us: int = 0
     trouble: str = ""
+    node: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ class Feed:
     last_trade_us: int = 0
     lag_us: int = 0
     now_us: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        """What to call each listener: its address, and where several nodes listen, its node."""
+        several = any(each.node for each in self.listeners)
+        return [f"{each.url} · node {each.node}" if several else each.url for each in self.listeners]
 
     @property
     def connected(self) -> int:

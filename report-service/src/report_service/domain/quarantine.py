@@ -26,8 +26,12 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinePage:
-    """Newest first; ``next_before`` is where the next page begins, 0 where nothing more is there."""
+    """Newest first; ``next_before`` is where the next page begins, ``""`` where nothing more is there.
+
+    ``nodes_away`` do not answer: what they set aside is not in it.
+    """
 
     items: tuple[Quarantined, ...]
     open_count: int
-    next_before: int = 0
+    next_before: str = ""
+    nodes_away: tuple[int, ...] = ()

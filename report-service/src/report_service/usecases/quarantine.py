@@ -15,7 +15,7 @@ LONGEST_REASON = 200
 class QuarantineOwner(Protocol):
     """Where the quarantine is asked for; see :class:`report_service.clients.desk.QuarantineDesk`."""
 
-    def page(self, tokens: Tokens, *, state: str, before: int) -> QuarantinePage: ...  # noqa: D102
+    def page(self, tokens: Tokens, *, state: str, before: str) -> QuarantinePage: ...  # noqa: D102
 
     def show(self, tokens: Tokens, number: int) -> Quarantined: ...  # noqa: D102
 
@@ -31,8 +31,8 @@ class Quarantine:
         """Ask ``owner``."""
         self._owner = owner
 
-    def page(self, asker: SignedIn, *, state: str, before: int) -> QuarantinePage:
-        """A page, newest first; ``state`` ``""`` means all, ``before`` 0 from the newest."""
+    def page(self, asker: SignedIn, *, state: str, before: str) -> QuarantinePage:
+        """A page, newest first; ``state`` ``""`` means all, ``before`` ``""`` from the newest."""
         return self._owner.page(self._tokens(asker), state=state, before=before)
 
     def show(self, asker: SignedIn, number: int) -> Quarantined:

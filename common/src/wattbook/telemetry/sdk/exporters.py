@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from wattbook.telemetry.sdk.histograms import Histograms
 from wattbook.telemetry.sdk.told import Told
 from wattbook.telemetry.settings import Target
 
@@ -55,16 +56,18 @@ class Spans(OTLPSpanExporter):
 class Figures(OTLPMetricExporter):
     """Sends metrics."""
 
-    def __init__(self, target: Target) -> None:
-        """To ``target``."""
+    def __init__(self, target: Target, histograms: Histograms) -> None:
+        """To ``target``, with ``histograms`` added."""
         super().__init__(**_options(target))
+        self._histograms = histograms
         self._told = Told("metrics", target.endpoint)
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **kwargs: Any
     ) -> MetricExportResult:
         """Send."""
-        result = super().export(metrics_data, timeout_millis, **kwargs)
+        whole = self._histograms.added_to(metrics_data)
+        result = super().export(whole, timeout_millis, **kwargs)
         self._told.about(result is MetricExportResult.SUCCESS)
         return result
 

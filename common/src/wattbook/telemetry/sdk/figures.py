@@ -14,6 +14,7 @@ from wattbook.telemetry.catalogue import Metric
 from wattbook.telemetry.metrics import Look, Record
 from wattbook.telemetry.process import watch_process
 from wattbook.telemetry.sdk.exporters import Figures
+from wattbook.telemetry.sdk.histograms import Histograms
 from wattbook.telemetry.settings import Common, Target
 
 _log = logging.getLogger("wattbook.telemetry")
@@ -28,8 +29,9 @@ class MetricsOut:
 
     def __init__(self, target: Target, common: Common, resource: Resource) -> None:
         """Send to ``target``."""
+        self._histograms = Histograms()
         self._reader = PeriodicExportingMetricReader(
-            Figures(target),
+            Figures(target, self._histograms),
             export_interval_millis=common.metrics_every_ms,
             export_timeout_millis=common.metrics_within_ms,
         )
@@ -53,12 +55,7 @@ class MetricsOut:
                 if not metric.attributes:
                     found(0, None)  # there from the start: an alert on its rate sees the first one
             else:
-                found = self._meter.create_histogram(
-                    metric.name,
-                    metric.unit,
-                    metric.meaning,
-                    explicit_bucket_boundaries_advisory=metric.buckets,
-                ).record
+                found = self._histograms.recorder(metric)
             self._recorders[metric] = found
         return found
 

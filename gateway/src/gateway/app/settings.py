@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wattbook.clock_settings import ClockSettings
 from wattbook.db import StoreSettings
+from wattbook.process import DrainSettings
 from wattbook.settings import LogLevel, SettingsError, setting
 from wattbook.walls import WallSettings
 
@@ -14,7 +15,7 @@ from gateway.domain.proxies import TrustedProxies
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, StoreSettings):
+class Settings(ClockSettings, WallSettings, DrainSettings, StoreSettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept", secret=True)
@@ -80,7 +81,7 @@ class Settings(ClockSettings, WallSettings, StoreSettings):
         Raises:
             SettingsError: names each variable.
         """
-        problems = self.clock_problems()
+        problems = self.clock_problems() + self.drain_problems()
         try:
             TrustedProxies(self.trusted_proxies)
         except ValueError as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from wattbook.bus.settings import BusSettings
 from wattbook.clock_settings import ClockSettings
-from wattbook.process import load_settings_or_exit, load_telemetry_or_exit
+from wattbook.process import DrainSettings, load_settings_or_exit, load_telemetry_or_exit
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import TelemetrySettings, configure_logging, start
 from wattbook.walls import WallSettings
@@ -30,7 +30,7 @@ SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, BusSettings):
+class Settings(ClockSettings, WallSettings, DrainSettings, BusSettings):
     """Everything that can differ between two installations."""
 
     session_key: str = setting(
@@ -69,7 +69,7 @@ class Settings(ClockSettings, WallSettings, BusSettings):
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later, all of it at once."""
-        problems = self.clock_problems()
+        problems = self.clock_problems() + self.drain_problems()
         if len(self.session_key) < SHORTEST_KEY:
             problems.append(f"WATTBOOK_SESSION_KEY: its value is shorter than {SHORTEST_KEY} characters")
         for name, address in (("LISTEN", self.listen), ("HTTP_LISTEN", self.http_listen)):
@@ -98,6 +98,7 @@ def main() -> None:
         lambda: _build(settings, exported),
         stop_with_parent=settings.stop_with_parent,
         log_level=settings.log_level,
+        drain_s=settings.drain_s,
     ).run()
 
 

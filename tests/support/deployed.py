@@ -1,4 +1,4 @@
-"""What ``deploy/k8s/base`` says of each workload, read from the manifests: settings, secrets, probes, stops."""
+"""What ``deploy/k8s/base`` says of each workload: its settings, secrets, probes and stop."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class _Place:
 
 
 class Fleet(Live):
-    """Started replicas of everything; :meth:`restart` one, :meth:`roll_out` all of a service, :meth:`kill`."""
+    """Replicas of everything; :meth:`restart` one, :meth:`roll_out` all of a service, or :meth:`kill`."""
 
     def __init__(
         self, folder: Path, *, postgres: PostgresServer, bus: rabbitmq.Server, speed: float = 1.0
@@ -301,10 +301,11 @@ class Fleet(Live):
             "0.0.0.0": pod.address if pod else "",
         }
         told = workload.environment(deployed.settings(), lambda name, key: self._secrets[name, key])
-        for name, value in told.items():
+        for name in told:
             for theirs, ours in places.items():
-                value = value.replace(theirs, ours)
-            told[name] = self._names.target(value) if name.endswith("_TARGET") else value
+                told[name] = told[name].replace(theirs, ours)
+            if name.endswith("_TARGET"):
+                told[name] = self._names.target(told[name])
         if "WATTBOOK_SECURE_COOKIES" in told:
             told["WATTBOOK_SECURE_COOKIES"] = "false"  # there is no TLS at this edge
         return {**told, **self._world, **SETTINGS}
@@ -363,7 +364,9 @@ class Fleet(Live):
 
     def _run(self, command: Sequence[str], environment: Mapping[str, str], name: str) -> None:
         code = self._spawn(command, environment, f"job-{name}").wait(READY_S)
-        assert code == 0, f"{name} ended with {code}:\n{(self.folder / f'job-{name}.log').read_text()[-2000:]}"
+        assert code == 0, (
+            f"{name} ended with {code}:\n{(self.folder / f'job-{name}.log').read_text()[-2000:]}"
+        )
 
     def _make_bus_users(self) -> None:
         """As RabbitMQ's own start script gives them their rights."""

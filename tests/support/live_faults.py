@@ -80,9 +80,7 @@ def assert_whole(live: Live, *, filed: Collection[str] = ()) -> None:
     assert_within_limits(live)
 
 
-def _agrees(
-    live: Live, reader: PageReader, trader_id: str, day: str, trades: list[dict[str, Any]]
-) -> bool:
+def _agrees(live: Live, reader: PageReader, trader_id: str, day: str, trades: list[dict[str, Any]]) -> bool:
     prices = live.get("/v1/reference-prices", delivery_day=day)["prices"]
     report = lines_of_report(live.get("/v1/reports/performance", trader_id=trader_id, delivery_day=day))
     shown = reader.totals(trader_id, day)

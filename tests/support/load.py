@@ -10,18 +10,23 @@ from datetime import date
 from threading import Event, Lock
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 
 from tests.support.client import Client, read_batch
-from tests.support.desk import Desk
 from tests.support.trades import as_ndjson, figures_of_day, random_trade, report_figures, unique
 from tests.support.waiting import wait_until
 
 DAY = date(2023, 2, 28)
 AGAIN = (429, 500, 502, 503, 504)
 RETRY_FOR_S = 45.0
+
+
+class HasClients(Protocol):
+    """A started product, however its processes are run."""
+
+    def client(self) -> Client: ...
 
 
 @dataclass
@@ -59,7 +64,7 @@ class Load:
     Every fourth client never retries: what it was not told about may be booked or not, and both are right.
     """
 
-    def __init__(self, desk: Desk, *, threads: int = 8, seed: int = 1, traders: int = 4) -> None:
+    def __init__(self, desk: HasClients, *, threads: int = 8, seed: int = 1, traders: int = 4) -> None:
         self.desk = desk
         self.told = Told()
         self.traders = [unique("trader") for _ in range(traders)]

@@ -58,7 +58,7 @@ def test_a_rolling_restart_of_every_service_costs_no_request_and_no_trade(fleet:
     print(f"{load.sent} requests at {load.rate_per_s:.0f}/s, p50 {load.percentile_s(0.5) * 1e3:.0f} ms,")
     print(f"p99 {load.percentile_s(0.99) * 1e3:.0f} ms, {dict(load.answers)}")
     assert not load.failures, (
-        f"{len(load.failures)} of {load.sent} failed: {tally(load)}\n{load.failures[:20]}"
+        f"{len(load.failures)} of {load.sent} failed: {tally(load)}\n{load.failures[:20]}\n{fleet.lapses()}"
     )
     assert load.rate_per_s > 0.95 * RATE_PER_S
     assert load.answers["page 304"] > 0

@@ -31,13 +31,17 @@ class Readiness:
         self._every_s = every_s
         self._failures_allowed = failures_allowed
         self._stopped = threading.Event()
-        self.is_ready = False
+        self._is_well = False
+        self.lapses = 0  # how often it was out of the endpoints though nobody deleted it
         threading.Thread(target=self._run, name=f"probe {address}", daemon=True).start()
+
+    @property
+    def is_ready(self) -> bool:
+        return self._is_well and not self._stopped.is_set()
 
     def stop(self) -> None:
         """The pod is being deleted, or gone: it is in no endpoints any more."""
         self._stopped.set()
-        self.is_ready = False
 
     def _run(self) -> None:
         failed = 0
@@ -45,7 +49,8 @@ class Readiness:
             is_well = probe.is_well(self._address, timeout_s=PROBE_TIMEOUT_S)
             failed = 0 if is_well else failed + 1
             if is_well or failed >= self._failures_allowed:
-                self.is_ready = is_well and not self._stopped.is_set()
+                self.lapses += self._is_well and not is_well
+                self._is_well = is_well
 
 
 class Names:

@@ -40,7 +40,7 @@ BIN = ROOT / ".venv" / "bin"
 SERVICES = ("trade-service", "pricing-service", "report-service", "gateway", "ingest-service")
 SANDBOX = ("sandbox.market_data", "sandbox.exchange")
 SCALE = 0.2  # of the manifests' probe periods, minReadySeconds and preStop
-READY_S = 60.0
+READY_S = 180.0  # a loaded machine starts them slowly
 
 
 @dataclass
@@ -257,6 +257,14 @@ class Fleet(Live):
             f"===== {file.name}\n" + "\n".join(file.read_text(errors="replace").splitlines()[-lines:])
             for file in sorted(self.folder.glob("*.log"))
         )
+
+    def lapses(self) -> dict[str, int]:
+        """How often each living pod missed its probes; a machine that is too slow fails requests by it."""
+        return {
+            f"{pod.name} at {pod.address}": pod.readiness.lapses
+            for pod in self.pods
+            if pod.readiness is not None and pod.readiness.lapses
+        }
 
     def tracebacks(self) -> list[str]:
         """Lines of logs that say that something was not foreseen."""

@@ -198,7 +198,7 @@ class SteadyLoad:
         """To its end, however it ends."""
         event: dict[str, str] = {}
         with suppress(OSError, TimeoutError):
-            while line := await asyncio.wait_for(reader.readline(), SILENT_S):
+            while line := await _line(reader):
                 if text := line.decode().rstrip("\n"):
                     name, _, value = text.partition(": ")
                     event[name] = value
@@ -207,3 +207,8 @@ class SteadyLoad:
                     stream.slots |= json.loads(event["data"])
                     stream.last_id = event["id"]
                 event = {}
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(SILENT_S):  # wait_for of Python 3.11 may swallow that it is cancelled
+        return await reader.readline()

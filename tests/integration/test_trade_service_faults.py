@@ -209,6 +209,7 @@ def test_two_replicas_on_one_store_book_each_trade_once_and_without_gaps(tmp_pat
         ({"WATTBOOK_BUS_URL": ""}, 78, "setting: WATTBOOK_BUS_URL is not set"),
         ({"WATTBOOK_STOP_WITH_PARENT": "maybe"}, 78, "setting: WATTBOOK_STOP_WITH_PARENT: 'maybe'"),
         ({"WATTBOOK_LOG_LEVEL": "LOUD"}, 78, "setting: "),
+        ({"WATTBOOK_DRAIN_S": "-1"}, 78, "setting: WATTBOOK_DRAIN_S: -1 is not in 0…20"),
         ({"WATTBOOK_TRADE_STORE_URL": "mongo://x"}, 78, "setting: no store engine"),
         ({"WATTBOOK_BUS_URL": "kafka://x"}, 78, "setting: no bus engine"),
         ({"WATTBOOK_TRADE_STORE_URL": "sqlite:////proc/x/trade.db"}, 1, "trade-service: the store trade at"),

@@ -10,26 +10,24 @@ from typing import Any
 
 import httpx
 
-from tests.support.client import exact
+from tests.support.client import Client, exact
 from tests.support.desk import Desk
 from tests.support.waiting import wait_until
 
 BOOKED_S = 30.0
 
 
-class LiveDesk(Desk):
-    """A product, and the controls of the sandbox that it may have started."""
+class Live:
+    """A product whose sandbox can be told and asked; says nothing of how its processes run."""
 
-    usual = ()
+    port: int
+    url: str
+    pages_url: str
+    admin_password: str
 
-    def wait_said(self, words: str) -> None:
-        wait_until(lambda: words in self.log.read_text(), timeout_s=60, what=f"it says {words!r}")
-
-    def pid_of(self, service: str) -> int | None:
-        """The process of a service, while it is healthy."""
-        told = json.loads(self.run("status", "--data", str(self.data), "--json").stdout)
-        found = next(process for process in told["processes"] if process["name"] == service)
-        return int(found["pid"]) if found["health"] == "healthy" else None
+    def client(self) -> Client:
+        """A connection as the first user."""
+        raise NotImplementedError
 
     def exchange(self, method: str, what: str, **body: Any) -> Any:
         return self._control(16, method, what, body)
@@ -96,6 +94,25 @@ class LiveDesk(Desk):
             answer = http.request(method, f"/control/{what}", json=body or None)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+
+class LiveDesk(Desk, Live):
+    """A product that ``wattbook up`` started, with the sandbox that it may have started."""
+
+    usual = ()
+
+    def wait_said(self, words: str) -> None:
+        wait_until(lambda: words in self.log.read_text(), timeout_s=60, what=f"it says {words!r}")
+
+    def pid_of(self, service: str) -> int | None:
+        """The process of a service, while it is healthy."""
+        told = json.loads(self.run("status", "--data", str(self.data), "--json").stdout)
+        found = next(process for process in told["processes"] if process["name"] == service)
+        return int(found["pid"]) if found["health"] == "healthy" else None
+
+    @property
+    def bus_url(self) -> str:
+        return self.environment.get("WATTBOOK_BUS_URL", f"sqlite:///{self.data}/bus/bus.db")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from tests.support.live_desk import LiveDesk
+from tests.support.live_desk import Live
 from tests.support.pages import PageReader
 from tests.support.recomputed import lines_of_day, lines_of_report
 from tests.support.waiting import wait_until
@@ -25,7 +25,7 @@ SETTINGS = {
 }
 
 
-def assert_booked_as_heard(live: LiveDesk, *, filed: Collection[str] = ()) -> list[dict[str, Any]]:
+def assert_booked_as_heard(live: Live, *, filed: Collection[str] = ()) -> list[dict[str, Any]]:
     """Booked is, each once and as the exchange said it, what it sent to at least one listener; the trades.
 
     And those that it ``filed``, heard or not.
@@ -49,7 +49,7 @@ def assert_booked_as_heard(live: LiveDesk, *, filed: Collection[str] = ()) -> li
     return trades
 
 
-def assert_dashboards_agree(live: LiveDesk, trades: list[dict[str, Any]]) -> None:
+def assert_dashboards_agree(live: Live, trades: list[dict[str, Any]]) -> None:
     """Reports, desk and page are what trades and prices, as their owners serve them, add up to."""
     assert trades, "nothing to compare"
     with PageReader(live.pages_url, "admin", live.admin_password) as reader:
@@ -66,7 +66,7 @@ def assert_dashboards_agree(live: LiveDesk, trades: list[dict[str, Any]]) -> Non
                 )
 
 
-def assert_within_limits(live: LiveDesk) -> None:
+def assert_within_limits(live: Live) -> None:
     """The provider counted no request too many."""
     stats = live.provider("stats")
     assert (stats["violations"], stats["minute"]["violations"], stats["hour"]["violations"]) == (0, 0, 0)
@@ -74,15 +74,13 @@ def assert_within_limits(live: LiveDesk) -> None:
     assert stats["hour"]["most_asked_in_any"] <= 1000
 
 
-def assert_whole(live: LiveDesk, *, filed: Collection[str] = ()) -> None:
+def assert_whole(live: Live, *, filed: Collection[str] = ()) -> None:
     """All of it."""
     assert_dashboards_agree(live, assert_booked_as_heard(live, filed=filed))
     assert_within_limits(live)
 
 
-def _agrees(
-    live: LiveDesk, reader: PageReader, trader_id: str, day: str, trades: list[dict[str, Any]]
-) -> bool:
+def _agrees(live: Live, reader: PageReader, trader_id: str, day: str, trades: list[dict[str, Any]]) -> bool:
     prices = live.get("/v1/reference-prices", delivery_day=day)["prices"]
     report = lines_of_report(live.get("/v1/reports/performance", trader_id=trader_id, delivery_day=day))
     shown = reader.totals(trader_id, day)

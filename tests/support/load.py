@@ -10,12 +10,11 @@ from datetime import date
 from threading import Event, Lock
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 
 from tests.support.client import Client, read_batch
-from tests.support.desk import Desk
 from tests.support.trades import as_ndjson, figures_of_day, random_trade, report_figures, unique
 from tests.support.waiting import wait_until
 
@@ -23,6 +22,12 @@ DAY = date(2023, 2, 28)
 AGAIN = (429, 500, 502, 503, 504)
 RETRY_FOR_S = 45.0
 ANSWER_S = 15.0
+
+
+class HasClients(Protocol):
+    """A started product, however its processes are run."""
+
+    def client(self) -> Client: ...
 
 
 @dataclass
@@ -61,7 +66,7 @@ class Load:
     """
 
     def __init__(
-        self, desk: Desk, *, threads: int = 8, seed: int = 1, traders: int = 4,
+        self, desk: HasClients, *, threads: int = 8, seed: int = 1, traders: int = 4,
         retry_for_s: float = RETRY_FOR_S, answer_s: float = ANSWER_S,
     ) -> None:  # fmt: skip
         self.desk = desk

@@ -8,15 +8,39 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
-from wattbook.settings import SettingsError, load
+from wattbook.settings import SettingsError, load, setting
 from wattbook.telemetry import Running, TelemetrySettings, start, telemetry_settings
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 EXIT_BAD_SETTINGS = 78  # EX_CONFIG of sysexits.h: restarting will not help
+
+
+LONGEST_DRAIN_S = 20.0  # what is left of a pod's grace period is for finishing
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrainSettings:
+    """Base of a service's settings whose callers have other replicas to go to.
+
+    A service lists :meth:`drain_problems` with its own problems.
+    """
+
+    drain_s: float = setting(
+        "WATTBOOK_DRAIN_S",
+        "told to stop, go on answering so long and send callers to other replicas; 0: there are none",
+        default=0.0,
+    )
+
+    def drain_problems(self) -> list[str]:
+        """What is wrong with it, in one line."""
+        if 0 <= self.drain_s <= LONGEST_DRAIN_S:
+            return []
+        return [f"WATTBOOK_DRAIN_S: {self.drain_s:g} is not in 0…{LONGEST_DRAIN_S:g}"]
 
 
 def load_settings_or_exit(kind: type[T], environment: Mapping[str, str]) -> T:

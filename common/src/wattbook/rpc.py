@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,7 +21,7 @@ from wattbook import telemetry
 from wattbook.access import Principal
 from wattbook.errors import BY_CODE, BY_GRPC_STATUS, Internal, WattbookError
 from wattbook.rpc_handlers import wrapped
-from wattbook.rpc_options import CHANNEL_OPTIONS, SERVER_OPTIONS
+from wattbook.rpc_options import CHANNEL_OPTIONS, LIVE, SERVER_OPTIONS
 from wattbook.telemetry.calls import aio_client_interceptors, client_interceptors, server_interceptors
 from wattbook.tls import Tls
 from wattbook.walls import Guard, PassSource, Rule, called_by, shown_pass
@@ -30,7 +31,6 @@ _log = logging.getLogger(__name__)
 CODE_KEY = "wattbook-code"
 RETRY_KEY = "wattbook-retry-after-s"
 DEFAULT_TIMEOUT_S = 10.0
-LIVE = "live"  # the health service's name for "this process answers", whatever it depends on
 _MAX_DETAILS = 500  # characters; grpc's headers are limited to 8 KiB, percent-encoded
 
 
@@ -115,11 +115,17 @@ def stream(
 class Server:
     """A gRPC server with the health service; ``register`` adds servicers before :meth:`start`."""
 
-    def __init__(self, address: str, *, guard: Guard, tls: Tls | None = None, workers: int = 16) -> None:
-        """Prepare to listen on ``address`` (host:port) with ``workers`` handler threads, behind ``guard``."""
+    def __init__(
+        self, address: str, *, guard: Guard, tls: Tls | None = None, workers: int = 16, drain_s: float = 0.0
+    ) -> None:
+        """Prepare to listen on ``address`` (host:port) with ``workers`` handler threads, behind ``guard``.
+
+        A stop first takes calls for ``drain_s`` more, while callers hear that they should go elsewhere.
+        """
         self._address = address
         self._tls = tls
         self._guard = guard
+        self._drain_s = drain_s
         self._rules: dict[str, Rule] = {}
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
@@ -166,8 +172,10 @@ class Server:
         self._health.set("", status.SERVING if ready else status.NOT_SERVING)
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Refuse new calls, let running ones finish for up to ``grace_s``."""
+        """Send callers elsewhere, then refuse new calls and let running ones finish for up to ``grace_s``."""
         self._health.enter_graceful_shutdown()
+        if self._drain_s:
+            threading.Event().wait(self._drain_s)
         self._server.stop(grace_s).wait()
 
 

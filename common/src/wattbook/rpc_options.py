@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
+LIVE = "live"  # the health service's name for "this process takes calls", whatever it depends on
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 _BOTH: Sequence[tuple[str, Any]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -18,10 +20,15 @@ SERVER_OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.max_connection_age_ms", 600_000),
     ("grpc.max_connection_age_grace_ms", 120_000),
 )
+_SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": LIVE},
+}
 CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
     *_BOTH,
-    # Every address that the name stands for gets its share; one that is gone costs no call.
-    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    # Every address that the name stands for gets its share; one that is gone costs no call, nor one that is
+    # about to go: each replica tells when it takes no more, since calls that cross with its end are lost.
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.dns_min_time_between_resolutions_ms", 2_000),
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),

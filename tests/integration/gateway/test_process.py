@@ -48,6 +48,25 @@ def test_what_runs_is_finished_before_the_end(tmp_path: Path) -> None:
         started.stop()
 
 
+def test_a_kept_connection_is_told_of_the_end_before_it_is_closed(tmp_path: Path) -> None:
+    """Or a request would cross with the closing, and nobody could say whether it was heard."""
+    with Started(tmp_path, drain_s=20.0) as started:
+        connection = http.client.HTTPConnection("127.0.0.1", started.port, timeout=5)
+
+        def said() -> str | None:
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+            return answer.headers["Connection"]
+
+        assert said() is None
+        started.begin_stop()
+
+        wait_until(lambda: said() == "close", timeout_s=5, what="an answer says that it is the last")
+        started.stop()  # nobody else is connected, so there is nothing more to wait for
+
+
 class Process:
     """``python -m gateway.app`` with settings of its own, in front of owners that nobody runs."""
 

@@ -30,10 +30,10 @@ Behaviour = Callable[[bytes, grpc.ServicerContext], Any]
 class Service:
     """A server whose one method does what the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, drain_s: float = 0.0) -> None:
         self.behaviour: Behaviour = lambda request, _context: request
         self.released = threading.Event()
-        self.server = rpc.Server("127.0.0.1:0", guard=OPEN, workers=4)
+        self.server = rpc.Server("127.0.0.1:0", guard=OPEN, workers=4, drain_s=drain_s)
         self.server.register(self._add, None, rules={})
         self.target = f"127.0.0.1:{self.server.start()}"
         self.server.set_ready()
@@ -249,3 +249,37 @@ def test_replicas_share_the_calls_and_one_that_stops_costs_none(service: Service
         alone = [rpc.call(method, b"", timeout_s=5.0) for _ in range(50)]
 
     assert len(alone) == 50
+
+
+def test_replicas_that_drain_before_they_stop_cost_no_call_that_crosses_with_it() -> None:
+    """Without a drain about one call a stop comes back as cancelled."""
+    replicas = [Service(drain_s=0.2) for _ in range(12)]
+    target = "ipv4:" + ",".join(replica.target for replica in replicas)
+    stopped, lost = threading.Event(), []
+    calls = 0
+
+    async def ask(method: Any) -> None:
+        nonlocal calls
+        while not stopped.is_set():
+            try:
+                await method(b"", timeout=10.0)
+            except grpc.RpcError as error:
+                lost.append(error.code())
+            calls += 1
+
+    async def ask_all() -> None:
+        async with rpc.aio_channel(target) as channel:
+            await asyncio.gather(*(ask(channel.unary_unary("/test.Service/Unary")) for _ in range(8)))
+
+    callers = threading.Thread(target=lambda: asyncio.run(ask_all()))
+    callers.start()
+    for replica in replicas[:-1]:
+        enough = calls + 50
+        wait_until(lambda enough=enough: calls > enough, timeout_s=30, what="calls go on")
+        replica.server.stop()
+    stopped.set()
+    callers.join(20)
+    for replica in replicas:
+        replica.close()
+
+    assert not lost

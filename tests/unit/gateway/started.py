@@ -56,7 +56,7 @@ class Started:
         listening = listen("127.0.0.1:0")
         self.port = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        server = Server(self.gateway.application, stopping=self._stopping)
+        server = Server(self.gateway.application, stopping=self._stopping, drain_s=self.settings.drain_s)
         self._thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()
         return self

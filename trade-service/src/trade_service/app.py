@@ -20,6 +20,7 @@ from wattbook.errors import WattbookError
 from wattbook.outbox import Relay
 from wattbook.process import (
     EXIT_BAD_SETTINGS,
+    DrainSettings,
     load_settings_or_exit,
     shut_down,
     start_telemetry,
@@ -44,7 +45,7 @@ CONFIRMED_MESSAGES = 500  # at a time
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, db.StoreSettings, BusSettings):
+class Settings(ClockSettings, WallSettings, DrainSettings, db.StoreSettings, BusSettings):
     """The environment of trade-service."""
 
     store_url: str = setting("WATTBOOK_TRADE_STORE_URL", "sqlite:///… or postgresql+psycopg://…", secret=True)
@@ -59,7 +60,7 @@ class Settings(ClockSettings, WallSettings, db.StoreSettings, BusSettings):
         Raises:
             SettingsError: names each variable.
         """
-        if problems := self.clock_problems():
+        if problems := self.clock_problems() + self.drain_problems():
             raise SettingsError(problems)
 
 
@@ -118,7 +119,9 @@ def build(settings: Settings, *, clock: Clock | None = None, stopping: threading
     )
     watch_group(bus, TRADE_SERVICE.types, group=TRADE_SERVICE.name)
     relay.watch(clock)
-    server = rpc.Server(settings.listen, guard=guard, tls=Tls.of(settings), workers=HANDLERS)
+    server = rpc.Server(
+        settings.listen, guard=guard, tls=Tls.of(settings), workers=HANDLERS, drain_s=settings.drain_s
+    )
     servicer = TradesServicer(store=book, booker=booker)
     server.register(trades_pb2_grpc.add_TradesServicer_to_server, servicer, rules=RULES)
     return App(store, bus, relay, booker, confirmations, server)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ HEAD_TIMEOUT_S = 20.0
 STOP_GRACE_S = 10
 BACKLOG = 1024
 MAX_CONNECTIONS = 4_000
+_CLOSE = (b"connection", b"close")
 _TOO_LONG = "the request's headers are too long"
 
 
@@ -99,8 +101,12 @@ class Protocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """uvicorn's server, stopped by an event instead of by signals of its own."""
 
-    def __init__(self, app: Any, *, stopping: threading.Event) -> None:
-        """Serve ``app`` until ``stopping`` is set; running requests get some seconds then."""
+    def __init__(self, app: Any, *, stopping: threading.Event, drain_s: float = 0.0) -> None:
+        """Serve ``app`` until ``stopping`` is set.
+
+        Then kept connections get ``drain_s`` for a last request, whose answer says that they end: closing
+        one that is idle would cross with a request on its way. Running requests get some seconds after it.
+        """
         super().__init__(
             uvicorn.Config(
                 app,
@@ -119,10 +125,23 @@ class Server(uvicorn.Server):
             )
         )
         self._stopping = stopping
+        self._drain_s = drain_s
+        self._drained_s: float | None = None
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to stop."""
-        return await super().on_tick(counter) or self._stopping.is_set()
+        if await super().on_tick(counter):
+            return True
+        return self._stopping.is_set() and self._is_drained()
+
+    def _is_drained(self) -> bool:
+        """Whether nobody can send anything more on a connection that is kept, or has had the time for it."""
+        if self._drained_s is None:
+            self._drained_s = time.monotonic() + self._drain_s
+        state = self.server_state
+        if _CLOSE not in state.default_headers:  # the superclass makes them anew each second
+            state.default_headers = [*state.default_headers, _CLOSE]
+        return not state.connections or time.monotonic() >= self._drained_s
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

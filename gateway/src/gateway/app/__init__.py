@@ -244,7 +244,7 @@ def main() -> int:
     # While a batch is parsed in a thread, requests get their turn after 1 ms instead of 5.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     _log.info("serving", extra={"address": settings.listen})
-    server.Server(gateway.application, stopping=stopping).run(sockets=[listening])
+    server.Server(gateway.application, stopping=stopping, drain_s=settings.drain_s).run(sockets=[listening])
     shut_down(gateway.close, store.close)
     _log.info("stopped")
     exporting.stop()

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from wattbook.clock_settings import ClockSettings
 from wattbook.db import StoreSettings
+from wattbook.process import DrainSettings
 from wattbook.proxies import ProxySettings
 from wattbook.settings import LogLevel, SettingsError, setting
 from wattbook.walls import WallSettings
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, StoreSettings, ProxySettings):
+class Settings(ClockSettings, WallSettings, DrainSettings, StoreSettings, ProxySettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept", secret=True)
@@ -74,6 +75,6 @@ class Settings(ClockSettings, WallSettings, StoreSettings, ProxySettings):
         Raises:
             SettingsError: names each variable.
         """
-        problems = [*self.clock_problems(), *self.proxy_problems()]
+        problems = [*self.clock_problems(), *self.drain_problems(), *self.proxy_problems()]
         if problems:
             raise SettingsError(problems)

@@ -23,6 +23,7 @@ from wattbook.errors import WattbookError
 from wattbook.outbox import Relay
 from wattbook.process import (
     EXIT_BAD_SETTINGS,
+    DrainSettings,
     load_settings_or_exit,
     shut_down,
     start_telemetry,
@@ -50,7 +51,7 @@ HANDLERS = 16
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, db.StoreSettings, BusSettings):
+class Settings(ClockSettings, WallSettings, DrainSettings, db.StoreSettings, BusSettings):
     """The environment of pricing-service."""
 
     store_url: str = setting(
@@ -99,7 +100,7 @@ class Settings(ClockSettings, WallSettings, db.StoreSettings, BusSettings):
                 problems.append(f"WATTBOOK_MARKET_DATA_{name}_LIMIT: {limit} is not in 1…1000000")
         if not 0 < self.watch_s <= 86_400:
             problems.append(f"WATTBOOK_PRICING_WATCH_S: {self.watch_s:g} is not above 0 and at most 86400")
-        problems += self.clock_problems()
+        problems += self.clock_problems() + self.drain_problems()
         if problems:
             raise SettingsError(problems)
 
@@ -181,7 +182,7 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> App
         leads=lambda: poller.leads,
         watch_s=settings.watch_s * settings.clock_speed,  # people look in real time
     )
-    server = rpc.Server(settings.listen, guard=guard, tls=tls, workers=HANDLERS)
+    server = rpc.Server(settings.listen, guard=guard, tls=tls, workers=HANDLERS, drain_s=settings.drain_s)
     server.register(prices_pb2_grpc.add_PricesServicer_to_server, servicer, rules=RULES)
     running = Running(poller, speed=settings.clock_speed)
     return App(store, bus, relay, provider, running, consumer, learning, trades, server)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from wattbook.bus.settings import BusSettings
 from wattbook.clock_settings import ClockSettings
-from wattbook.process import load_settings_or_exit, load_telemetry_or_exit
+from wattbook.process import DrainSettings, load_settings_or_exit, load_telemetry_or_exit
 from wattbook.proxies import ProxySettings
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import TelemetrySettings, configure_logging, start
@@ -31,7 +31,7 @@ SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, BusSettings, ProxySettings):
+class Settings(ClockSettings, WallSettings, DrainSettings, BusSettings, ProxySettings):
     """Everything that can differ between two installations."""
 
     session_key: str = setting(
@@ -70,7 +70,7 @@ class Settings(ClockSettings, WallSettings, BusSettings, ProxySettings):
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later, all of it at once."""
-        problems = [*self.clock_problems(), *self.proxy_problems()]
+        problems = [*self.clock_problems(), *self.drain_problems(), *self.proxy_problems()]
         if len(self.session_key) < SHORTEST_KEY:
             problems.append(f"WATTBOOK_SESSION_KEY: its value is shorter than {SHORTEST_KEY} characters")
         for name, address in (("LISTEN", self.listen), ("HTTP_LISTEN", self.http_listen)):
@@ -99,6 +99,7 @@ def main() -> None:
         lambda: _build(settings, exported),
         stop_with_parent=settings.stop_with_parent,
         log_level=settings.log_level,
+        drain_s=settings.drain_s,
     ).run()
 
 

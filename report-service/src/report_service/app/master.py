@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -95,12 +96,19 @@ class Master(BaseApplication):
     """The master process. ``build`` makes the worker, after the fork and only there."""
 
     def __init__(
-        self, pages: socket.socket, build: Callable[[], Worker], *, stop_with_parent: bool, log_level: str
+        self,
+        pages: socket.socket,
+        build: Callable[[], Worker],
+        *,
+        stop_with_parent: bool,
+        log_level: str,
+        drain_s: float,
     ) -> None:
-        """Serve on the listening socket ``pages``."""
+        """Serve on the listening socket ``pages``; a stop may take ``drain_s`` more than usual."""
         self._pages = pages
         self._build = build
         self._log_level = log_level
+        self._drain_s = drain_s
         self._worker: Worker | None = None
         self.stop_with_parent = stop_with_parent
         super().__init__()
@@ -115,7 +123,7 @@ class Master(BaseApplication):
             "worker_connections": 1000,
             "keepalive": KEEP_ALIVE_S,
             "timeout": 60,
-            "graceful_timeout": GRACE_S,
+            "graceful_timeout": GRACE_S + math.ceil(self._drain_s),
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108
             "logger_class": Logs,
             "loglevel": self._log_level,

@@ -130,7 +130,7 @@ def build(settings: Settings, exporting: Running) -> Worker:
     bus = settings.open_bus()
     channel = _channel(settings, settings.trade_target, "trade-service", tls)
     model, hub = ReadModel(clock), Hub(SystemClock())
-    server = rpc.Server(settings.listen, guard=settings.guard(SERVICE), tls=tls, workers=8)
+    server = _server(settings, tls)
     board = PriceBoard(clock, is_used=bool(settings.pricing_target))
     performances = Performances(model, board)
     server.register(add_ReportsServicer_to_server, Reports(model, performances), rules=RULES)
@@ -178,6 +178,11 @@ def _allow_many_sockets() -> None:
     wanted = MOST_SOCKETS if hard == resource.RLIM_INFINITY else min(MOST_SOCKETS, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _server(settings: Settings, tls: Tls | None) -> rpc.Server:
+    guard = settings.guard(SERVICE)
+    return rpc.Server(settings.listen, guard=guard, tls=tls, workers=8, drain_s=settings.drain_s)
 
 
 def _channel(settings: Settings, target: str, owner: str, tls: Tls | None) -> grpc.Channel:

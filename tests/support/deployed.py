@@ -13,6 +13,7 @@ import yaml
 
 K8S = Path(__file__).parents[2] / "deploy" / "k8s"
 BASE = K8S / "base"
+_POD_INDEX = "metadata.labels['apps.kubernetes.io/pod-index']"
 _REFERENCE = re.compile(r"\$\((\w+)\)")
 
 SecretOf = Callable[[str, str], str]
@@ -77,8 +78,13 @@ class Workload:
     def failures_allowed(self) -> int:
         return int(self.container["readinessProbe"]["failureThreshold"])
 
-    def environment(self, settings: Mapping[str, str], secret_of: SecretOf) -> dict[str, str]:
-        """Its variables as Kubernetes puts them together; ``settings`` are those of the ConfigMap."""
+    def environment(
+        self, settings: Mapping[str, str], secret_of: SecretOf, *, number: int = 0
+    ) -> dict[str, str]:
+        """The variables of its ``number``-th pod as Kubernetes puts them together.
+
+        ``settings`` are those of the ConfigMap.
+        """
         found = dict(settings) if "envFrom" in self.container else {}
         for each in self.container.get("env", ()):
             source = each.get("valueFrom", {})
@@ -86,6 +92,9 @@ class Workload:
                 value = secret_of(source["secretKeyRef"]["name"], source["secretKeyRef"]["key"])
             elif "configMapKeyRef" in source:
                 value = settings[source["configMapKeyRef"]["key"]]
+            elif "fieldRef" in source:
+                assert source["fieldRef"]["fieldPath"] == _POD_INDEX, "no other field is known"
+                value = str(number)
             else:
                 value = _REFERENCE.sub(lambda match: found[match[1]], each["value"])
             found[each["name"]] = value

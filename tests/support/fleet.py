@@ -308,12 +308,16 @@ class Fleet(Live):
             "/var/lib/wattbook/spool": str(pod.folder) if pod else "",
             "0.0.0.0": pod.address if pod else "",
         }
-        told = workload.environment(deployed.settings(), lambda name, key: self._secrets[name, key])
+        told = workload.environment(
+            deployed.settings(),
+            lambda name, key: self._secrets[name, key],
+            number=pod.number if pod else 0,
+        )
         for name in told:
             for theirs, ours in places.items():
                 told[name] = told[name].replace(theirs, ours)
-            if name.endswith("_TARGET"):
-                told[name] = self._names.target(told[name])
+            if name.endswith(("_TARGET", "_PEERS")):
+                told[name] = ",".join(map(self._names.target, told[name].split(",")))
         if "WATTBOOK_SECURE_COOKIES" in told:
             told["WATTBOOK_SECURE_COOKIES"] = "false"  # there is no TLS at this edge
         return {**told, **self._world, **SETTINGS}

@@ -16,7 +16,8 @@ from wattbook.walls import WallSettings
 from ingest_service.clients import is_websocket_url, public_url
 from ingest_service.domain import MOST_NODES
 
-_TARGET = re.compile(r"[^\s:/,]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+# host:port; gRPC also lets it be said how the name is looked up: dns://server/host:port.
+_TARGET = re.compile(r"(dns://[^\s/,]*/)?([^\s:/,]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,16 @@ from ingest_service.domain import (
     together,
 )
 from ingest_service.store import FeedDays, QuarantineStore, Spool
-from ingest_service.usecases import AllNodes, Completeness, FeedStatus, Intake, Own, Quarantine
+from ingest_service.usecases import (
+    AllNodes,
+    Completeness,
+    FeedStatus,
+    Housekeeping,
+    Intake,
+    Own,
+    Quarantine,
+    Spooler,
+)
 from wattbook import rpc
 from wattbook.access import Role
 from wattbook.clock import FakeClock, to_epoch_us
@@ -246,10 +255,15 @@ class Nodes:
             committed=lambda: None, node=number,
         )  # fmt: skip
         listener = ListenerState(f"ws://exchange/{number}", connected=True, node=number)
-        status = FeedStatus(
-            [listener], spool=spool, quarantine=quarantine, clock=self.clock,
-            intake=Intake(most_frames=1, most_bytes=1),
+        intake = Intake(most_frames=1, most_bytes=1)
+        housekeeping = Housekeeping(spool, clock=self.clock, keep_s=1, most_frames=1, keep_days=1)
+        spooler = Spooler(
+            intake=intake, spool=spool, clock=self.clock, announce=confirmed_events, committed=lambda: None,
+            housekeeping=housekeeping,
         )  # fmt: skip
+        status = FeedStatus(
+            [listener], spool=spool, quarantine=quarantine, clock=self.clock, intake=intake, spooler=spooler
+        )
         other = 1 - number
         channel = self._stack.enter_context(rpc.channel(targets[other], passes=callers_pass))
         days = FeedDays(store)

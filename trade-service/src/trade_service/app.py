@@ -21,6 +21,7 @@ from wattbook.outbox import Relay
 from wattbook.process import (
     EXIT_BAD_SETTINGS,
     DrainSettings,
+    leave,
     load_settings_or_exit,
     shut_down,
     start_telemetry,
@@ -158,6 +159,7 @@ def main() -> None:
     stopping.wait()
     _log.info("stopping")
     shut_down(app.stop, exporting.stop)
+    leave()
 
 
 if __name__ == "__main__":

@@ -237,20 +237,17 @@ def main() -> None:
     while ingest.is_alive() and feed.spooler.is_alive and not stopping.wait(0.5):
         pass
     failed = not feed.spooler.is_alive
-    serving = (lambda: server.stop(0.5), feed.nodes.close)
-    process.shut_down(ingest.stop, feed.stop, *serving, claimed.close, store.close)
+    serving = (lambda: server.stop(0.5), feed.nodes.close)  # first: whoever asks goes to another node
+    process.shut_down(*serving, ingest.stop, feed.stop, claimed.close, store.close)
     _log.info("stopped")
     exporting.stop()
     failed = failed or ingest.failed
-    if ingest.is_alive():  # waiting for a lock or a disk; breaking off loses nothing, as kill -9 does not
-        logging.shutdown()
-        os._exit(1 if failed else 0)
-    sys.exit(1 if failed else 0)
+    process.leave(1 if failed else 0)  # breaking off what still waits loses nothing, as kill -9 does not
 
 
 def _server(settings: Settings) -> rpc.Server:
     guard, tls = settings.guard(NAME), Tls.of(settings)
-    return rpc.Server(settings.listen, guard=guard, tls=tls, workers=HANDLERS)
+    return rpc.Server(settings.listen, guard=guard, tls=tls, workers=HANDLERS, drain_s=settings.drain_s)
 
 
 def _claim(store: Store) -> ExitStack:

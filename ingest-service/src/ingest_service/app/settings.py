@@ -10,6 +10,7 @@ from pathlib import Path
 from wattbook.bus.settings import BusSettings
 from wattbook.clock_settings import ClockSettings
 from wattbook.db import StoreSettings
+from wattbook.process import DrainSettings
 from wattbook.settings import LogLevel, SettingsError, setting
 from wattbook.walls import WallSettings
 
@@ -21,7 +22,7 @@ _TARGET = re.compile(r"(dns://[^\s/,]*/)?([^\s:/,]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ClockSettings, WallSettings, StoreSettings, BusSettings):
+class Settings(ClockSettings, WallSettings, DrainSettings, StoreSettings, BusSettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_INGEST_STORE_URL", "the spool and the ledger of files", secret=True)
@@ -85,7 +86,7 @@ class Settings(ClockSettings, WallSettings, StoreSettings, BusSettings):
         Raises:
             SettingsError: names each variable.
         """
-        problems = self.clock_problems()
+        problems = [*self.clock_problems(), *self.drain_problems()]
         if not self.gateway_url.startswith(("http://", "https://")):
             problems.append(f"WATTBOOK_GATEWAY_URL: {self.gateway_url!r} is no http address")
         if not 0 <= self.settle_s <= 3600:

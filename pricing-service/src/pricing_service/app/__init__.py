@@ -24,6 +24,7 @@ from wattbook.outbox import Relay
 from wattbook.process import (
     EXIT_BAD_SETTINGS,
     DrainSettings,
+    leave,
     load_settings_or_exit,
     shut_down,
     start_telemetry,
@@ -250,3 +251,4 @@ def main() -> None:
     stopping.wait()
     _log.info("stopping")
     shut_down(app.stop, exporting.stop)
+    leave()

@@ -12,7 +12,7 @@ DIST := report-service/src/report_service/static/dist/.built
 IMAGES ?= wattbook
 VERSION ?= dev
 BUILD ?= docker build
-.PHONY: help setup up test lint format proto bench images compose-env k8s-secrets check-deploy containers release clean lock
+.PHONY: help setup up test test-fleet lint format proto bench images compose-env k8s-secrets check-deploy containers release clean lock
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,11 @@ up: setup ## Start Wattbook on this machine (ARGS="--data DIR --port-base N")
 	@exec $(BIN)/wattbook up --data ./data --port-base 8080 $(ARGS)
 
 test: setup ## Run the tests (ARGS="tests/unit -k periods" for some of them; SLOW=1 with the long ones; ENGINE=production)
-	$(if $(ENGINE),WATTBOOK_TEST_ENGINE=$(ENGINE)) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(SLOW),,-m "not slow") $(ARGS)
+	$(if $(ENGINE),WATTBOOK_TEST_ENGINE=$(ENGINE)) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder \
+	  -m "not alone$(if $(SLOW),, and not slow)" $(ARGS)
+
+test-fleet: setup ## Run the tests that want the machine for themselves: two replicas of everything, as Kubernetes runs them
+	$(BIN)/python -m pytest -m alone tests/faults $(ARGS)
 
 lint: setup ## Check style, types and import directions
 	$(BIN)/ruff check .

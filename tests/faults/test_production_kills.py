@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 pytestmark = [
     pytest.mark.rabbitmq,
     pytest.mark.faults,
-    pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.flow("Live trade"),
     pytest.mark.timeout(900),
 ]

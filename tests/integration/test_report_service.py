@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import socket
 import threading
@@ -168,6 +169,31 @@ def test_it_stops_in_order(pair: Pair, signum: signal.Signals) -> None:
     assert "Traceback" not in pair.reports.log()
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(pair.reports.target.rpartition(":")[2]))) != 0
+
+
+def test_callers_are_sent_elsewhere_before_it_takes_no_more(pair: Pair) -> None:
+    """Or a request would cross with the closing of a kept connection: nobody could say if it was heard."""
+    pair.reports.environment["WATTBOOK_DRAIN_S"] = "3"
+    pair.reports.start()
+    process = pair.reports.process
+    assert process is not None
+    host, _, port = pair.reports.http_target.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+
+    def said() -> str | None:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200
+        return answer.headers["Connection"]
+
+    assert said() == "keep-alive"
+    process.send_signal(signal.SIGTERM)
+
+    wait_until(lambda: said() == "close", timeout_s=2.5, what="an answer says that it is the last")
+    assert not rpc.is_healthy(pair.reports.target)
+    assert process.wait(15) == 0
+    assert "Traceback" not in pair.reports.log()
 
 
 def test_it_leaves_with_the_process_that_started_it(pair: Pair, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -126,6 +127,7 @@ class Server:
         self._tls = tls
         self._guard = guard
         self._drain_s = drain_s
+        self._stops_at_s: float | None = None
         self._rules: dict[str, Rule] = {}
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="rpc"),
@@ -171,11 +173,18 @@ class Server:
         status = health_pb2.HealthCheckResponse
         self._health.set("", status.SERVING if ready else status.NOT_SERVING)
 
+    def drain(self) -> None:
+        """Send callers elsewhere from now on; :meth:`stop` then waits for the rest of the time only."""
+        if self._stops_at_s is None:
+            self._stops_at_s = time.monotonic() + self._drain_s
+            self._health.enter_graceful_shutdown()
+
     def stop(self, grace_s: float = 5.0) -> None:
         """Send callers elsewhere, then refuse new calls and let running ones finish for up to ``grace_s``."""
-        self._health.enter_graceful_shutdown()
-        if self._drain_s:
-            threading.Event().wait(self._drain_s)
+        self.drain()
+        left_s = (self._stops_at_s or 0.0) - time.monotonic()
+        if left_s > 0:
+            threading.Event().wait(left_s)
         self._server.stop(grace_s).wait()
 
 

@@ -8,12 +8,14 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
 
 THREADS = 8
 GRACE_S = 10
@@ -27,6 +29,10 @@ class Worker(Protocol):
 
     def start(self) -> None:
         """Begin; the WSGI application is called from now on."""
+        ...
+
+    def drain(self) -> None:
+        """The stop is near."""
         ...
 
     def stop(self) -> None:
@@ -92,6 +98,29 @@ class _Arbiter(Arbiter):
         super().manage_workers()
 
 
+class _DrainingWorker(ThreadWorker):
+    """Told to stop, answers for a while longer, and each answer says that its connection ends.
+
+    gunicorn alone closes a kept connection two seconds later; who had left it idle longer than that may
+    just be sending on it.
+    """
+
+    _is_draining = False
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """On SIGTERM; also once the time is over."""
+        app: Master = self.app
+        if not self.alive or not app.drain_s or self._is_draining:
+            super().handle_exit(sig, frame)
+            return
+        self._is_draining = True
+        self.max_keepalived = 0  # what is answered says that the connection ends
+        app.drain()
+        end = threading.Timer(app.drain_s, super().handle_exit, (sig, frame))
+        end.daemon = True
+        end.start()
+
+
 class Master(BaseApplication):
     """The master process. ``build`` makes the worker, after the fork and only there."""
 
@@ -108,7 +137,7 @@ class Master(BaseApplication):
         self._pages = pages
         self._build = build
         self._log_level = log_level
-        self._drain_s = drain_s
+        self.drain_s = drain_s
         self._worker: Worker | None = None
         self.stop_with_parent = stop_with_parent
         super().__init__()
@@ -118,12 +147,12 @@ class Master(BaseApplication):
         chosen = {
             "bind": [f"fd://{self._pages.fileno()}"],
             "workers": 1,
-            "worker_class": "gthread",
+            "worker_class": _DrainingWorker,
             "threads": THREADS,
             "worker_connections": 1000,
             "keepalive": KEEP_ALIVE_S,
             "timeout": 60,
-            "graceful_timeout": GRACE_S + math.ceil(self._drain_s),
+            "graceful_timeout": GRACE_S + math.ceil(self.drain_s),
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108
             "logger_class": Logs,
             "loglevel": self._log_level,
@@ -155,6 +184,11 @@ class Master(BaseApplication):
         except SystemExit as end:  # the worker's end comes this way too, and its status tells the master why
             is_failed_start = os.getpid() == master and end.code == Arbiter.APP_LOAD_ERROR
             sys.exit(1 if is_failed_start else end.code)
+
+    def drain(self) -> None:
+        """In the worker: whoever calls it over gRPC goes elsewhere from now on."""
+        if self._worker is not None:
+            self._worker.drain()
 
     def _stop_worker(self, _arbiter: Any, _worker: Any) -> None:
         if self._worker is not None:

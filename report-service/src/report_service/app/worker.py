@@ -110,6 +110,10 @@ class Worker:
         if self._health is not None:
             self._health.watcher.start()
 
+    def drain(self) -> None:
+        """The stop is near."""
+        self._server.drain()
+
     def stop(self) -> None:
         """Stop taking, finish what was taken, let go."""
         steps = [self._hub.stop, self._server.stop, self._feed.stop, self._channel.close, self._gateway.close]

@@ -54,6 +54,11 @@ class _Array(TypeDecorator[list[Any]]):
             return lambda values: _array_text(map(str, values))
         return lambda values: _array_text(map(_quoted, filter(can_be_kept, values)))
 
+    def literal_processor(self, dialect: Dialect) -> Any:
+        """As SQLAlchemy asks, where a statement is shown with its values."""
+        text_of = self.bind_processor(dialect)
+        return lambda values: "'" + text_of(values).replace("'", "''") + "'"
+
 
 def _array_of(column: ColumnElement[Any]) -> _Array:
     return _Array(is_int=isinstance(column.type, Integer))

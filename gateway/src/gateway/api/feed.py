@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
+from wattbook.errors import InvalidInput
 from wattbook_proto import feed_pb2, prices_pb2
 
 from gateway.api.http import Request, Response, json_response
@@ -93,9 +94,17 @@ class QuarantineApi:
 
 
 def _place(cursor: str | None) -> tuple[int, int]:
-    """When what stands before the page was received, and its number."""
-    received_us, number = cursor.split("-") if cursor else (0, 0)
-    return int(received_us), int(number)
+    """When what stands before the page was received, and its number.
+
+    Raises:
+        InvalidInput: the cursor is none of ours.
+    """
+    if not cursor:
+        return 0, 0
+    received_us, number = map(int, cursor.split("-"))
+    if not received_us:
+        raise InvalidInput("cursor: follow the Link header unchanged")
+    return received_us, number
 
 
 def _status(status: feed_pb2.StatusReply) -> dict[str, Any]:

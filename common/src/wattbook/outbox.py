@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,6 +33,7 @@ RESCAN_S = 1.0
 TURN_WAIT_S = 1.0
 BATCH_MESSAGES = 200
 BATCH_BYTES = 8 * 1024 * 1024
+FRESH_BYTES = 16 * 1024 * 1024
 DRAIN_S = 3.0
 
 
@@ -57,20 +60,25 @@ def create(op: Any) -> None:
     op.create_table(TABLE, *_columns(), sqlite_autoincrement=True)
 
 
+def keep_bodies_as_they_are(op: Any) -> None:
+    """Let PostgreSQL not try to compress bodies, which live for milliseconds; ``op`` is ``alembic.op``."""
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(f"ALTER TABLE {TABLE} ALTER COLUMN body SET STORAGE EXTERNAL")
+
+
 _OUTBOX = outbox_table(sa.MetaData())
 
 
 def _oldest() -> sa.Select[Any]:
-    """The oldest messages, as many as a batch may have; the first one whatever its size."""
-    first = sa.select(_OUTBOX).order_by(_OUTBOX.c.id).limit(BATCH_MESSAGES).subquery()
-    size = sa.func.length(first.c.body)
-    measured = sa.select(first, (sa.func.sum(size).over(order_by=first.c.id) - size).label("before_bytes"))
-    counted = measured.subquery()
-    return sa.select(counted).where(counted.c.before_bytes < BATCH_BYTES).order_by(counted.c.id)
+    """The oldest messages, as many as a batch may have; without their bodies, which may be here already."""
+    size = sa.func.length(_OUTBOX.c.body).label("size_bytes")
+    columns = (_OUTBOX.c.id, _OUTBOX.c.message_id, _OUTBOX.c.traceparent, size)
+    return sa.select(*columns).order_by(_OUTBOX.c.id).limit(BATCH_MESSAGES)
 
 
 _ENQUEUE = _OUTBOX.insert().inline()  # nobody asks for the numbers that rows get
 _OLDEST = _oldest()
+_WHOLE = _OUTBOX.select().where(in_parameter(_OUTBOX.c.id, "ids"))
 _DONE = _OUTBOX.delete().where(in_parameter(_OUTBOX.c.id, "ids"))
 
 
@@ -105,6 +113,7 @@ class Relay:
         self._store = store
         self._bus = bus
         self._retrying = Retrying(backoff or Backoff(first_s=0.1, most_s=5.0))
+        self._fresh = _Fresh()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="outbox-relay", daemon=True)
@@ -114,8 +123,9 @@ class Relay:
         self._wake.set()
         self._thread.start()
 
-    def notify(self) -> None:
-        """There is something new: call it after a commit."""
+    def notify(self, messages: Sequence[Message] = ()) -> None:
+        """There is something new: call it after a commit. ``messages`` of it need not be read back."""
+        self._fresh.add(messages)
         self._wake.set()
 
     def stop(self) -> None:
@@ -175,15 +185,24 @@ class Relay:
                 self._wake.set()
                 return False
             with shift.read() as connection:
-                rows = connection.execute(_OLDEST).all()
+                found = connection.execute(_OLDEST).all()
+                rows = _within(found, BATCH_BYTES)
+                messages = self._messages(connection, rows)
             if rows:
-                messages = [_message(row) for row in rows]
                 with sending(messages, system=self._bus.system):
                     self._bus.publish(messages)
                 with shift.write() as connection:  # done again, it only publishes again
                     connection.execute(_DONE, {"ids": [row.id for row in rows]})
         self._retrying.worked()
-        return bool(rows) and _is_cut(rows)
+        return len(rows) == BATCH_MESSAGES or len(rows) < len(found)
+
+    def _messages(self, connection: sa.Connection, rows: Sequence[Any]) -> list[Message]:
+        """The messages of ``rows``, in order; what is not at hand is read."""
+        known = {row.id: self._fresh.take(row.message_id, row.traceparent) for row in rows}
+        if absent := [id_ for id_, message in known.items() if message is None]:
+            for row in connection.execute(_WHOLE, {"ids": absent}):
+                known[row.id] = _message(row)
+        return [message for message in known.values() if message is not None]
 
     def _log_failure(self, error: Exception, delay_s: float) -> None:
         log = _log.warning if isinstance(error, Unavailable) else _log.exception
@@ -193,9 +212,48 @@ class Relay:
         )
 
 
-def _is_cut(rows: Sequence[Any]) -> bool:
-    """Whether a batch has all that it may have, so that more may follow."""
-    return len(rows) == BATCH_MESSAGES or rows[-1].before_bytes + len(rows[-1].body) >= BATCH_BYTES
+class _Fresh:
+    """Messages just written, as many as fit into memory: to read them back costs as much as to write them.
+
+    Another replica may publish what is here; so the oldest make room for the newest.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._messages: OrderedDict[str, Message] = OrderedDict()
+        self._size_bytes = 0
+
+    def add(self, messages: Sequence[Message]) -> None:
+        with self._lock:
+            for message in messages:
+                known = self._messages.pop(message.id, message)
+                self._size_bytes += len(message.body) - (len(known.body) if known is not message else 0)
+                self._messages[message.id] = message
+            while self._size_bytes > FRESH_BYTES:
+                _, oldest = self._messages.popitem(last=False)
+                self._size_bytes -= len(oldest.body)
+
+    def take(self, message_id: str, traceparent: str) -> Message | None:
+        """A message as it was written, where it is here."""
+        with self._lock:
+            found = self._messages.pop(message_id, None)
+            if found is not None:
+                self._size_bytes -= len(found.body)
+        return (
+            found
+            if found is None or found.traceparent == traceparent
+            else replace(found, traceparent=traceparent)
+        )
+
+
+def _within(rows: Sequence[Any], most_bytes: int) -> Sequence[Any]:
+    """As many from the first on as fit, that one whatever its size."""
+    size_bytes = 0
+    for count, row in enumerate(rows):
+        size_bytes += row.size_bytes
+        if count and size_bytes > most_bytes:
+            return rows[:count]
+    return rows
 
 
 def _message(row: Any) -> Message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -90,6 +91,16 @@ def stop_with_parent(stopping: threading.Event, *, every_s: float = 1.0) -> None
                 stopping.set()
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def keep_what_is_made() -> None:
+    """What was made so far stays: collecting garbage never looks at it again. Call it once all is started.
+
+    Modules and what they define are most of a service's objects; looking through them stops every thread
+    for tens of milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def shut_down(*steps: Callable[[], None]) -> None:

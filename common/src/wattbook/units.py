@@ -16,6 +16,7 @@ from decimal import (
     Overflow,
     localcontext,
 )
+from functools import lru_cache
 
 KW_PER_MW = 1000
 CT_PER_EUR = 100
@@ -30,6 +31,8 @@ _EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 _STRICT = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
 # Far above any figure of ours and far below 1e999999999, which as an integer would fill the memory.
 _MOST_DIGITS = 40
+# One trade changes one hour of a day: what is shown of the others is what was shown before.
+_REMEMBERED = 32_768
 
 
 def exact_int(value: Decimal) -> int:
@@ -50,16 +53,19 @@ def kw_from_mw(quantity_mw: Decimal) -> int:
     return _whole(quantity_mw, KW_PER_MW)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def mw_from_kw(quantity_kw: int) -> Decimal:
     """MW of a quantity in kW, exact, without trailing zeros: 12000 → 12, 12300 → 12.3."""
     return plain(_divide(quantity_kw, KW_PER_MW))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def mwh_from_kw_min(energy_kw_min: int, *, decimals: int = 3) -> Decimal:
     """MWh of an energy in kW·min, rounded half even to ``decimals`` (0.1 MW over a quarter is 0.025)."""
     return plain(rounded(_divide(energy_kw_min, KW_MIN_PER_MWH), decimals))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def eur_from_ct_kw_min(amount_ct_kw_min: int, *, decimals: int = 2) -> Decimal:
     """EUR of an exact sum of price x power x minutes (see the module), rounded half even once."""
     return rounded(_divide(amount_ct_kw_min, KW_MIN_PER_MWH * CT_PER_EUR), decimals)

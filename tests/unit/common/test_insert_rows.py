@@ -44,6 +44,25 @@ def test_every_row_is_in_the_table_once(store: Store, count: int) -> None:
         assert connection.execute(sa.select(things).order_by(things.c.id)).all() == rows(count)
 
 
+ODD = ("", "a\tb", "a\nb", "a\rb", "\\", "\\.", "\\N", "None", "%s", "ü€", " ", "'")
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("count", [1, BLOCK_ROWS + 1])
+def test_texts_come_back_as_they_were(store: Store, odd: str, count: int) -> None:
+    made = [*rows(count), (count, odd)]
+    with store.write() as connection:
+        insert_rows(connection, things, made)
+
+    with store.read() as connection:
+        assert connection.execute(sa.select(things).order_by(things.c.id)).all() == made
+
+
+def test_what_is_nothing_is_not_the_word_for_it(store: Store) -> None:
+    with pytest.raises(IntegrityError), store.write() as connection:
+        insert_rows(connection, things, [(1, None)])
+
+
 def test_a_wide_table_stays_within_what_a_statement_takes(store: Store) -> None:
     with store.write() as connection:
         insert_rows(connection, wide, [tuple(range(100))] * 1_234)

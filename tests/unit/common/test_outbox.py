@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -119,6 +120,47 @@ def test_a_message_leaves_with_everything_it_carries(
     assert traced.traceparent == context.traceparent
     wait_until(lambda: relay.depth() == 0, timeout_s=5, what="the outbox is empty")
     subscription.close()
+
+
+def test_what_was_handed_over_leaves_as_it_was_written_and_in_its_place(
+    store: Store, bus: Bus, relaying: Callable[[Bus], Relay]
+) -> None:
+    faulty = Faulty(bus)
+    faulty.down = True
+    relay = relaying(faulty)  # type: ignore[arg-type]
+    made = [Message(type="a.b", body=str(number).encode(), occurred_at=WHEN) for number in range(1000)]
+    with store.write() as connection:
+        outbox.enqueue(connection, made)
+    relay.notify(made[::3])  # the others are another replica's
+    relay.notify([replace(made[0], traceparent="00-not-as-written-01")])
+    relay.notify([Message(type="a.b", body=b"-1", occurred_at=WHEN)])  # another replica was faster
+    relay.start()
+    wait_until(lambda: faulty.refused >= 3, timeout_s=10, what="it is tried again and again")
+    faulty.down = False
+    faulty.lose_confirmations = 1
+    wait_until(lambda: relay.depth() == 0, timeout_s=10, what="the outbox is empty")
+
+    subscription = bus.subscribe(["a.b"], group="g")
+    got: list[Message] = []
+    while deliveries := subscription.receive(timeout_s=0.1, most=1000):
+        got += [delivery.message for delivery in deliveries]
+        subscription.ack(deliveries)
+    subscription.close()
+    again = outbox.BATCH_MESSAGES
+    assert got == made[:again] + made
+
+
+def test_what_is_at_hand_is_bounded(store: Store, bus: Bus, relaying: Callable[[Bus], Relay]) -> None:
+    relay = relaying(bus)
+    body = b"x" * MAX_BODY_BYTES
+    sizes = []
+    for number in range(2 * outbox.FRESH_BYTES // MAX_BODY_BYTES + 1):
+        relay.notify([Message(type="a.b", body=body, occurred_at=WHEN, id=str(number))])
+        sizes.append(sum(len(each.body) for each in relay._fresh._messages.values()))
+
+    assert max(sizes) <= outbox.FRESH_BYTES
+    assert sizes[-1] > outbox.FRESH_BYTES - MAX_BODY_BYTES
+    assert next(reversed(relay._fresh._messages)) == str(number)
 
 
 def test_what_is_rolled_back_never_leaves(store: Store, bus: Bus, relaying: Callable[[Bus], Relay]) -> None:

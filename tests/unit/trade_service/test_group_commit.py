@@ -68,7 +68,7 @@ class Desk:
             raise self.fault
         return booked_events(rows, traceparent)
 
-    def committed(self) -> None:
+    def committed(self, events: Sequence[Message]) -> None:
         self.commits += 1
 
     def submit(self, *trades: Trade, timeout_s: float = 20.0) -> list[int]:

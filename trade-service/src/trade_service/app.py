@@ -21,6 +21,7 @@ from wattbook.outbox import Relay
 from wattbook.process import (
     EXIT_BAD_SETTINGS,
     DrainSettings,
+    keep_what_is_made,
     leave,
     load_settings_or_exit,
     shut_down,
@@ -130,8 +131,7 @@ def build(settings: Settings, *, clock: Clock | None = None, stopping: threading
 
 def _calm_garbage_collector() -> None:
     """Look for cycles rarely: booking makes many tuples and no cycles, and looking took a tenth of it."""
-    gc.collect()
-    gc.freeze()
+    keep_what_is_made()
     gc.set_threshold(50_000, 50, 50)
 
 

@@ -7,8 +7,9 @@
 """
 
 from wattbook.db.command import migrate_if_asked
+from wattbook.db.hints import on_sqlite
 from wattbook.db.migrations import Migration, migrate, prepare
-from wattbook.db.rows import insert_new, insert_rows
+from wattbook.db.rows import insert_new, insert_rows, rows_by_key
 from wattbook.db.settings import StoreSettings
 from wattbook.db.store import Store, open_store
 from wattbook.db.values import can_be_kept, in_parameter, in_values
@@ -24,6 +25,8 @@ __all__ = [
     "insert_rows",
     "migrate",
     "migrate_if_asked",
+    "on_sqlite",
     "open_store",
     "prepare",
+    "rows_by_key",
 ]

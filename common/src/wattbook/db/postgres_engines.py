@@ -6,7 +6,7 @@ statement and the locks and limits of a transaction after that, a journey to the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -23,6 +23,7 @@ LOCK_CLASS = 0x57617474
 LOCK_OF_WRITING, LOCK_OF_MIGRATING, FIRST_LOCK_OF_OTHERS = 1, 2, 16
 # The one that writes, and those that hold what only one process may do.
 WRITERS, MORE_WRITERS = 2, 4
+PIECE_ROWS = 500
 RECYCLE_S = 1_800  # so that connections follow a database that moved
 
 READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -96,15 +97,44 @@ def execute_plainly(connection: Connection, statements: str) -> None:
         cursor.execute(statements, prepare=False)
 
 
-def copy_rows(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Rows by a ``COPY … FROM STDIN``."""
+def copy_rows(
+    connection: Connection,
+    statement: str,
+    line: str | None,
+    rows: Sequence[Sequence[Any]],
+    meanwhile: Callable[[], object],
+) -> None:
+    """Rows by a ``COPY … FROM STDIN``.
+
+    ``line`` is one of them as that command reads it, with a place for each text or number; None where the
+    table holds something else. ``meanwhile`` is called while the server still inserts.
+    """
     with (
         driver_errors(connection, statement),
         _driver_connection(connection).cursor() as cursor,
         cursor.copy(statement) as copy,
     ):
-        for row in rows:
-            copy.write_row(row)
+        for start in range(0, len(rows), PIECE_ROWS):  # the server inserts one while the next is written
+            piece = rows[start : start + PIECE_ROWS]
+            block = _block(line, piece) if line else None
+            if block is not None:
+                copy.write(block)
+                continue
+            for row in piece:
+                copy.write_row(row)
+        meanwhile()
+
+
+def _block(line: str, rows: Sequence[Sequence[Any]]) -> str | None:
+    """The rows in COPY's text format, at half of the driver's cost; None where the driver must tell.
+
+    There a backslash has a meaning, as have tabulators and the ends of lines within a value, and a None.
+    """
+    block = "".join([line % tuple(row) for row in rows])
+    if any(special in block for special in ("\\", "\r", "None")):
+        return None
+    is_whole = block.count("\n") == len(rows) and block.count("\t") == len(rows) * line.count("\t")
+    return block if is_whole else None
 
 
 @contextmanager

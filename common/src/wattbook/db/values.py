@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, Integer, Text, bindparam
+from sqlalchemy import BigInteger, BindParameter, Boolean, ColumnElement, Dialect, Integer, Text, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -23,7 +23,12 @@ def in_parameter(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
 
     To make a statement anew costs as much as to run it.
     """
-    return _InValues(column, bindparam(name, type_=_array_of(column)))
+    return _InValues(column, parameter_of(column, name))
+
+
+def parameter_of(column: ColumnElement[Any], name: str) -> BindParameter[Any]:
+    """The parameter ``name`` of many values of ``column``: an array, or on SQLite its JSON."""
+    return bindparam(name, type_=_array_of(column))
 
 
 class _Array(TypeDecorator[list[Any]]):

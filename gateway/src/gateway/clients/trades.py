@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from wattbook import rpc
 from wattbook.access import Principal
 from wattbook.errors import Unavailable
@@ -50,22 +50,38 @@ def stated(trade: StatedTrade) -> trades_pb2.TradeToBook:
     Raises:
         InvalidInput: its quantity or delivery start is none.
     """
+    return state(trade, trades_pb2.TradeToBook)
+
+
+def state(trade: StatedTrade, make: Callable[[], trades_pb2.TradeToBook]) -> trades_pb2.TradeToBook:
+    """The message of a trade, made by ``make`` once it is known to be one.
+
+    By assignment, which takes half as long as by keywords.
+
+    Raises:
+        InvalidInput: its quantity or delivery start is none.
+    """
     quantity = trade.quantity
-    message = trades_pb2.TradeToBook(
-        id=trade.id,
-        price_ct_per_mwh=trade.price,
-        quantity_kw=quantity_kw(quantity if type(quantity) is str else bytes(quantity)),
-        direction=_DIRECTIONS[trade.direction],
-        delivery_day=_day_text(trade.delivery_day),
-        delivery_hour=trade.delivery_hour,
-        trader_id=trade.trader_id,
-        execution_time_us=epoch_us(trade.execution_time),
-    )
+    quantity = quantity_kw(quantity if type(quantity) is str else bytes(quantity))
+    area: str | UnsetType = UNSET
+    start_s: int | UnsetType = UNSET
     if type(trade) is JsonTrade:
-        if trade.area is not UNSET:
-            message.area = trade.area
+        area = trade.area
         if trade.delivery_start is not UNSET:
-            message.delivery_start_s = delivery_start_s(trade.delivery_start)
+            start_s = delivery_start_s(trade.delivery_start)
+    message = make()
+    message.id = trade.id
+    message.price_ct_per_mwh = trade.price
+    message.quantity_kw = quantity
+    message.direction = _DIRECTIONS[trade.direction]
+    message.delivery_day = _day_text(trade.delivery_day)
+    message.delivery_hour = trade.delivery_hour
+    message.trader_id = trade.trader_id
+    message.execution_time_us = epoch_us(trade.execution_time)
+    if area is not UNSET:
+        message.area = area
+    if start_s is not UNSET:
+        message.delivery_start_s = start_s
     return message
 
 

@@ -148,14 +148,18 @@ def check_trade(trade: StatedTrade) -> None:
     Raises:
         InvalidInput: names the field.
     """
-    for field, text in (("id", trade.id), ("trader_id", trade.trader_id)):
-        if text.isspace():
-            raise InvalidInput(f"{field}: nothing but spaces")
-        if not text.isprintable() and _UNFIT.search(text):
-            raise InvalidInput(f"{field}: control characters")
+    _check_name("id", trade.id)
+    _check_name("trader_id", trade.trader_id)
     area = getattr(trade, "area", UNSET)
     if area is not UNSET and area not in AREAS:
         raise InvalidInput(f"area: unknown; known are {', '.join(sorted(AREAS))}")
+
+
+def _check_name(field: str, text: str) -> None:
+    if text.isspace():
+        raise InvalidInput(f"{field}: nothing but spaces")
+    if not text.isprintable() and _UNFIT.search(text):
+        raise InvalidInput(f"{field}: control characters")
 
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from wattbook.access import Principal
 from wattbook.errors import InvalidInput, Unavailable
 from wattbook_proto import trades_pb2
 
-from gateway.clients import TradesClient, new_request, stated
+from gateway.clients import TradesClient, new_request, state
 from gateway.domain.trades import CsvTrade, JsonTrade
 from gateway.usecases.threads import Pool
 
@@ -185,7 +185,9 @@ class _Run:
 
     def _chunk(self, rows: Sequence[Row]) -> _Chunk:
         refused: dict[int, str] = {}
-        messages = []
+        names = []
+        request = new_request(from_file=self.from_file)
+        add = request.trades.add
         sees_all = self.asker.sees_all
         for index, (_, trade) in enumerate(rows):
             if type(trade) is str:
@@ -194,15 +196,13 @@ class _Run:
             try:
                 refusal = None if sees_all else self.asker.refusal(trade.trader_id)  # type: ignore[union-attr]
                 if refusal is None:
-                    messages.append(stated(trade))  # type: ignore[arg-type]
+                    state(trade, add)  # type: ignore[arg-type]
+                    names.append(trade.id)  # type: ignore[union-attr]
                 else:
                     refused[index] = refusal
             except InvalidInput as error:
                 refused[index] = error.message
-        request = new_request(from_file=self.from_file)
-        request.trades.extend(messages)
-        names = frozenset(trade.id for trade in messages)
-        chunk = _Chunk(self.rows_seen + 1, [row[0] for row in rows], names, refused, request)
+        chunk = _Chunk(self.rows_seen + 1, [row[0] for row in rows], frozenset(names), refused, request)
         self.rows_seen += len(rows)
         return chunk
 
@@ -229,6 +229,10 @@ class _Run:
 
     def _results(self, chunk: _Chunk, reply: trades_pb2.BookReply) -> list[RowResult]:
         counts = self.summary.counts
+        if self.form.only_refused and not (reply.reasons or chunk.refused):
+            for result, count in Counter(reply.results).items():
+                counts[RESULT_NAMES[result]] += count
+            return []
         booked = iter(reply.results)
         position = -1
         results = []

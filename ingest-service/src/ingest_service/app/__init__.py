@@ -233,6 +233,7 @@ def main() -> None:
     feed.start()
     ingest = Ingest(settings, store, feed, on_ready=server.set_ready)
     ingest.start()
+    process.keep_what_is_made()
     _log.info("started", extra={"inbox": str(settings.inbox), "listeners": len(feed.listeners)})
     while ingest.is_alive() and feed.spooler.is_alive and not stopping.wait(0.5):
         pass

@@ -24,6 +24,7 @@ from wattbook.outbox import Relay
 from wattbook.process import (
     EXIT_BAD_SETTINGS,
     DrainSettings,
+    keep_what_is_made,
     leave,
     load_settings_or_exit,
     shut_down,
@@ -247,6 +248,7 @@ def main() -> None:
         sys.exit(EXIT_BAD_SETTINGS)
     except (OSError, WattbookError) as error:
         sys.exit(f"{NAME}: {error}")
+    keep_what_is_made()
     _log.info("listening", extra={"port": port})
     stopping.wait()
     _log.info("stopping")

@@ -44,7 +44,7 @@ def _written(value: Decimal | int, decimals: int, sign: bool, locale: str) -> st
     """Remembered, since of a page that changes most figures stay; equal values are written alike."""
     places = "." + "0" * decimals if decimals else ""
     pattern = f"+#,##0{places};-#,##0{places}" if sign and value != 0 else f"#,##0{places}"
-    return str(format_decimal(value, format=pattern, locale=locale)).replace("-", _MINUS)
+    return str(format_decimal(value, format=pattern, locale=_locale(locale))).replace("-", _MINUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,19 @@ class Writer:
         """A figure, or a dash that says why there is none."""
         if value is not None:
             return escape(self.number(value, decimals=decimals))
-        return Markup('<abbr class="unknown" title="{}">{}<span class="sr"> ({})</span></abbr>').format(
-            why_not, _EN_DASH, why_not
-        )
+        return _unknown(why_not)
+
+
+@lru_cache(maxsize=64)
+def _unknown(why_not: str) -> Markup:
+    return Markup('<abbr class="unknown" title="{}">{}<span class="sr"> ({})</span></abbr>').format(
+        why_not, _EN_DASH, why_not
+    )
+
+
+@lru_cache(maxsize=64)
+def _locale(tag: str) -> Locale:
+    return Locale.parse(tag)
 
 
 def day_text(day: date, *, long: bool = False) -> str:

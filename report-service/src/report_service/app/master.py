@@ -167,6 +167,7 @@ class Master(BaseApplication):
     def load(self) -> Callable[..., Any]:
         """In the worker: put it together, start it, hand over the WSGI application."""
         from wattbook.errors import WattbookError  # brings gRPC along, which the master must not have
+        from wattbook.process import keep_what_is_made
 
         try:
             self._worker = self._build()
@@ -174,6 +175,7 @@ class Master(BaseApplication):
         except (OSError, ValueError, WattbookError) as error:
             print(f"report-service: {error}", file=sys.stderr)
             sys.exit(Arbiter.APP_LOAD_ERROR)  # tells the master that another worker would not do better
+        keep_what_is_made()
         return self._worker.wsgi
 
     def run(self) -> None:

@@ -59,15 +59,16 @@ class Cell:
 
     def add(self, booking: Booking) -> None:
         """Count one more trade."""
+        _, _, _, _, _, is_buy, quantity_kw, price_ct_per_mwh, execution_time_us, _ = booking
         self.trades += 1
-        worth = booking.price_ct_per_mwh * booking.quantity_kw
-        if booking.is_buy:
-            self.buy_kw += booking.quantity_kw
-            self.buy_ct_kw_per_mwh += worth
+        if is_buy:
+            self.buy_kw += quantity_kw
+            self.buy_ct_kw_per_mwh += price_ct_per_mwh * quantity_kw
         else:
-            self.sell_kw += booking.quantity_kw
-            self.sell_ct_kw_per_mwh += worth
-        self.last_execution_time_us = max(self.last_execution_time_us, booking.execution_time_us)
+            self.sell_kw += quantity_kw
+            self.sell_ct_kw_per_mwh += price_ct_per_mwh * quantity_kw
+        if execution_time_us > self.last_execution_time_us:
+            self.last_execution_time_us = execution_time_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,14 @@ class TraderSummary:
     trader_id: str
     trades: int
     last_day: date
+
+
+@dataclass(slots=True, eq=False)
+class _Day:
+    """A trader's day in an area: its report's key, and how many trades."""
+
+    key: ReportKey
+    trades: int = 0
 
 
 @lru_cache(maxsize=16384)
@@ -92,11 +101,11 @@ class Book:
         """Start from a snapshot that includes every booking up to ``last_seq``."""
         self.last_seq = last_seq
         self.last_id = ""
-        self._cells: dict[CellKey, Cell] = {}
-        self._days: dict[str, dict[tuple[date, str], int]] = {}
+        # By a CellKey; a plain tuple is equal to it, and made in a fraction of the time.
+        self._cells: dict[tuple[str, str, int, int], tuple[Cell, _Day]] = {}
+        self._days: dict[str, dict[tuple[date, str], _Day]] = {}
         for key, cell in cells:
-            self._cells[key] = cell
-            self._count(key, cell.trades)
+            self._put(key, cell).trades += cell.trades
 
     def apply(self, bookings: Iterable[Booking]) -> set[ReportKey]:
         """Count bookings that continue the sequence; returns the reports they changed.
@@ -104,36 +113,36 @@ class Book:
         Raises:
             ValueError: a booking is not the next one; those before it are counted.
         """
-        touched: dict[CellKey, int] = {}
-        try:
-            for booking in bookings:
-                if booking.seq != self.last_seq + 1:
-                    raise ValueError(f"booking {booking.seq} does not follow {self.last_seq}")
-                key = CellKey(booking[1], booking[2], booking[3], booking[4])
-                cell = self._cells.get(key)
-                if cell is None:
-                    cell = self._cells[key] = Cell()
-                cell.add(booking)
-                touched[key] = touched.get(key, 0) + 1
-                self.last_seq = booking.seq
-                self.last_id = booking.id
-        finally:
-            changed = {self._count(key, trades) for key, trades in touched.items()}
-        return changed
+        changed: set[_Day] = set()
+        cells = self._cells
+        for booking in bookings:
+            if booking[0] != self.last_seq + 1:
+                raise ValueError(f"booking {booking.seq} does not follow {self.last_seq}")
+            found = cells.get(booking[1:5])
+            if found is None:
+                cell = Cell()
+                day = self._put(CellKey._make(booking[1:5]), cell)
+            else:
+                cell, day = found
+            cell.add(booking)
+            day.trades += 1
+            changed.add(day)
+            self.last_seq = booking[0]
+            self.last_id = booking[9]
+        return {day.key for day in changed}
 
     def cells_in(self, *, trader_id: str, area: str, hour_start_s: int) -> Iterator[tuple[int, Cell]]:
         """(minutes, cell) of every period within an hour: the hour itself, its halves, its quarters."""
         for minutes in (60, 30, 15):
             for start_s in range(hour_start_s, hour_start_s + _HOUR_S, minutes * 60):
-                # A plain tuple: equal to its CellKey, and made in a fraction of the time.
-                cell = self._cells.get((trader_id, area, start_s, minutes))  # type: ignore[call-overload]
-                if cell is not None:
-                    yield minutes, cell
+                found = self._cells.get((trader_id, area, start_s, minutes))
+                if found is not None:
+                    yield minutes, found[0]
 
     def traders(self) -> list[TraderSummary]:
         """Everybody with a trade, by name."""
         return [
-            TraderSummary(trader_id, sum(days.values()), max(day for day, _ in days))
+            TraderSummary(trader_id, sum(each.trades for each in days.values()), max(day for day, _ in days))
             for trader_id, days in sorted(self._days.items())
         ]
 
@@ -157,10 +166,12 @@ class Book:
     def __len__(self) -> int:
         return len(self._cells)
 
-    def _count(self, key: CellKey, trades: int) -> ReportKey:
+    def _put(self, key: CellKey, cell: Cell) -> _Day:
         hour_start_s = key.delivery_start_s - key.delivery_start_s % _HOUR_S
-        report = ReportKey(key.area, key.trader_id, day_of(key.area, hour_start_s))
+        day = day_of(key.area, hour_start_s)
         days = self._days.setdefault(key.trader_id, {})
-        day = (report.day, report.area)
-        days[day] = days.get(day, 0) + trades
-        return report
+        found = days.get((day, key.area))
+        if found is None:
+            found = days[day, key.area] = _Day(ReportKey(key.area, key.trader_id, day))
+        self._cells[key] = cell, found
+        return found

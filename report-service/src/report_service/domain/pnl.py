@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 
 from wattbook.clock import to_epoch_us
@@ -161,6 +161,7 @@ def _version(key: ReportKey, hours: tuple[tuple[DeliveryPeriod, Figures], ...]) 
     return digest.hexdigest()
 
 
+@lru_cache(maxsize=32_768)  # as in wattbook.units: most hours stay as they were
 def _average(ct_kw_min: int, kw_min: int) -> Decimal | None:
     if kw_min == 0:
         return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import sqlalchemy as sa
 from wattbook import outbox
 from wattbook.bus import Message
-from wattbook.db import Store, in_parameter, in_values, insert_rows
+from wattbook.db import Store, in_values, insert_rows, rows_by_key
 
 from trade_service.domain import BookedRow, BookedTrade, Criteria, Position, Trade
 from trade_service.store import queries
@@ -71,18 +71,18 @@ class Booking:
 
     def booked(self, trade_ids: Sequence[str]) -> dict[str, Trade]:
         """Those of the ids that are in the book, with what is booked."""
-        rows = self._connection.execute(_BOOKED, {"trade_ids": list(trade_ids)})
+        rows = rows_by_key(self._connection, trades.c.trade_id, trade_ids, columns=_TRADE)
         return {row[0]: Trade._make(row) for row in rows}
 
-    def add(self, rows: Sequence[BookedRow], events: Sequence[Message]) -> None:
-        """Add rows in order of ``booking_seq`` and the events that tell of them."""
-        insert_rows(self._connection, trades, rows)
+    def add(self, rows: Sequence[BookedRow], announce: Callable[[], Sequence[Message]]) -> Sequence[Message]:
+        """Add rows in order of ``booking_seq``, and the events that ``announce`` makes of them."""
+        events: list[Message] = []
+        insert_rows(self._connection, trades, rows, meanwhile=lambda: events.extend(announce()))
         self._connection.execute(_MOVE_LAST_SEQ, {"last_booking_seq": rows[-1][0]})
         outbox.enqueue(self._connection, events)
+        return events
 
 
 _LAST_SEQ_LOCKED = sa.select(booking_counter.c.last_booking_seq).with_for_update()
 _MOVE_LAST_SEQ = sa.update(booking_counter)
-_BOOKED = sa.select(*(trades.c[name] for name in Trade._fields)).where(
-    in_parameter(trades.c.trade_id, "trade_ids")
-)
+_TRADE = [trades.c[name] for name in Trade._fields]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
+from wattbook.db import on_sqlite
 
 from trade_service.domain import Criteria, Direction, Position
 from trade_service.store.tables import HOUR_US, booking_counter, execution_hour, trades
@@ -56,10 +57,10 @@ def _conditions(criteria: Criteria) -> Iterator[sa.ColumnElement[bool]]:
 def _executed(criteria: Criteria) -> Iterator[sa.ColumnElement[bool]]:
     if criteria.executed_from_us is not None:
         yield trades.c.execution_time_us >= criteria.executed_from_us
-        yield execution_hour >= criteria.executed_from_us // HOUR_US
+        yield on_sqlite(execution_hour >= criteria.executed_from_us // HOUR_US)
     if criteria.executed_before_us is not None:
         yield trades.c.execution_time_us < criteria.executed_before_us
-        yield execution_hour <= criteria.executed_before_us // HOUR_US
+        yield on_sqlite(execution_hour <= criteria.executed_before_us // HOUR_US)
 
 
 def _every_trader() -> sa.Select[Any]:

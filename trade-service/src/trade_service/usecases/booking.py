@@ -57,9 +57,14 @@ class GroupCommit:
     """The one who books. ``book`` may be called from any number of threads."""
 
     def __init__(
-        self, store: TradeStore, *, clock: Clock, announce: Announce, committed: Callable[[], None]
+        self,
+        store: TradeStore,
+        *,
+        clock: Clock,
+        announce: Announce,
+        committed: Callable[[Sequence[Message]], None],
     ) -> None:
-        """Book into ``store``; ``committed`` is called after each commit that added something."""
+        """Book into ``store``; ``committed`` is called with each commit's events, where it has any."""
         self._store = store
         self._clock = clock
         self._announce = announce
@@ -163,9 +168,9 @@ class GroupCommit:
             booked = booking.booked([trade.trade_id for ticket in group for trade in ticket.trades])
             outcomes = [_decide(ticket, booked, added, next_seq, now_us) for ticket in group]
             if added:
-                booking.add(added, self._announce(added, telemetry.current_traceparent()))
+                events = booking.add(added, lambda: self._announce(added, telemetry.current_traceparent()))
         if added:
-            self.committed()
+            self.committed(events)
         return outcomes
 
 

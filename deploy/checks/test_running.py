@@ -12,11 +12,10 @@ import queue
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import pytest
 import yaml
 from wattbook_cli.domain.desk import BUS_URL, STORES, store_variable
 
-from deploy.checks.exporter import Exposition, serving
+from deploy.checks.exporter import Exposition, listening, serving
 from deploy.checks.test_observability import PLACE, alerts, expressions
 from tests.support import rabbitmq
 from tests.support.live_desk import LiveDesk
@@ -154,13 +153,8 @@ def heard(told: queue.Queue[dict[str, Any]]) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as address:
+        yield address
 
 
 def wait_answers(url: str) -> None:

@@ -27,6 +27,7 @@ from wattbook.db import (
     migrate,
     open_store,
     prepare,
+    rows_by_key,
 )
 from wattbook.errors import Unavailable
 
@@ -426,6 +427,22 @@ def test_a_statement_made_once_takes_any_number_of_values(store: Store) -> None:
         assert connection.scalars(by_name, {"wanted": ["ü", "not there", "zero\0"]}).all() == ["ü"]
         assert connection.scalars(by_name, {"wanted": []}).all() == []
         assert connection.scalars(by_id, {"wanted": [1, 3, -7, 2**40]}).all() == [1, 3]
+
+
+@pytest.mark.parametrize("size", [0, 1, 3000])
+def test_rows_are_found_by_any_number_of_keys(store: Store, size: int) -> None:
+    odd = ["a", 'quo"te', "back\\slash", "{}", "comma,", "NULL", "", "ü", "line\nbreak"]
+    insert(store, *odd, *(f"n{n}" for n in range(size)))
+    columns = [things.c.name, things.c.id]
+    wanted = [*odd, *(f"n{n}" for n in range(5000)), "a", "zero\0", "\ud800"]
+    with store.read() as connection:
+        found = rows_by_key(connection, things.c.name, wanted, columns=columns).all()
+        by_id = rows_by_key(connection, things.c.id, [2, 1, 2**40], columns=columns).all()
+        none = rows_by_key(connection, things.c.name, [], columns=columns).all()
+
+    assert {name for name, _ in found} == {*odd, *(f"n{n}" for n in range(size))}
+    assert dict(found)["ü"] == 8
+    assert ({tuple(row) for row in by_id}, none) == ({("a", 1), ('quo"te', 2)}, [])
 
 
 # --- outages

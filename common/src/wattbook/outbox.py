@@ -237,13 +237,10 @@ class _Fresh:
         """A message as it was written, where it is here."""
         with self._lock:
             found = self._messages.pop(message_id, None)
-            if found is not None:
-                self._size_bytes -= len(found.body)
-        return (
-            found
-            if found is None or found.traceparent == traceparent
-            else replace(found, traceparent=traceparent)
-        )
+            if found is None:
+                return None
+            self._size_bytes -= len(found.body)
+        return found if found.traceparent == traceparent else replace(found, traceparent=traceparent)
 
 
 def _within(rows: Sequence[Any], most_bytes: int) -> Sequence[Any]:

@@ -59,6 +59,8 @@ def rows_by_key(
 ) -> CursorResult[Any]:
     """``columns`` of the rows whose ``key`` is one of ``values``, each found by the index of ``key``.
 
+    A row may come again where its key does.
+
     Asked for thousands of keys at once, PostgreSQL's planner would read the whole of a table of up to some
     hundred thousand rows, for it takes every key to be there: measured, six times as long.
     """

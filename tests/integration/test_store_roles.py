@@ -105,8 +105,8 @@ def test_migrations_are_a_step_of_their_own_and_say_what_they_did(installed: Ins
 
     assert first.returncode == 0, first.stderr
     assert [line.split(":")[0] for line in first.stdout.splitlines()] == list(NAMES)
-    assert "trade: the schema from nothing to 0001" in first.stdout
-    assert second.stdout == "trade: the schema was already at 0001\n"
+    assert "trade: the schema from nothing to 0002" in first.stdout
+    assert second.stdout == "trade: the schema was already at 0002\n"
 
 
 def test_migrations_from_two_places_at_once_happen_once(installed: Installed) -> None:

@@ -41,7 +41,7 @@ def book(new_store_url: NewStoreUrl) -> Iterator[db.Store]:
             1000,
         ),
         (Criteria(trader_id="trader_7", delivery_day=20230107), "ix_trades_trader_day", 20),
-        (Criteria(trader_id="trader_7"), "trades_pkey", 1000),
+        (Criteria(trader_id="trader_7"), "Index Cond", 1000),
         (Criteria(area="DE"), "trades_pkey", 1000),
     ],
 )

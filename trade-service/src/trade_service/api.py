@@ -191,7 +191,7 @@ def _stated(rows: Iterable[trades_pb2.TradeToBook]) -> tuple[list[Trade], dict[i
                 area=row.area,
                 delivery_day=row.delivery_day,
                 delivery_hour=row.delivery_hour,
-                delivery_start_s=row.delivery_start_s or _start_s(row),
+                delivery_start_s=row.delivery_start_s if row.HasField("delivery_start_s") else None,
                 trader_id=row.trader_id,
                 execution_time_us=row.execution_time_us,
             )
@@ -200,11 +200,6 @@ def _stated(rows: Iterable[trades_pb2.TradeToBook]) -> tuple[list[Trade], dict[i
         else:
             trades.append(trade)
     return trades, invalid
-
-
-def _start_s(row: trades_pb2.TradeToBook) -> int | None:
-    """Where the delivery start is stated as 1970, or not at all."""
-    return 0 if row.HasField("delivery_start_s") else None
 
 
 def _timeout_s(context: grpc.ServicerContext) -> float:

@@ -91,14 +91,18 @@ def enqueue(store: Store, *numbers: int) -> None:
         )
 
 
-def published(bus: Bus) -> list[int]:
+def arrived(bus: Bus) -> list[Message]:
     subscription = bus.subscribe(["a.b"], group="g")
-    found: list[int] = []
+    found: list[Message] = []
     while deliveries := subscription.receive(timeout_s=0.1, most=1000):
-        found += [int(delivery.message.body) for delivery in deliveries]
+        found += [delivery.message for delivery in deliveries]
         subscription.ack(deliveries)
     subscription.close()
     return found
+
+
+def published(bus: Bus) -> list[int]:
+    return [int(message.body) for message in arrived(bus)]
 
 
 def test_a_message_leaves_with_everything_it_carries(
@@ -140,14 +144,7 @@ def test_what_was_handed_over_leaves_as_it_was_written_and_in_its_place(
     faulty.lose_confirmations = 1
     wait_until(lambda: relay.depth() == 0, timeout_s=10, what="the outbox is empty")
 
-    subscription = bus.subscribe(["a.b"], group="g")
-    got: list[Message] = []
-    while deliveries := subscription.receive(timeout_s=0.1, most=1000):
-        got += [delivery.message for delivery in deliveries]
-        subscription.ack(deliveries)
-    subscription.close()
-    again = outbox.BATCH_MESSAGES
-    assert got == made[:again] + made
+    assert arrived(bus) == made[: outbox.BATCH_MESSAGES] + made
 
 
 def test_what_is_at_hand_is_bounded(store: Store, bus: Bus, relaying: Callable[[Bus], Relay]) -> None:

@@ -3,7 +3,7 @@
 from gateway.clients.feed import FeedClient
 from gateway.clients.prices import PricesClient
 from gateway.clients.reports import PnlAsk, ReportsClient
-from gateway.clients.trades import Booking, TradesClient, new_request, state, stated
+from gateway.clients.trades import Booking, TradesClient, new_request, stated
 
 __all__ = [
     "Booking",
@@ -13,6 +13,5 @@ __all__ = [
     "ReportsClient",
     "TradesClient",
     "new_request",
-    "state",
     "stated",
 ]

@@ -23,7 +23,7 @@ from wattbook.access import Principal
 from wattbook.errors import InvalidInput, Unavailable
 from wattbook_proto import trades_pb2
 
-from gateway.clients import TradesClient, new_request, state
+from gateway.clients import TradesClient, new_request, stated
 from gateway.domain.trades import CsvTrade, JsonTrade
 from gateway.usecases.threads import Pool
 
@@ -196,8 +196,7 @@ class _Run:
             try:
                 refusal = None if sees_all else self.asker.refusal(trade.trader_id)  # type: ignore[union-attr]
                 if refusal is None:
-                    state(trade, add)  # type: ignore[arg-type]
-                    names.append(trade.id)  # type: ignore[union-attr]
+                    names.append(stated(trade, add).id)  # type: ignore[arg-type]
                 else:
                     refused[index] = refusal
             except InvalidInput as error:

@@ -9,7 +9,7 @@ longer the one we followed (restored from a backup): then we start over.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from wattbook.clock import Clock
@@ -62,22 +62,9 @@ class Follower:
         self._checked_s = self._clock.monotonic_s()
         _log.info("read model loaded", extra={"as_of_seq": book.last_seq, "cells": len(book)})
 
-    def offer(self, bookings: Sequence[Booking]) -> None:
+    def offer(self, bookings: Iterable[Booking]) -> None:
         """Take bookings as they come: repeated, late or out of order."""
         expected = self._model.last_seq + 1
-        if not self._waiting and [each[0] for each in bookings] == [
-            *range(expected, expected + len(bookings))
-        ]:
-            ready = list(bookings)
-        else:
-            ready = self._sorted_out(bookings, expected)
-        if ready:
-            self._model.apply(ready)
-            self._waiting = {seq: each for seq, each in self._waiting.items() if seq > self._model.last_seq}
-        self._note_gap(moved=bool(ready))
-
-    def _sorted_out(self, bookings: Sequence[Booking], expected: int) -> list[Booking]:
-        """Those that follow, in order; later ones wait."""
         ready: list[Booking] = []
         for booking in bookings:
             if booking.seq == expected:
@@ -88,7 +75,10 @@ class Follower:
         while self._waiting and expected in self._waiting:
             ready.append(self._waiting.pop(expected))
             expected += 1
-        return ready
+        if ready:
+            self._model.apply(ready)
+            self._waiting = {seq: each for seq, each in self._waiting.items() if seq > self._model.last_seq}
+        self._note_gap(moved=bool(ready))
 
     def tend(self) -> None:
         """Fill a gap that has lasted, and look at the book now and then; call it often.

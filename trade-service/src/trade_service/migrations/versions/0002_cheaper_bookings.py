@@ -1,8 +1,11 @@
 """PostgreSQL: find executions by ranges of pages instead of by hour, and keep events as they are.
 
-Each entry of the index by hour was a fifth of what a booking cost there; an index by ranges of pages costs
-next to nothing, and the book grows in about the order of execution. To try to compress an event's body,
-which hardly becomes smaller, cost as much as to write it.
+The index by hour was a sixth of the database's work for a booking where a file is in the order of execution,
+less where it is not; an index by ranges of pages costs next to nothing, and the book grows in about that
+order. To try to compress an event's body, which hardly becomes smaller, was two thirds of writing it.
+
+While the index is made nobody books: that takes one read of the table. Code that knows only 0001 finds
+executions by the new index too.
 """
 
 from alembic import op

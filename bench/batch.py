@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from bench import bare
 from bench.context import Context, Row, at_least, basic, plain
 from bench.data import fields, ndjson_file
-from tests.support import engines
 from tests.support.desk import Desk
 from tests.support.engines import is_production
 from tests.support.waiting import wait_until
@@ -36,7 +35,7 @@ def run(context: Context) -> list[Row]:
             most_s=0.02,
         )
         shown_s = time.perf_counter() - began
-        bare_per_s = bare.copied_per_s(engines.store_url(desk.folder, "trade")) if is_production() else None
+        bare_per_s = bare.copied_per_s(desk.store_url("trade")) if is_production() else None
     if answer["added"] != trades:
         raise RuntimeError(f"not all were added: {answer}")
     beside = []

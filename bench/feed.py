@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from bench.context import Context, Row, at_least, at_most, plain
 from bench.machine import Spent
-from tests.support.disks import locked
+from tests.support import engines
 from tests.support.live_desk import LiveDesk
 from tests.support.waiting import wait_until
 
@@ -64,7 +64,7 @@ def _sustained(desk: LiveDesk, *, seconds: float) -> list[Row]:
 def _caught_up(desk: LiveDesk, *, trades: int) -> list[Row]:
     """What ten minutes bring while the bus is away, and how fast it reaches the reports afterwards."""
     before = _reported(desk)
-    with locked(desk.data / "bus" / "bus.db"):
+    with engines.held(desk.bus_url):
         for _ in range(max(1, trades // 10_000)):
             desk.emit(min(trades, 10_000))
         wait_until(lambda: _waiting(desk, before + trades), timeout_s=300, what="all is heard", most_s=0.1)

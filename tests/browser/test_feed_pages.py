@@ -109,7 +109,7 @@ def test_what_is_quarantined_is_counted_found_replayed_and_dropped(live: LiveDes
 def test_what_the_file_recovered_is_in_the_badge_and_leads_to_its_rows(live: LiveDesk, ana: Reader) -> None:
     live.emit(5)
     withheld = live.emit(2, withhold=True)
-    day = live.exchange("GET", "state")["now"][:10]
+    day = live.exchange("GET", "state")["trading_day"]
     ana.go("/desk/today")
     live.exchange("POST", "nightly-file")
     ana.wait_for("complete", "2 recovered")

@@ -83,7 +83,7 @@ class TwoNodes:
 
     @property
     def day(self) -> str:
-        return str(self.exchange.get("state")["now"][:10])
+        return str(self.exchange.get("state")["trading_day"])
 
     def emit(self, count: int, **how: Any) -> list[str]:
         return list(self.exchange.post("emit", count=count, **how)["ids"])

@@ -100,7 +100,7 @@ def _is_settled(world: FeedWorld) -> bool:
 
 def test_a_gap_is_told_until_the_nightly_file_closes_it(tmp_path: Path, fake: FakeGateway) -> None:
     with feed_world(tmp_path, gateway_url=fake.url, **FAST) as world:
-        day = world.exchange.get("state")["now"][:10]
+        day = world.exchange.get("state")["trading_day"]
         world.exchange.post("emit", count=10)
         world.ingest.wait_drained()
         wait_until(
@@ -140,7 +140,7 @@ def test_the_file_tells_what_differs_and_what_only_the_feed_has(tmp_path: Path, 
                 lambda: not (world.ingest.inbox / path.name).exists(), timeout_s=20, what="it is taken"
             )
 
-        found = world.ingest.reconciliation(world.exchange.get("state")["now"][:10])
+        found = world.ingest.reconciliation(world.exchange.get("state")["trading_day"])
         assert (found.in_both, found.recovered, found.feed_only, found.differing) == (20, 4, 3, 2)
         by_kind: dict[str, set[str]] = {}
         for each in found.differences:

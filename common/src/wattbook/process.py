@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import logging
 import os
@@ -72,8 +73,9 @@ def stop_on_signals() -> threading.Event:
     """An event that SIGTERM or SIGINT sets; call it in the main thread."""
     stopping = threading.Event()
 
-    def stop(signum: int, _frame: object) -> None:
-        stopping.set()
+    def stop(_signum: int, _frame: object) -> None:
+        # A handler interrupts the main thread, which may hold the very lock that set() would wait for.
+        _thread.start_new_thread(stopping.set, ())
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

@@ -4,6 +4,7 @@ python stand_in.py --name N --port P --notes FILE [--mood MOOD] [--with-worker]
 (moods: well, dies, settings, deaf, warns, silent)
 """
 
+import _thread
 import argparse
 import json
 import os
@@ -57,7 +58,9 @@ def main() -> None:
 
     stopping = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: note(said.notes, f"{said.name} interrupted"))
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if said.mood == "deaf" else lambda *_: stopping.set())
+    # From a thread of its own, as in wattbook.process.stop_on_signals.
+    stop = lambda *_: _thread.start_new_thread(stopping.set, ())  # noqa: E731
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if said.mood == "deaf" else stop)
     if said.with_worker:
         sleeper = [sys.executable, "-c", "import time; time.sleep(600)  # a worker"]
         worker = subprocess.Popen(sleeper)

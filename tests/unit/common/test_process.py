@@ -43,6 +43,30 @@ def test_a_signal_stops_in_order_and_every_step_runs(signum: signal.Signals) -> 
     assert child.returncode == 0
 
 
+def test_a_signal_stops_whatever_the_waiting_thread_is_about() -> None:
+    """A handler that waits for the event's lock, which the thread it interrupts may hold, never ends."""
+    program = (
+        "import os, random, signal, threading, time\n"
+        "from wattbook.process import stop_on_signals\n"
+        "stopping = stop_on_signals()\n"
+        "def stop_soon():\n"
+        "    time.sleep(random.random() / 1000)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "for _ in range(50):\n"
+        "    stopping.clear()\n"
+        "    threading.Thread(target=stop_soon, daemon=True).start()\n"
+        "    while not stopping.wait(0):\n"
+        "        pass\n"
+        "print('stopped')\n"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60
+    )
+
+    assert ended.stdout == "stopped\n"
+
+
 def test_a_child_does_not_outlive_its_killed_parent() -> None:
     child = (
         "import sys\n"

@@ -202,6 +202,7 @@ class Exchange:
         refusal = self.refusal(now)
         return {
             "now": now.isoformat(),
+            "trading_day": local_day(now).isoformat(),
             "seed": self._options.seed,
             "trades_per_min": self._rate,
             "paused": self._trading.next_due is None,

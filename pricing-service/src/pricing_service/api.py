@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from wattbook.access import Principal
 from wattbook.bus import Message
+from wattbook.bus.topology import PRICE_UPDATED
 from wattbook.clock import Clock, from_epoch_us
 from wattbook.errors import InvalidInput
 from wattbook.periods import HOUR_MINUTES, NoSuchPeriod
@@ -18,7 +19,6 @@ from pricing_service import usecases
 from pricing_service.domain import KnownPrice, Limits
 from pricing_service.store import PriceStore, Wishes
 
-PRICES_EVENT = "price.updated"
 PRICES_VERSION = 1
 MOST_WATCHED = 200
 RULES = dict.fromkeys(("Day", "History", "Watch", "Status"), Principal.require_any_role)  # the market's
@@ -126,7 +126,7 @@ def price_events(rows: Sequence[KnownPrice]) -> list[Message]:
     newest_us = max(row.fetched_time_us for row in rows)
     return [
         Message(
-            type=PRICES_EVENT,
+            type=PRICE_UPDATED,
             version=PRICES_VERSION,
             body=body.SerializeToString(),
             occurred_at=from_epoch_us(newest_us),

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from grpc_health.v1 import health_pb2
+from wattbook_proto import feed_pb2, prices_pb2, reports_pb2, trades_pb2
 
 ROOT = Path(__file__).parents[3]
 SERVICES = ("gateway", "trade-service", "ingest-service", "pricing-service", "report-service")
@@ -25,7 +27,13 @@ FILE_LINES = 300
 LONGER_FUNCTIONS: dict[str, str] = {}
 LONGER_FILES: dict[str, str] = {}
 
-RPC_METHODS = "Book|Search|Positions|Pnl|Check|Watch"
+CONTRACTS = (feed_pb2, prices_pb2, reports_pb2, trades_pb2, health_pb2)
+RPC_METHODS = "|".join(
+    method
+    for contract in CONTRACTS
+    for service in contract.DESCRIPTOR.services_by_name.values()
+    for method in service.methods_by_name
+)
 
 # Modules that may ask the machine for the time: the clock itself; and telemetry, for its time stamps.
 MAY_TELL_TIME = {"clock.py", "app.py"}

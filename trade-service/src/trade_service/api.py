@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 from wattbook.access import Principal
 from wattbook.bus import Message
+from wattbook.bus.topology import TRADE_BOOKED, TRADE_REFUSED
 from wattbook.clock import Clock, from_epoch_us
 from wattbook.errors import InvalidInput, Unavailable
 from wattbook.periods import NoSuchPeriod, area_of
@@ -36,8 +37,6 @@ from trade_service.domain import (
 )
 from trade_service.store import TradeStore
 
-EVENT_TYPE = "trade.booked"
-REFUSED_TYPE = "trade.refused"
 CONFIRMED_TRADES = 2_000  # in one request to book
 EVENT_VERSION = 1
 EVENT_TRADES = 1_000
@@ -150,7 +149,7 @@ def booked_events(rows: Sequence[BookedRow], traceparent: str) -> list[Message]:
         _fill(body.trades.add, rows[start : start + EVENT_TRADES])
         events.append(
             Message(
-                type=EVENT_TYPE,
+                type=TRADE_BOOKED,
                 version=EVENT_VERSION,
                 body=body.SerializeToString(),
                 occurred_at=from_epoch_us(rows[start][_BOOKED_TIME_US]),
@@ -173,7 +172,7 @@ def _refused_event(
             reason=reason,
         )
     return Message(
-        type=REFUSED_TYPE, version=EVENT_VERSION, body=body.SerializeToString(), occurred_at=occurred_at
+        type=TRADE_REFUSED, version=EVENT_VERSION, body=body.SerializeToString(), occurred_at=occurred_at
     )
 
 

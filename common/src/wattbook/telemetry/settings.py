@@ -16,7 +16,6 @@ from wattbook.settings import SettingsError, load, setting
 
 SIGNALS = ("traces", "metrics", "logs")
 LOCAL_COLLECTOR = "http://localhost:4318"
-Exporter = Literal["otlp", "none"]
 Protocol = Literal["http/protobuf"]
 Compression = Literal["none", "gzip", "deflate"]
 Sampler = Literal[

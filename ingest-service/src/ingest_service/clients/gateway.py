@@ -32,6 +32,10 @@ Body = Callable[[], AsyncIterator[bytes]]
 OnRefused = Callable[[Sequence[RefusedRow]], Awaitable[None]]
 
 
+class _TokenRefused(GatewayDown):
+    """The gateway does not take our token."""
+
+
 class Gateway:
     """A client with an OAuth token of its own (client credentials), made anew when it ends or is refused."""
 
@@ -73,25 +77,25 @@ class Gateway:
         await self._http.aclose()
 
     async def _upload(self, body: Body, size_bytes: int, on_refused: OnRefused) -> Counts:
+        try:
+            return await self._attempt(body, size_bytes, on_refused)
+        except _TokenRefused:  # it was withdrawn, or the gateway has new keys
+            return await self._attempt(body, size_bytes, on_refused)
+
+    async def _attempt(self, body: Body, size_bytes: int, on_refused: OnRefused) -> Counts:
         address = f"{self._url}/v1/trades/batch"
-        for attempt in (1, 2):
-            with ClientRequest("POST", address) as request:
-                async with self._http.stream(
-                    "POST",
-                    address,
-                    params={"source": "file", "results": "refused"},
-                    headers=await self._headers(size_bytes),
-                    content=body(),
-                ) as answer:
-                    request.answered(answer.status_code)
-                    if answer.status_code == httpx.codes.OK:
-                        return await _read_answer(answer, on_refused)
-                    if answer.status_code == httpx.codes.UNAUTHORIZED:
-                        self._token = None  # withdrawn, or the gateway has new keys
-                        if attempt == 1:
-                            continue
-                    raise await self._refusal(answer)
-        raise AssertionError("unreachable")
+        with ClientRequest("POST", address) as request:
+            async with self._http.stream(
+                "POST",
+                address,
+                params={"source": "file", "results": "refused"},
+                headers=await self._headers(size_bytes),
+                content=body(),
+            ) as answer:
+                request.answered(answer.status_code)
+                if answer.status_code == httpx.codes.OK:
+                    return await _read_answer(answer, on_refused)
+                raise await self._refusal(answer)
 
     async def _headers(self, size_bytes: int) -> dict[str, str]:
         headers = {
@@ -132,6 +136,8 @@ class Gateway:
         if answer.status_code in _REFUSED_FOR_GOOD:
             return FileRefused(message)
         kind = GatewayDown if answer.status_code in _NOT_ABOUT_THE_FILE else UploadFailed
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self._token, kind = None, _TokenRefused
         return kind(f"the gateway answered: {message}", retry_after_s=self._retry_after_s(answer.headers))
 
     def _retry_after_s(self, headers: Mapping[str, str]) -> int | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from wattbook.clock import to_epoch_us
+from wattbook.errors import InvalidInput
 from wattbook.periods import DEFAULT_AREA, DeliveryPeriod
 from wattbook_proto import reports_pb2
 
 from report_service.domain.book import ReportKey
 from report_service.domain.pnl import Figures, day_in
 
+MOST_QUERIES = 10_000
 _US_PER_S = 1_000_000
 
 
@@ -22,9 +25,15 @@ def _key(area: str, trader_id: str, day: str) -> ReportKey | str:
         return str(error)
 
 
-def key_of(query: reports_pb2.PnlQuery) -> ReportKey | str:
-    """What a query asks for, or why it cannot be answered."""
-    return _key(query.area, query.trader_id, query.delivery_day)
+def keys_of(queries: Sequence[reports_pb2.PnlQuery]) -> list[ReportKey | str]:
+    """What each query asks for, or why it cannot be answered.
+
+    Raises:
+        InvalidInput: they are more than one call may have.
+    """
+    if len(queries) > MOST_QUERIES:
+        raise InvalidInput(f"{len(queries):,} queries in one call; at most {MOST_QUERIES:,}")
+    return [_key(query.area, query.trader_id, query.delivery_day) for query in queries]
 
 
 def row_of(figures: Figures, period: DeliveryPeriod | None = None) -> reports_pb2.PnlRow:

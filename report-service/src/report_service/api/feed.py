@@ -23,7 +23,6 @@ from report_service.usecases.model import ReadModel
 
 _log = logging.getLogger(__name__)
 
-TOPIC = "trade.booked"
 VERSION = 1
 RECEIVE_TIMEOUT_S = 0.5
 _DELAY = Histogram(REPORT_DELAY)

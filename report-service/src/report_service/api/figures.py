@@ -12,7 +12,6 @@ from babel import Locale
 from babel.dates import format_date
 from babel.numbers import format_decimal
 from markupsafe import Markup, escape
-from wattbook.clock import from_epoch_us
 from wattbook.periods import area_of
 
 DEFAULT_LOCALE = "en"
@@ -97,8 +96,3 @@ def time_text(instant: datetime, area: str, *, with_day: bool = False) -> str:
     local = instant.astimezone(area_of(area).zone)
     clock = f"{local:%H:%M:%S} {local.tzname()}"
     return f"{day_text(local.date())}, {clock}" if with_day else clock
-
-
-def instant_of(epoch_us: int) -> datetime:
-    """The instant of an execution time."""
-    return from_epoch_us(epoch_us)

@@ -11,7 +11,7 @@ from wattbook.periods import DEFAULT_AREA, DeliveryPeriod
 from wattbook.units import eur_from_ct_kw_min
 from wattbook_proto import reports_pb2
 
-from report_service.api.contract import key_of, row_of
+from report_service.api.contract import keys_of, row_of
 from report_service.domain.book import ReportKey
 from report_service.domain.performance import DeskDay, Light, Performance, Standing
 from report_service.domain.pnl import day_in
@@ -27,9 +27,10 @@ def performance(
     """One answer a query, in order; what cannot be answered says so in its ``error``.
 
     Raises:
+        InvalidInput: too many queries.
         Unavailable: no snapshot yet.
     """
-    keys = [key_of(query) for query in request.queries]
+    keys = keys_of(request.queries)
     known = [key for key in keys if isinstance(key, ReportKey)]
     if not request.now:
         performances.await_prices(known)

@@ -20,7 +20,6 @@ from report_service.usecases.watch import PriceKeeper
 
 _log = logging.getLogger(__name__)
 
-TOPIC = "price.updated"
 VERSION = 1
 RECEIVE_TIMEOUT_S = 0.5
 TEND_EVERY_S = 1.0

@@ -10,14 +10,13 @@ from wattbook.access import Principal
 from wattbook.walls import caller
 from wattbook_proto import reports_pb2, reports_pb2_grpc
 
-from report_service.api.contract import key_of, row_of
+from report_service.api.contract import keys_of, row_of
 from report_service.api.measured import desk, performance
 from report_service.domain.book import ReportKey
 from report_service.domain.pnl import Report
 from report_service.usecases.model import ReadModel
 from report_service.usecases.performance import Performances
 
-MOST_QUERIES = 10_000
 RULES = {
     "Pnl": Principal.require_any_role,
     "Performance": Principal.require_any_role,
@@ -65,9 +64,10 @@ def pnl(model: ReadModel, request: reports_pb2.PnlRequest) -> reports_pb2.PnlRep
     """The reply to a request.
 
     Raises:
+        InvalidInput: too many queries.
         Unavailable: no snapshot yet.
     """
-    keys = [key_of(query) for query in request.queries]
+    keys = keys_of(request.queries)
     found = iter(model.reports([key for key in keys if isinstance(key, ReportKey)]))
     reply = reports_pb2.PnlReply()
     answers = reply.answers

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
 
@@ -24,7 +23,6 @@ from report_service.usecases.model import FeedState
 from report_service.usecases.prices import PriceState
 
 Slots = dict[str, Markup]
-_CYCLE = timedelta(minutes=10)
 _SYMBOLS = {Light.GREEN: "▲", Light.RED: "▼", Light.GREY: "●"}
 _TONES = {Light.GREEN: "good", Light.RED: "bad", Light.GREY: "grey"}
 _NO_VALUE = "no reference price"

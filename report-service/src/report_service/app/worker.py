@@ -5,11 +5,13 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
 from wattbook import rpc
-from wattbook.bus import Bus, Subscription
+from wattbook.bus import Bus
+from wattbook.bus.topology import PRICE_UPDATED, TRADE_BOOKED
 from wattbook.clock import SystemClock
 from wattbook.process import shut_down
 from wattbook.telemetry import Running
@@ -20,8 +22,7 @@ from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
 
 from report_service.api.assets import Assets
 from report_service.api.edge import Edge
-from report_service.api.feed import TOPIC, Feed
-from report_service.api.prices import TOPIC as PRICE_TOPIC
+from report_service.api.feed import Feed
 from report_service.api.prices import PriceFeed
 from report_service.api.recent import Recent
 from report_service.api.rpc import RULES, Reports
@@ -141,8 +142,8 @@ def build(settings: Settings, exporting: Running) -> Worker:
     model.on_ready(server.set_ready)
     trades = TradeService(channel)
     follower = Follower(model, trades, clock)
-    feed = Feed(lambda: bus.subscribe((TOPIC,), group=None), follower, model, clock=clock, system=bus.system)
-
+    booked = partial(bus.subscribe, (TRADE_BOOKED,), group=None)
+    feed = Feed(booked, follower, model, clock=clock, system=bus.system)
     real = SystemClock()  # tokens and sessions end in real time
     gateway = Gateway(settings.gateway_url, real)
     exchange = FeedBoard(clock, is_used=bool(settings.ingest_target))
@@ -200,11 +201,8 @@ def _prices(settings: Settings, bus: Bus, board: PriceBoard, tls: Tls | None) ->
     channel = _channel(settings, settings.pricing_target, "pricing-service", tls)
     owner = PricingService(channel)
     keeper = PriceKeeper(board, owner, SystemClock())
-
-    def subscribe() -> Subscription:
-        return bus.subscribe((PRICE_TOPIC,), group=None)
-
-    return Prices(PriceFeed(subscribe, keeper, board, system=bus.system), channel, owner)
+    updated = partial(bus.subscribe, (PRICE_UPDATED,), group=None)
+    return Prices(PriceFeed(updated, keeper, board, system=bus.system), channel, owner)
 
 
 def _health(settings: Settings, board: FeedBoard, tls: Tls | None) -> FeedHealth:

@@ -12,7 +12,7 @@ from report_service.domain.performance import DeskDay, Performance, desk_day, pe
 from report_service.domain.pnl import Report
 from report_service.domain.prices import DayKey, DayPrices
 from report_service.usecases.model import ReadModel
-from report_service.usecases.prices import PriceBoard, PriceState
+from report_service.usecases.prices import PriceBoard
 
 MOST_KEPT = 2048
 MOST_DESKS_KEPT = 32
@@ -28,11 +28,6 @@ class Performances:
         self._lock = threading.Lock()
         self._kept: OrderedDict[ReportKey, Performance] = OrderedDict()
         self._desks: OrderedDict[DayKey, tuple[object, DayPrices, DeskDay]] = OrderedDict()
-
-    @property
-    def price_state(self) -> PriceState:
-        """How far to trust the prices."""
-        return self.board.state
 
     def await_prices(self, keys: Iterable[ReportKey]) -> None:
         """Before an answer: give the prices of days nobody looked at before a moment to be loaded."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
@@ -18,8 +18,6 @@ from wattbook.telemetry.sdk.histograms import Histograms
 from wattbook.telemetry.settings import Common, Target
 
 _log = logging.getLogger("wattbook.telemetry")
-
-Callback = Callable[[CallbackOptions], Iterable[Observation]]
 
 
 class MetricsOut:

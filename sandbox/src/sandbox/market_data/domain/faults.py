@@ -89,6 +89,3 @@ def garbage(number: int, *, day: str, hour: str, value: str, time: str) -> tuple
     for name, filled in (("DAY", day), ("HOUR", hour), ("VALUE", value), ("TIME", time)):
         text = text.replace(name, filled)
     return kind, text
-
-
-GARBAGE_KINDS = tuple(kind for kind, _ in _GARBAGE)

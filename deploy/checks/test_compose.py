@@ -165,7 +165,7 @@ def test_the_environment_is_made_with_random_secrets_for_its_owner_only(tmp_path
     assert "WATTBOOK_PORT=8080\n" in second
 
 
-def test_a_rotated_key_leaves_the_one_before_it_valid(tmp_path: Path) -> None:
+def test_a_rotated_key_leaves_the_one_before_it_valid_until_that_is_retired(tmp_path: Path) -> None:
     keys = [sys.executable, ROOT / "deploy/compose/keys.py"]
     private, public = tmp_path / "private", tmp_path / "public"
     private.mkdir()
@@ -177,10 +177,13 @@ def test_a_rotated_key_leaves_the_one_before_it_valid(tmp_path: Path) -> None:
     again = (public / "verify-keys.pem").read_bytes()
     subprocess.run([*keys, "--rotate", private, public], check=True)
     rotated = (public / "verify-keys.pem").read_bytes()
+    subprocess.run([*keys, "--retire", private, public], check=True)
+    retired = (public / "verify-keys.pem").read_bytes()
 
     assert again == first
     assert rotated.count(b"BEGIN PUBLIC KEY") == 2
     assert rotated.endswith(first)
+    assert rotated == retired + first
     assert stat.S_IMODE((private / "signing-key.pem").stat().st_mode) == 0o400
 
 

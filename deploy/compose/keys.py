@@ -1,8 +1,8 @@
 """Makes the key that the gateway signs with, and the public keys that all others check with.
 
 ``keys.py PRIVATE PUBLIC`` (two folders) changes nothing when it is run again. With ``--rotate`` it makes a
-new key and keeps the old public one beside it, so that what was signed before still holds
-(docs/operations.md).
+new key and keeps the old public one beside it, so that what was signed before still holds; with
+``--retire`` it takes that one out again, when what it signed is over (docs/operations.md).
 """
 
 import os
@@ -32,7 +32,7 @@ def write_whole(path: Path, content: bytes, mode: int) -> None:
 
 def main() -> None:
     """Make what is missing."""
-    rotate = "--rotate" in sys.argv
+    rotate, retire = "--rotate" in sys.argv, "--retire" in sys.argv
     private, public = (Path(each) for each in sys.argv[1:] if not each.startswith("--"))
     signing, verify = private / "signing-key.pem", public / "verify-keys.pem"
     if rotate or not signing.exists():
@@ -43,7 +43,9 @@ def main() -> None:
         key = load_pem_private_key(pem, password=None)
     mine = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     known = verify.read_bytes() if verify.exists() else b""
-    if mine not in known:
+    if retire:
+        write_whole(verify, mine, 0o444)
+    elif mine not in known:
         # The newest and the one before it; older ones hold nothing that still lives.
         end = b"-----END PUBLIC KEY-----\n"
         before = known.split(end)[0] + end if known else b""

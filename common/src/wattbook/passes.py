@@ -7,8 +7,11 @@ stolen from one is worth nothing at another, nor at the gateway's REST API; its 
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from joserfc import jwt
@@ -24,6 +27,8 @@ ISSUER = "wattbook-gateway"
 READ, READ_WRITE = "read", "read write"
 MAX_CHARACTERS = 4096
 MOST_KEPT = 4096
+LOOK_AGAIN_S = 5.0
+_log = logging.getLogger(__name__)
 _CLOCK = SystemClock()
 _REFUSED = "the pass is not valid, or not any more"
 _PEM = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
@@ -69,22 +74,33 @@ def write_pass(
     return jwt.encode({"alg": ALGORITHM, "kid": key.kid}, claims, key)
 
 
+class _Trusted:
+    """Keys, and what was read by them: replaced together, so that nothing outlives its key."""
+
+    def __init__(self, keys: list[ECKey]) -> None:
+        self.keys = KeySet(list(keys))
+        self.known: dict[str, tuple[Principal, float]] = {}
+
+
 class PassReader:
     """Reads passes to one owner; one that was read is remembered until it ends. Thread-safe."""
 
-    def __init__(self, keys_file: Path, *, audience: str) -> None:
-        """Trust the keys in ``keys_file``, which is read again when a pass names a key that is not in it.
+    def __init__(
+        self, keys_file: Path, *, audience: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Trust the keys in ``keys_file``. Whether it changed is looked at every :data:`LOOK_AGAIN_S`, and
+        when a pass names a key that is not in it; ``monotonic`` tells the seconds.
 
         Raises:
             ValueError: the file holds no such keys.
-        """
+        """  # noqa: D205
         self._file = keys_file
         self._audience = audience
+        self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._changed_ns = 0
-        self._keys = KeySet([])
-        self._known: dict[str, tuple[Principal, float]] = {}
-        self._load()
+        self._seen = _state(keys_file)
+        self._trusted = _Trusted(public_keys(keys_file))
+        self._look_s = monotonic() + LOOK_AGAIN_S
 
     def principal(self, token: str) -> Principal:
         """Who holds the pass, and what they may do.
@@ -92,28 +108,31 @@ class PassReader:
         Raises:
             Unauthenticated: it is not the gateway's, not for this owner, altered, or over.
         """
-        known = self._known.get(token)
+        if self._monotonic() >= self._look_s:
+            self._look()
+        trusted = self._trusted
+        known = trusted.known.get(token)
         if known is not None and _now_s() < known[1]:
             return known[0]
         try:
             if len(token) > MAX_CHARACTERS:
                 raise ValueError("too long")
-            principal, until_s = self._read(token)
+            try:
+                read = self._read(token, trusted.keys)
+            except InvalidKeyIdError:
+                self._look()
+                trusted = self._trusted  # also where another thread has just read the file
+                read = self._read(token, trusted.keys)
         except (JoseError, ValueError, TypeError, KeyError):
             raise Unauthenticated(_REFUSED) from None
         with self._lock:
-            if len(self._known) >= MOST_KEPT:
-                self._known.clear()
-            self._known[token] = principal, until_s
-        return principal
+            if len(trusted.known) >= MOST_KEPT:
+                trusted.known.clear()
+            trusted.known[token] = read
+        return read[0]
 
-    def _read(self, token: str) -> tuple[Principal, float]:
-        try:
-            claims = jwt.decode(token, self._keys, algorithms=[ALGORITHM]).claims
-        except InvalidKeyIdError:
-            if not self._load():
-                raise
-            claims = jwt.decode(token, self._keys, algorithms=[ALGORITHM]).claims
+    def _read(self, token: str, keys: KeySet) -> tuple[Principal, float]:
+        claims = jwt.decode(token, keys, algorithms=[ALGORITHM]).claims
         _registry(self._audience).validate(claims)
         scope = str(claims["scope"])
         if scope not in (READ, READ_WRITE):
@@ -126,21 +145,27 @@ class PassReader:
         )
         return principal, float(claims["exp"])
 
-    def _load(self) -> bool:
-        """Read the file where it changed; whether it had."""
+    def _look(self) -> None:
+        """Read the file where it changed. Good keys stay good while it is away or half written."""
         with self._lock:
+            self._look_s = self._monotonic() + LOOK_AGAIN_S
+            now = _state(self._file)
+            if now is None or now == self._seen:
+                return
             try:
-                changed_ns = self._file.stat().st_mtime_ns
-            except OSError as error:
-                if self._keys.keys:
-                    return False  # a key that was good stays good while its file is being replaced
-                raise ValueError(f"{self._file} cannot be read: {error.strerror}") from None
-            if changed_ns == self._changed_ns:
-                return False
-            self._keys = KeySet(list(public_keys(self._file)))
-            self._changed_ns = changed_ns
-            self._known.clear()  # a key that was taken out holds no more
-            return True
+                self._trusted = _Trusted(public_keys(self._file))
+            except ValueError as error:
+                _log.warning("the keys of passes stay as they were: %s", error)
+            self._seen = now
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What differs once the file, or where a link leads, was changed or replaced; None: it is away."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _now_s() -> float:

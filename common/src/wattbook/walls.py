@@ -5,6 +5,7 @@ An owner accepts a call only with a pass (:mod:`wattbook.passes`) and only to a 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,8 @@ Rule = Callable[[Principal], None]
 PassSource = Callable[[], str]
 
 TOKEN_TIMEOUT_S = 5.0
+LONGEST_ASKING_S, ASK_AGAIN_S = 15.0, 2.0
+_log = logging.getLogger(__name__)
 _ANYBODY = Principal("anybody", frozenset({Role.SERVICE, Role.DESK}))
 _caller: ContextVar[Principal | None] = ContextVar("wattbook_caller", default=None)
 _callers_pass: ContextVar[str] = ContextVar("wattbook_callers_pass", default="")
@@ -150,17 +153,27 @@ def service_passes(*, gateway_url: str, client_id: str, secret: str, audience: s
 class ServicePasses:
     """A service's own passes to one owner, from the gateway's token endpoint by client credentials.
 
-    One is used for half of its life, so a gateway that is away for less than the other half is not missed.
+    After half of a pass's life the next one is asked for, while callers go on with it: a gateway that is away
+    or hangs for less than the other half is not missed.
     """
 
-    def __init__(self, *, gateway_url: str, client_id: str, secret: str, audience: str) -> None:
-        """Nothing is asked before the first pass is needed."""
+    def __init__(
+        self,
+        *,
+        gateway_url: str,
+        client_id: str,
+        secret: str,
+        audience: str,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is asked before the first pass is needed; ``monotonic`` tells the seconds."""
         self._url = f"{gateway_url.rstrip('/')}/v1/oauth/token"
         self._credentials = (client_id, secret)
         self._audience = audience
-        self._lock = threading.Lock()
+        self._monotonic = monotonic
+        self._claiming, self._asking = threading.Lock(), threading.Lock()
         self._token = ""
-        self._renew_s = self._over_s = 0.0
+        self._ask_s = self._over_s = 0.0
 
     def __call__(self) -> str:
         """A pass that holds.
@@ -168,21 +181,40 @@ class ServicePasses:
         Raises:
             Unavailable: the gateway gives none now.
         """
-        if time.monotonic() < self._renew_s:
+        if self._monotonic() < self._over_s:
+            if self._may_ask():
+                threading.Thread(target=self._renew_meanwhile, name="pass", daemon=True).start()
             return self._token
-        with self._lock:
-            if time.monotonic() >= self._renew_s:
-                try:
-                    self._renew()
-                except Unavailable:
-                    if time.monotonic() >= self._over_s:
-                        raise
+        with self._asking:
+            if self._monotonic() >= self._over_s:
+                if not self._may_ask():
+                    raise Unavailable(self._none_given)
+                self._renew()
             return self._token
+
+    @property
+    def _none_given(self) -> str:
+        return f"no pass to {self._audience}: the gateway gives none"
+
+    def _may_ask(self) -> bool:
+        """Whether it is time to ask, and nobody else does it."""
+        with self._claiming:
+            now_s = self._monotonic()
+            if now_s < self._ask_s:
+                return False
+            self._ask_s = now_s + LONGEST_ASKING_S
+            return True
+
+    def _renew_meanwhile(self) -> None:
+        try:
+            self._renew()
+        except Unavailable as error:
+            _log.warning("the pass in use is not renewed yet: %s", error)
 
     def _renew(self) -> None:
         import httpx
 
-        asked_s = time.monotonic()
+        asked_s = self._monotonic()
         form = {"grant_type": "client_credentials", "audience": self._audience}
         try:
             answer = httpx.post(
@@ -191,5 +223,8 @@ class ServicePasses:
             body = answer.raise_for_status().json()
             token, lasts_s = str(body["access_token"]), float(body["expires_in"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            raise Unavailable(f"no pass to {self._audience}: the gateway gives none") from error
-        self._token, self._renew_s, self._over_s = token, asked_s + lasts_s / 2, asked_s + lasts_s - 10
+            self._ask_s = self._monotonic() + ASK_AGAIN_S
+            raise Unavailable(self._none_given) from error
+        good_s = lasts_s - 10
+        self._token = token
+        self._ask_s, self._over_s = asked_s + min(lasts_s / 2, good_s), asked_s + good_s

@@ -6,17 +6,24 @@ import base64
 import hmac
 import json
 import os
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError
 from joserfc.jwk import ECKey
 from wattbook.access import Principal, Role
-from wattbook.errors import Forbidden, Unauthenticated
-from wattbook.passes import PassReader, public_keys
-from wattbook.walls import OPEN, Guard, WallSettings, called_by, caller
+from wattbook.errors import Forbidden, Unauthenticated, Unavailable
+from wattbook.passes import LOOK_AGAIN_S, PassReader, public_keys
+from wattbook.walls import ASK_AGAIN_S, OPEN, Guard, ServicePasses, WallSettings, called_by, caller
 
+from tests.support.waiting import wait_until
 from tests.support.walls import KeyRing
 
 OWNER = "trade-service"
@@ -68,8 +75,7 @@ def _base64(content: bytes) -> str:
 def test_a_pass_that_is_not_good_for_this_owner_is_refused(
     ring: KeyRing, reader: PassReader, tmp_path: Path
 ) -> None:
-    (tmp_path / "other").mkdir()
-    stranger = KeyRing(tmp_path / "other")
+    stranger = _another(tmp_path, "other")
     header = {"alg": "ES256", "kid": ring.key.kid}
     good = ring.pass_of(Role.DESK, audience=OWNER)
     bad = {
@@ -93,25 +99,99 @@ def test_a_pass_that_is_not_good_for_this_owner_is_refused(
             pytest.fail(f"{what}: let in as {reader.principal(token)}")
 
 
-def test_a_new_key_is_found_in_its_file_and_one_that_was_taken_out_holds_no_more(
-    ring: KeyRing, reader: PassReader, tmp_path: Path
-) -> None:
+def test_a_new_key_is_found_in_its_file_at_once(ring: KeyRing, reader: PassReader, tmp_path: Path) -> None:
     old = ring.pass_of(Role.DESK, audience=OWNER)
     assert reader.principal(old).name == "ana"
-    (tmp_path / "new").mkdir()
-    after = KeyRing(tmp_path / "new")
+    after = _another(tmp_path, "new")
 
-    both = after.public_file.read_bytes() + ring.public_file.read_bytes()
-    _replace(ring.public_file, both, mtime_s=1)
+    _replace(ring.public_file, after.public_file.read_bytes() + ring.public_file.read_bytes(), mtime_s=1)
+
     assert reader.principal(after.pass_of(Role.DESK, audience=OWNER)).name == "ana"
     assert reader.principal(old).name == "ana"
 
-    (tmp_path / "third").mkdir()
-    third = KeyRing(tmp_path / "third")
-    _replace(ring.public_file, third.public_file.read_bytes(), mtime_s=2)
-    assert reader.principal(third.pass_of(Role.DESK, audience=OWNER)).name == "ana"
+
+def test_a_key_that_was_taken_out_holds_no_more_though_nobody_shows_a_new_one(
+    ring: KeyRing, tmp_path: Path
+) -> None:
+    now_s = 0.0
+    reader = PassReader(ring.public_file, audience=OWNER, monotonic=lambda: now_s)
+    old, after = ring.pass_of(Role.DESK, audience=OWNER), _another(tmp_path, "new")
+    _replace(ring.public_file, after.public_file.read_bytes() + ring.public_file.read_bytes(), mtime_s=1)
+    assert reader.principal(after.pass_of(Role.DESK, audience=OWNER)).name == "ana"
+    assert reader.principal(old).name == "ana"
+
+    _replace(ring.public_file, after.public_file.read_bytes(), mtime_s=1)  # another size says it too
+    now_s += LOOK_AGAIN_S
+
+    for stolen in (old, ring.pass_of(Role.ADMIN, audience=OWNER)):
+        with pytest.raises(Unauthenticated):
+            reader.principal(stolen)
+    assert reader.principal(after.pass_of(Role.DESK, audience=OWNER)).name == "ana"
+
+
+def test_keys_are_found_where_a_cluster_swaps_them_by_a_link(ring: KeyRing, tmp_path: Path) -> None:
+    """As the kubelet does: the file is a link into ``..data``, itself a link to the folder of the day."""
+    now_s, after = 0.0, _another(tmp_path, "new")
+    (tmp_path / "..data").symlink_to(tmp_path / "first")
+    for folder, key in (("first", ring), ("second", after)):
+        (tmp_path / folder).mkdir()
+        _replace(tmp_path / folder / "keys.pem", key.public_file.read_bytes(), mtime_s=1)
+    (tmp_path / "keys.pem").symlink_to("..data/keys.pem")
+    reader = PassReader(tmp_path / "keys.pem", audience=OWNER, monotonic=lambda: now_s)
+    old = ring.pass_of(Role.DESK, audience=OWNER)
+    assert reader.principal(old).name == "ana"
+
+    (tmp_path / "..data_tmp").symlink_to(tmp_path / "second")
+    (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+    now_s += LOOK_AGAIN_S
+
     with pytest.raises(Unauthenticated):
         reader.principal(old)
+
+
+def test_keys_stay_good_while_their_file_is_away_or_half_written(ring: KeyRing, tmp_path: Path) -> None:
+    now_s = 0.0
+    reader = PassReader(ring.public_file, audience=OWNER, monotonic=lambda: now_s)
+    whole = ring.public_file.read_bytes()
+
+    for broken in (whole[:40], b""):
+        ring.public_file.write_bytes(broken)
+        now_s += LOOK_AGAIN_S
+        assert reader.principal(ring.pass_of(Role.DESK, audience=OWNER)).name == "ana"
+    ring.public_file.unlink()
+    now_s += LOOK_AGAIN_S
+    assert reader.principal(ring.pass_of(Role.DESK, audience=OWNER)).name == "ana"
+
+    after = _another(tmp_path, "new")
+    ring.public_file.write_bytes(after.public_file.read_bytes())
+    now_s += LOOK_AGAIN_S
+    with pytest.raises(Unauthenticated):
+        reader.principal(ring.pass_of(Role.DESK, audience=OWNER))
+
+
+def test_threads_that_meet_a_new_key_at_once_are_all_let_in(
+    ring: KeyRing, reader: PassReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after, both, decode = _another(tmp_path, "new"), threading.Barrier(2), jwt.decode
+
+    def slow(token: str, keys: Any, **how: Any) -> Any:
+        try:
+            return decode(token, keys, **how)
+        except InvalidKeyIdError:
+            both.wait(10)  # both threads have seen that the key is new before one of them reads the file
+            raise
+
+    monkeypatch.setattr(jwt, "decode", slow)
+    ring.public_file.write_bytes(after.public_file.read_bytes())
+    passes = [after.pass_of(Role.DESK, audience=OWNER, name=name) for name in ("ana", "bob")]
+
+    with ThreadPoolExecutor(2) as threads:
+        assert [each.name for each in threads.map(reader.principal, passes)] == ["ana", "bob"]
+
+
+def _another(folder: Path, name: str) -> KeyRing:
+    (folder / name).mkdir()
+    return KeyRing(folder / name)
 
 
 def _replace(path: Path, content: bytes, *, mtime_s: int) -> None:
@@ -160,3 +240,77 @@ def test_the_caller_is_known_inside_a_handler_only() -> None:
         assert caller() is somebody
     with pytest.raises(Unauthenticated):
         caller()
+
+
+class TokenEndpoint:
+    """A gateway's token endpoint: gives passes that last 1,000 s, refuses, or hangs, as it is told."""
+
+    def __init__(self) -> None:
+        self.asked, self.refuses, self.goes_on = 0, False, threading.Event()
+        self.goes_on.set()
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                endpoint.asked += 1
+                body = json.dumps({"access_token": f"pass {endpoint.asked}", "expires_in": 1000}).encode()
+                endpoint.goes_on.wait(60)
+                self.send_response(503 if endpoint.refuses else 200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.goes_on.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[TokenEndpoint]:
+    made = TokenEndpoint()
+    yield made
+    made.close()
+
+
+def test_a_pass_that_is_still_good_is_used_while_a_gateway_hangs_and_renewed_meanwhile(
+    endpoint: TokenEndpoint,
+) -> None:
+    now_s = 0.0
+    passes = ServicePasses(
+        gateway_url=endpoint.url, client_id="me", secret="x", audience=OWNER, monotonic=lambda: now_s
+    )
+    assert [passes(), passes()] == ["pass 1"] * 2
+
+    now_s = 500.0
+    endpoint.goes_on.clear()
+    assert {passes() for _ in range(20)} == {"pass 1"}
+    wait_until(lambda: endpoint.asked == 2, timeout_s=10, what="the next one is asked for")
+    assert passes() == "pass 1"
+    endpoint.goes_on.set()
+
+    wait_until(lambda: passes() == "pass 2", timeout_s=10, what="the next one is used")
+    assert endpoint.asked == 2
+
+
+def test_a_gateway_that_gives_no_pass_is_asked_now_and_then_only(endpoint: TokenEndpoint) -> None:
+    now_s, endpoint.refuses = 100.0, True
+    passes = ServicePasses(
+        gateway_url=endpoint.url, client_id="me", secret="x", audience=OWNER, monotonic=lambda: now_s
+    )
+    for _ in range(5):
+        with pytest.raises(Unavailable, match=f"no pass to {OWNER}"):
+            passes()
+    assert endpoint.asked == 1
+
+    now_s, endpoint.refuses = 100.0 + ASK_AGAIN_S, False
+    assert passes() == "pass 2"
+    now_s += 995.0  # past its end, and nobody asked meanwhile
+    assert passes() == "pass 3"

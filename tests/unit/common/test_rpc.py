@@ -45,6 +45,8 @@ class Service:
         handlers = {
             "Unary": grpc.unary_unary_rpc_method_handler(self._behave),
             "Stream": grpc.unary_stream_rpc_method_handler(self._behave),
+            "Upload": grpc.stream_unary_rpc_method_handler(self._behave),
+            "Talk": grpc.stream_stream_rpc_method_handler(self._behave),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", handlers),))
 
@@ -92,6 +94,17 @@ def test_every_error_arrives_as_it_was_raised(
 
     assert type(caught.value) is (Internal if kind is WattbookError else kind)
     assert (caught.value.message, caught.value.retry_after_s) == ("Grund: ü, 20 €", 7)
+
+
+@pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
+def test_a_method_that_the_guard_cannot_watch_is_not_served(service: Service, kind: str) -> None:
+    asked = []
+    service.behaviour = lambda request, _context: asked.append(request) or b"in"
+    method = {"stream_unary": "/test.Service/Upload", "stream_stream": "/test.Service/Talk"}[kind]
+    with grpc.insecure_channel(service.target) as channel, pytest.raises(grpc.RpcError):
+        list(getattr(channel, kind)(method)(iter([b"x"]), timeout=5))
+
+    assert not asked
 
 
 def test_errors_arrive_over_asyncio_too(service: Service) -> None:

@@ -140,10 +140,10 @@ class FeedIngest(IngestProcess):
                 return items
 
     def show(self, number: int) -> feed_pb2.Quarantined:
-        return rpc.call(self.stub.ShowQuarantined, feed_pb2.QuarantinedRequest(id=number, by="test"))
+        return rpc.call(self.stub.ShowQuarantined, feed_pb2.QuarantinedRequest(id=number))
 
     def replay(self, number: int) -> feed_pb2.Quarantined:
-        return rpc.call(self.stub.ReplayQuarantined, feed_pb2.QuarantinedRequest(id=number, by="test"))
+        return rpc.call(self.stub.ReplayQuarantined, feed_pb2.QuarantinedRequest(id=number))
 
     def reconciliation(self, day: str, *, alone: bool = False) -> feed_pb2.ReconciliationReply:
         """What all nodes know of a day, or this one ``alone``."""

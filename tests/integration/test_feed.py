@@ -246,7 +246,7 @@ def test_replaying_after_a_fix_books_and_otherwise_it_opens_again(world: FeedWor
 
     assert world.ingest.replay(notice.id).state == feed_pb2.OPEN
     replayed = world.ingest.replay(refused.id)
-    assert (replayed.state, replayed.decided_by) == (feed_pb2.REPLAYED, "test")
+    assert (replayed.state, replayed.decided_by) == (feed_pb2.REPLAYED, "anybody")
 
     wait_until(
         lambda: world.ingest.show(refused.id).state == feed_pb2.OPEN, timeout_s=20, what="refused again"

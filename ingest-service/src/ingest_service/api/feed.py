@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 from wattbook.access import Principal
 from wattbook.errors import InvalidInput
+from wattbook.walls import caller
 from wattbook_proto import feed_pb2, feed_pb2_grpc
 
 from ingest_service.domain import (
@@ -74,15 +75,15 @@ class FeedServicer(feed_pb2_grpc.FeedServicer):
     def ReplayQuarantined(  # noqa: N802
         self, request: feed_pb2.QuarantinedRequest, context: grpc.ServicerContext
     ) -> feed_pb2.Quarantined:
-        """Read and book it again."""
-        return _quarantined(self._nodes.replay(request.id, by=request.by, alone=request.only_yourself))
+        """Read and book it again, in the name that the pass says, also where another node forwards it."""
+        return _quarantined(self._nodes.replay(request.id, by=caller().name, alone=request.only_yourself))
 
     def DropQuarantined(  # noqa: N802
         self, request: feed_pb2.DropQuarantinedRequest, context: grpc.ServicerContext
     ) -> feed_pb2.Quarantined:
         """Let it go for good."""
         return _quarantined(
-            self._nodes.drop(request.id, by=request.by, reason=request.reason, alone=request.only_yourself)
+            self._nodes.drop(request.id, by=caller().name, reason=request.reason, alone=request.only_yourself)
         )
 
     def Reconciliation(  # noqa: N802

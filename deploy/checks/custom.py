@@ -1,7 +1,7 @@
 """Resources of operators, whose schemas Kubernetes' own do not hold: what each must and may say at its top.
 
 From the operators' published references: CloudNativePG 1.27, RabbitMQ cluster operator 2.16 and topology
-operator 1.17, cert-manager 1.19, External Secrets 0.20, KEDA 2.18, Gateway API 1.4, Barman Cloud plugin 0.9.
+operator 1.20, cert-manager 1.19, External Secrets 0.20, KEDA 2.18, Gateway API 1.4, Barman Cloud plugin 0.9.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ KNOWN: dict[tuple[str, str], tuple[str, str]] = {
         "instances storage",
         "imageName enableSuperuserAccess superuserSecret primaryUpdateStrategy primaryUpdateMethod"
         " inheritedMetadata certificates managed postgresql affinity resources walStorage plugins bootstrap"
-        " monitoring",
+        " externalClusters monitoring",
     ),
     ("postgresql.cnpg.io/v1", "ScheduledBackup"): (
         "schedule cluster",

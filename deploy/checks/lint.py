@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from deploy.checks import certified, custom, edge, network, posture, references, scaling, told
+from deploy.checks import certified, custom, edge, network, operated, posture, references, scaling, told
 from deploy.checks.manifests import Doc, Rendered
 from deploy.k8s import secrets
 
@@ -97,13 +97,15 @@ def problems(docs: Sequence[Doc], overlay: str, *, schema: bool = True) -> list[
     given: Mapping[str, frozenset[str]] = OF_OPERATORS
     if overlay in GIVEN:
         given = {**given, **{name: frozenset(keys) for name, keys in secrets.NAMES.items()}}
+    there = references.secrets_of(rendered, given)
     found = [
         *references.problems(rendered, given),
         *posture.problems(rendered, single=overlay in SINGLE),
         *network.problems(rendered),
         *edge.problems(rendered),
         *certified.problems(rendered),
-        *scaling.problems(rendered, references.secrets_of(rendered, given)),
+        *scaling.problems(rendered, there),
+        *operated.problems(rendered, there, secrets.LABELS if overlay in GIVEN else {}),
         *told.problems(rendered),
         *custom.problems(rendered),
     ]

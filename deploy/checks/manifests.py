@@ -84,19 +84,14 @@ class Rendered:
 
     def pods(self) -> list[Pods]:
         """Every workload's, those of the engines' operators too (their containers are not ours to see)."""
-        found = [
-            Pods(
-                doc,
-                doc["spec"]["template"]["spec"],
-                at(doc, "spec", "template", "metadata", "labels", default={}),
-            )
-            for doc in self.of("Deployment", "StatefulSet", "Job", "DaemonSet")
-            if at(doc, "spec", "template", "spec")
-        ]
+        found = []
+        for doc in self.of("Deployment", "StatefulSet", "Job", "CronJob", "DaemonSet"):
+            template = at(doc, "spec", "jobTemplate", "spec", "template") or at(doc, "spec", "template")
+            if at(template, "spec"):
+                found.append(Pods(doc, template["spec"], at(template, "metadata", "labels", default={})))
         for doc, ports in self._operated():
-            labels = {"app.kubernetes.io/name": doc["metadata"]["name"]}
             container = {"ports": [{"containerPort": port} for port in ports]}
-            found.append(Pods(doc, {"containers": [container]}, labels))
+            found.append(Pods(doc, {"containers": [container]}, _labels(doc)))
         return found
 
     def ours(self) -> list[Pods]:
@@ -122,12 +117,12 @@ class Rendered:
                 port["port"]: behind for port in at(doc, "spec", "ports", default=())
             }
         for doc in self.of("Cluster"):
-            behind = self.matching({"matchLabels": {"app.kubernetes.io/name": doc["metadata"]["name"]}})
+            behind = self.matching({"matchLabels": _labels(doc)})
             for more in at(doc, "spec", "managed", "services", "additional", default=()):
                 found[more["serviceTemplate"]["metadata"]["name"]] = {5432: behind}
         for doc in self.of("RabbitmqCluster"):
             name = doc["metadata"]["name"]
-            behind = self.matching({"matchLabels": {"app.kubernetes.io/name": name}})
+            behind = self.matching({"matchLabels": _labels(doc)})
             found[name] = dict.fromkeys(_rabbitmq_ports(doc), behind)
             found[f"{name}-nodes"] = dict.fromkeys(_rabbitmq_ports(doc), behind)  # each node by its address
         return found
@@ -153,6 +148,12 @@ class Rendered:
         if not isinstance(value, str):
             return value
         return re.sub(r"\$\((\w+)\)", lambda found: str(known.get(found[1], found[0])), value)
+
+
+def _labels(doc: Doc) -> dict[str, str]:
+    """By which an operator's pods are found. CloudNativePG's carry its own name as ``app.kubernetes.io/name``."""
+    label = "cnpg.io/cluster" if doc["kind"] == "Cluster" else "app.kubernetes.io/name"
+    return {label: doc["metadata"]["name"]}
 
 
 def _rabbitmq_ports(doc: Doc) -> tuple[int, ...]:

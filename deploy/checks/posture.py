@@ -38,14 +38,35 @@ def problems(rendered: Rendered, *, single: bool) -> Iterator[str]:
         yield from (f"{named(pods.doc)}: {problem}" for problem in _life(pods))
         if not single:
             yield from (f"{named(pods.doc)}: {problem}" for problem in _several(rendered, pods))
+    for doc in rendered.of("RabbitmqCluster"):
+        yield from (f"{named(doc)}: {problem}" for problem in _operated(doc))
 
 
-def _pod(pods: Pods) -> Iterator[str]:
-    context = pods.spec.get("securityContext", {})
+def _operated(doc: Doc) -> Iterator[str]:
+    """What restricted Pod Security asks of pods whose rest an operator writes, by names of its own."""
+    spec = at(doc, "spec", "override", "statefulSet", "spec", "template", "spec", default={})
+    yield from _restricted(spec.get("securityContext", {}))
+    for field, name in (("initContainers", "setup-container"), ("containers", "rabbitmq")):
+        found = next((each for each in spec.get(field, ()) if each["name"] == name), {})
+        yield from (f"{name} {problem}" for problem in _privileges(found.get("securityContext", {})))
+
+
+def _restricted(context: Doc) -> Iterator[str]:
     if context.get("runAsNonRoot") is not True or context.get("runAsUser", 1) == 0:
         yield "may run as root"
     if at(context, "seccompProfile", "type") != "RuntimeDefault":
         yield "has no seccomp profile"
+
+
+def _privileges(context: Doc) -> Iterator[str]:
+    if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
+        yield "may gain privileges"
+    if at(context, "capabilities", "drop") != ["ALL"] or at(context, "capabilities", "add"):
+        yield "keeps capabilities"
+
+
+def _pod(pods: Pods) -> Iterator[str]:
+    yield from _restricted(pods.spec.get("securityContext", {}))
     if pods.spec.get("automountServiceAccountToken") is not False:
         yield "mounts a service account's token"
     for field in ("hostNetwork", "hostPID", "hostIPC"):
@@ -60,12 +81,9 @@ def _pod(pods: Pods) -> Iterator[str]:
 
 def _container(pods: Pods, container: Doc) -> Iterator[str]:
     context = container.get("securityContext", {})
-    if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
-        yield "may gain privileges"
+    yield from _privileges(context)
     if context.get("readOnlyRootFilesystem") is not True:
         yield "can write to its root"
-    if at(context, "capabilities", "drop") != ["ALL"] or at(context, "capabilities", "add"):
-        yield "keeps capabilities"
     yield from _image(container.get("image", ""))
     yield from _resources(container.get("resources", {}))
     if pods.is_job:
@@ -131,7 +149,8 @@ def _life(pods: Pods) -> Iterator[str]:
     if pods.is_job:
         if pods.spec.get("restartPolicy") not in {"OnFailure", "Never"}:
             yield "is a job that never ends"
-        if at(pods.doc, "spec", "activeDeadlineSeconds") is None:
+        job = at(pods.doc, "spec", "jobTemplate", "spec") or pods.doc["spec"]
+        if job.get("activeDeadlineSeconds") is None:
             yield "is a job without a deadline"
 
 
@@ -151,6 +170,10 @@ def _several(rendered: Rendered, pods: Pods) -> Iterator[str]:
     for each in spread:
         if each.get("labelSelector", {}).get("matchLabels", {}).items() - pods.labels.items():
             yield "spreads pods that are not its own"
+        # A StatefulSet's pods may be bound to their machine by their disks, and wait for it.
+        waits = each["whenUnsatisfiable"] == "DoNotSchedule" and pods.doc["kind"] == "Deployment"
+        if waits and each.get("nodeTaintsPolicy") != "Honor":
+            yield "waits for a drained machine before it goes elsewhere"
     if not any(
         pods in rendered.matching(at(doc, "spec", "selector", default={}))
         for doc in rendered.of("PodDisruptionBudget")

@@ -97,6 +97,8 @@ def _volume_mentions(volume: Doc) -> Iterator[tuple[str, str, frozenset[str]]]:
     for field, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
         if field in volume:
             told = volume[field]
+            if told.get("optional"):
+                continue
             keys = frozenset(item["key"] for item in told.get("items", ()))
             yield kind, told.get("secretName") or told.get("name"), keys
     if "persistentVolumeClaim" in volume:

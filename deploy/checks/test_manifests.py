@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.checks import lint
+from deploy.checks import lint, operated
 from deploy.checks.manifests import Rendered, named
 from deploy.k8s import secrets
 
@@ -88,13 +89,53 @@ def test_every_node_that_listens_knows_its_number_and_all_the_others(overlay: st
     assert certificate is None or set(hosts) <= set(certificate["spec"]["dnsNames"])
 
 
+def test_no_two_places_write_into_one_archive() -> None:
+    found = [
+        operated.written(place, cluster)
+        for place in map(Rendered, map(rendered, OVERLAYS))
+        for cluster in place.of("Cluster")
+    ]
+    archives = [archive for archive in found if archive is not None]
+
+    assert archives == [("s3://wattbook-backups/postgres", "postgres-1")]
+
+
+def test_production_is_recovered_into_a_folder_of_its_own(tmp_path: Path) -> None:
+    recovery = with_components(tmp_path, "production", "recovery")
+    refused = lint.problems(lint.render(str(recovery)), "production")
+
+    folder = tmp_path / "k8s/components/backups/kustomization.yaml"
+    folder.write_text(folder.read_text().replace("serverName: postgres-1", "serverName: postgres-2"))
+    docs = lint.render(str(recovery))
+
+    assert [problem.partition(": ")[2] for problem in refused] == [
+        "would write into the archive that it recovers from: s3://wattbook-backups/postgres, postgres-1"
+    ]
+    assert lint.problems(docs, "production") == []
+    assert list(lint.source_problems(str(recovery), docs)) == []
+
+
+def test_a_restore_is_tried_in_staging_which_writes_nothing(tmp_path: Path) -> None:
+    found = Rendered(lint.render(str(with_components(tmp_path, "staging", "recovery"))))
+    (cluster,) = found.of("Cluster")
+
+    # The key that reads production's bucket is put there by hand, for as long as it takes.
+    missing = lint.problems(found.docs, "staging")
+    assert [problem.rpartition(" with a key ")[0] for problem in missing] == [
+        "ObjectStore/restored-from: Secret backups"
+    ] * 2
+    assert cluster["spec"]["bootstrap"]["recovery"]["source"] == "before"
+    assert operated.written(found, cluster) is None
+
+
 def test_production_names_every_secret_that_a_cluster_is_given() -> None:
     named_there = {
         doc["metadata"]["name"]: {each["secretKey"] for each in doc["spec"]["data"]}
         for doc in Rendered(rendered("production")).of("ExternalSecret")
     }
 
-    # RabbitMQ's operator makes its own admin.
+    # RabbitMQ's operator makes its own admin. A bucket's key is nothing that could be made up.
+    assert named_there.pop("backups") == {"access-key", "secret-key"}
     assert named_there == {
         name: set(keys) for name, keys in secrets.NAMES.items() if name != "rabbitmq-admin"
     }
@@ -120,6 +161,17 @@ def test_secrets_for_a_trial_are_random_and_complete() -> None:
     }
     assert first["report-session"] != second["report-session"]
     assert "BEGIN PUBLIC KEY" in first["verify-keys"]["verify-keys.pem"]
+
+
+def with_components(folder: Path, overlay: str, *names: str) -> Path:
+    """A copy of an overlay, and of what it stands on, that has these components too."""
+    for each in ("k8s", "observability"):
+        shutil.copytree(lint.ROOT / "deploy" / each, folder / each)
+    place = folder / "k8s/overlays" / overlay
+    file = place / "kustomization.yaml"
+    more = "".join(f"  - ../../components/{name}\n" for name in names)
+    file.write_text(file.read_text().replace("configMapGenerator:", f"{more}configMapGenerator:", 1))
+    return place
 
 
 def change(doc: Any, defect: dict[str, Any]) -> None:

@@ -26,8 +26,12 @@ NAMES: dict[str, tuple[str, ...]] = {
     **{f"{name}-db": ("owner-password", "password") for name in ("trade", "gateway", "pricing")},
     **{f"{name}-bus": ("username", "password") for name in _SERVICES},
     "rabbitmq-admin": ("password",),
-    "backups": ("access-key", "secret-key"),
     "grafana-admin": ("password",),
+}
+# By which operators find what they watch: RabbitMQ's topology operator, CloudNativePG.
+LABELS: dict[str, dict[str, str]] = {
+    **{f"{name}-bus": {"rabbitmq.com/topology-operator": "true"} for name in _SERVICES},
+    "postgres-admin": {"cnpg.io/reload": "true"},
 }
 
 
@@ -48,7 +52,7 @@ def values() -> dict[str, dict[str, str]]:
 def main() -> None:
     """Print them; JSON is YAML too."""
     for name, content in values().items():
-        metadata = {"name": name, "namespace": NAMESPACE}
+        metadata = {"name": name, "namespace": NAMESPACE, "labels": LABELS.get(name, {})}
         document = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": content}
         print("---", json.dumps(document), sep="\n")
 

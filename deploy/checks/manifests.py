@@ -151,7 +151,7 @@ class Rendered:
 
 
 def _labels(doc: Doc) -> dict[str, str]:
-    """By which an operator's pods are found. CloudNativePG's carry its own name as ``app.kubernetes.io/name``."""
+    """By which an operator's pods are found; CloudNativePG's are all named ``postgresql``."""
     label = "cnpg.io/cluster" if doc["kind"] == "Cluster" else "app.kubernetes.io/name"
     return {label: doc["metadata"]["name"]}
 

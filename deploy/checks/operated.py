@@ -1,4 +1,4 @@
-"""What operators want of what they are given: labels of secrets that they watch, an archive a history, a budget."""
+"""What operators want: labels of secrets that they watch, an archive a history, a budget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Archive = tuple[object, object]
 
 
 def problems(rendered: Rendered, secrets: Mapping[str, frozenset[str]], given: Labels) -> Iterator[str]:
-    """A line each; ``secrets`` are all there are, ``given`` the labels of those made outside of the overlay."""
+    """A line each; ``secrets`` are all there are, ``given`` the labels of those made elsewhere."""
     labels = {**given, **_labels(rendered)}
     for doc in rendered.of("User"):
         yield from _watched(doc, at(doc, "spec", "importCredentialsSecret", "name"), TOPOLOGY, labels)

@@ -128,6 +128,21 @@ def test_a_restore_is_tried_in_staging_which_writes_nothing(tmp_path: Path) -> N
     assert operated.written(found, cluster) is None
 
 
+def test_telemetry_leaves_the_cluster_with_a_component_more(tmp_path: Path) -> None:
+    place = with_components(tmp_path, "production", "telemetry-export")
+    found = Rendered(lint.render(str(place)))
+    (collector,) = [pods for pods in found.pods() if pods.name == "otel-collector"]
+    (config,) = [each["configMap"]["name"] for each in collector.spec["volumes"] if "configMap" in each]
+    shown = found.find("ConfigMap", config)
+
+    # The secret is put there by hand: where to, and as whom.
+    missing = lint.problems(found.docs, "production")
+    assert missing == ["Deployment/otel-collector: Secret telemetry-export is not there"] * 2
+    files = [argument.rpartition("/")[2] for argument in collector.containers[0]["args"]]
+    assert shown is not None
+    assert files == list(shown["data"])
+
+
 def test_production_names_every_secret_that_a_cluster_is_given() -> None:
     named_there = {
         doc["metadata"]["name"]: {each["secretKey"] for each in doc["spec"]["data"]}

@@ -84,6 +84,23 @@ def test_prometheus_and_alertmanager_take_their_configuration() -> None:
     assert "SUCCESS" in run("amtool", "check-config", PLACE / "alertmanager/alertmanager.yaml")
 
 
+def test_receivers_as_the_comments_say_them_are_taken_and_read_what_is_mounted(tmp_path: Path) -> None:
+    text = (PLACE / "alertmanager/alertmanager.yaml").read_text()
+    shown = re.sub(r"(?m)^    # (\w+_configs:)", r"    \1", text)
+    # Debian's Alertmanager is older than a webhook's url_file.
+    old = re.sub(r"(webhook_configs.*)url_file: [\w/-]+", r"\1url: http://pager/", shown)
+    (tmp_path / "alertmanager.yaml").write_text(old)
+    files = re.findall(r"url_file: ([\w/-]+)", shown)
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["alertmanager"]
+    cluster = (ROOT / "deploy/k8s/components/observability/observability.yaml").read_text()
+
+    assert "SUCCESS" in run("amtool", "check-config", tmp_path / "alertmanager.yaml")
+    assert len(files) == len(yaml.safe_load(text)["receivers"])
+    assert {Path(file).parent for file in files} == {Path("/etc/alertmanager-receivers")}
+    assert any(":/etc/alertmanager-receivers:" in volume for volume in compose["volumes"])
+    assert "mountPath: /etc/alertmanager-receivers" in cluster
+
+
 def test_alertmanager_knows_every_alert_that_it_keeps_quiet() -> None:
     text = (PLACE / "alertmanager/alertmanager.yaml").read_text()
     named = {name for found in re.findall(r'alertname =~? "([^"]+)"', text) for name in found.split("|")}
@@ -170,6 +187,20 @@ def test_the_collector_takes_what_services_send_and_serves_what_prometheus_asks(
     for pipeline in collector["service"]["pipelines"].values():
         for kind, names in defined.items():
             assert set(pipeline[kind]) <= names
+
+
+def test_what_leaves_the_collector_begins_where_its_own_pipelines_end() -> None:
+    collector = yaml.safe_load((PLACE / "collector.yaml").read_text())
+    export = yaml.safe_load((ROOT / "deploy/k8s/components/telemetry-export/export.yaml").read_text())
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["otel-collector"]
+    asked = set(re.findall(r"\$\{env:(\w+)\}", json.dumps(export)))
+
+    for name, pipeline in export["service"]["pipelines"].items():
+        assert set(pipeline) == {"exporters"}
+        assert name in collector["service"]["pipelines"]
+        assert set(pipeline["exporters"]) <= set(export["exporters"])
+    assert asked == set(compose["environment"])
+    assert "outside" in compose["networks"]
 
 
 def test_memory_limits_in_the_rules_are_those_of_the_pods() -> None:

@@ -178,7 +178,7 @@ def test_the_collector_takes_what_services_send_and_serves_what_prometheus_asks(
 
     assert collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].endswith(":4318")
     assert f"otel-collector:{collector['exporters']['prometheus']['endpoint'].rpartition(':')[2]}" in targets
-    # Else its own figures have other names than the dashboards ask for (opentelemetry-collector, pull request 12500).
+    # Else its own figures have other names than dashboards ask for (opentelemetry-collector, PR 12500).
     (reader,) = collector["service"]["telemetry"]["metrics"]["readers"]
     said = reader["pull"]["exporter"]["prometheus"]
     assert said["without_type_suffix"]

@@ -11,12 +11,13 @@ import pytest
 import yaml
 from gateway.api import documents
 from gateway.clients import stated
-from gateway.domain.trades import FIELDS, json_trade
+from gateway.domain.trades import json_trade
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator, FormatChecker
 from wattbook.errors import InvalidInput
 from wattbook.periods import AREAS
+from wattbook.trades import TRADE_FIELDS
 
 from tests.unit.gateway.started import Started
 
@@ -64,8 +65,8 @@ class TestFacts:
         trade = trades_api["components"]["schemas"]["Trade"]
         kinds = {name: trade["properties"][name].get("type") for name in trade["properties"]}
 
-        assert tuple(trade["required"]) == FIELDS
-        assert set(trade["properties"]) == {*FIELDS, "area", "delivery_start"}
+        assert tuple(trade["required"]) == TRADE_FIELDS
+        assert set(trade["properties"]) == {*TRADE_FIELDS, "area", "delivery_start"}
         assert (kinds["price"], kinds["quantity"], kinds["delivery_hour"]) == ("integer", "number", "integer")
         assert trade["properties"]["direction"]["pattern"] == "^(buy|sell)$"
         assert trade["properties"]["delivery_day"]["format"] == "date"
@@ -238,7 +239,13 @@ def test_served_trades_are_what_the_document_says(tmp_path_factory: pytest.TempP
 
     assert len(served) == 4
     assert all(TRADE.is_valid(trade) for trade in served)
-    assert [set(trade) - set(FIELDS) for trade in served] == [set(), set(), {"area"}, {"delivery_start"}]
+    more = [set(trade) - set(TRADE_FIELDS) for trade in served]
+    assert more == [
+        set(),
+        set(),
+        {"area"},
+        {"delivery_start"},
+    ]
     assert all(_schema("Error").is_valid(answer.json()) for answer in errors)
 
 

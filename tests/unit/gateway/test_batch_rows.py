@@ -2,15 +2,15 @@
 
 import pytest
 from gateway.api.batch_rows import MAX_LINE_BYTES, reader_of
-from gateway.domain.trades import FIELDS
 from hypothesis import given
 from hypothesis import strategies as st
 from wattbook.errors import InvalidInput
+from wattbook.trades import TRADE_FIELDS
 
 from tests.support.trades import PUBLISHED_ROW, as_csv, as_ndjson, trade
 
 CSV, NDJSON, JSON = "text/csv", "application/x-ndjson", "application/json"
-HEADER = ",".join(FIELDS)
+HEADER = ",".join(TRADE_FIELDS)
 
 
 def read(mime_type: str, content: bytes, *, every: int = 7) -> list[tuple[str | None, str]]:
@@ -48,7 +48,7 @@ def test_every_way_to_end_lines_is_read(newline: str, bom: bytes, final: bool) -
 def test_columns_come_in_any_order() -> None:
     trades = [trade(id="t1", trader_id="trader_9")]
 
-    assert csv_rows(as_csv(trades, header=tuple(reversed(FIELDS)))) == [("t1", "")]
+    assert csv_rows(as_csv(trades, header=tuple(reversed(TRADE_FIELDS)))) == [("t1", "")]
 
 
 def test_quoted_commas_and_quotes_are_part_of_a_text() -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import click
+from wattbook.trades import TRADE_FIELDS
 from wattbook.units import CT_PER_EUR
 
 from wattbook_cli.api.options import Session, calls_gateway
@@ -18,17 +19,6 @@ from wattbook_cli.clients.desk_time import DeskTime
 from wattbook_cli.domain.days import day_named, fixed_day
 from wattbook_cli.usecases.list_trades import list_trades
 
-# The nightly file's columns, so that what is listed can be imported elsewhere.
-_FILE_COLUMNS = (
-    "id",
-    "price",
-    "quantity",
-    "direction",
-    "delivery_day",
-    "delivery_hour",
-    "trader_id",
-    "execution_time",
-)
 _SHOWN = 50
 
 
@@ -73,7 +63,8 @@ def _print_json(trades: Iterable[dict[str, Any]]) -> None:
 
 
 def _print_csv(trades: Iterable[dict[str, Any]]) -> None:
-    writer = csv.DictWriter(sys.stdout, _FILE_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    # Columns of the nightly file, so that what is listed can be imported elsewhere.
+    writer = csv.DictWriter(sys.stdout, TRADE_FIELDS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(trades)
 

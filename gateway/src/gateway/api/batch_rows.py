@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 from wattbook.errors import InvalidInput
+from wattbook.trades import TRADE_FIELDS
 
-from gateway.domain.trades import FIELDS, csv_trade, decode, json_trade
+from gateway.domain.trades import csv_trade, decode, json_trade
 from gateway.usecases.batch import Reader, Row
 
 MAX_LINE_BYTES = 64 * 1024
@@ -111,15 +112,15 @@ class _CsvReader:
         except (UnicodeError, csv.Error):
             raise InvalidInput("the CSV header cannot be read") from None
         for name in names:
-            if name not in FIELDS:
+            if name not in TRADE_FIELDS:
                 raise InvalidInput(f"CSV header: unknown column {name[:100]!r}")
             if names.count(name) > 1:
                 raise InvalidInput(f"CSV header: column {name!r} comes twice")
-        missing = [name for name in FIELDS if name not in names]
+        missing = [name for name in TRADE_FIELDS if name not in names]
         if missing:
             raise InvalidInput(f"CSV header: missing column {', '.join(map(repr, missing))}")
         self._columns = len(names)
-        self._pick = itemgetter(*(names.index(name) for name in FIELDS))
+        self._pick = itemgetter(*(names.index(name) for name in TRADE_FIELDS))
 
     def _row(self, line: bytes) -> Row:
         if len(line) > MAX_LINE_BYTES:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 from wattbook.errors import InvalidInput
 from wattbook.periods import AREAS
+from wattbook.trades import TRADE_FIELDS
 
 ID_MAX_CHARACTERS = 128
 TRADER_ID_MAX_CHARACTERS = 64
@@ -30,16 +31,6 @@ _Hour = Annotated[int, Meta(ge=0, le=23)]
 _Instant = Annotated[dt.datetime, Meta(tz=True)]
 _Direction = Literal["buy", "sell"]
 
-FIELDS = (
-    "id",
-    "price",
-    "quantity",
-    "direction",
-    "delivery_day",
-    "delivery_hour",
-    "trader_id",
-    "execution_time",
-)
 _KNOWN_QUANTITIES_MOST = 20_000
 _HOUR_S = 3600
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -74,7 +65,7 @@ class JsonTrade(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CsvTrade(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """A row of the nightly file, its columns in the order of :data:`FIELDS`."""
+    """A row of the nightly file, its columns in the order of :data:`~wattbook.trades.TRADE_FIELDS`."""
 
     id: _Id
     price: _Price
@@ -184,7 +175,7 @@ def json_commas(trade: JsonTrade) -> int:
 
 
 def csv_trade(row: Sequence[str]) -> CsvTrade:
-    """A valid trade out of its columns in the order of :data:`FIELDS`.
+    """A valid trade out of its columns in the order of :data:`~wattbook.trades.TRADE_FIELDS`.
 
     Raises:
         InvalidInput: says what is wrong and names the column.
@@ -268,6 +259,6 @@ def _in_our_words(text: str) -> str:
 
 def _field_name(path: str) -> str:
     number = re.fullmatch(r"\[(\d+)\]", path)
-    if number and int(number[1]) < len(FIELDS):
-        return FIELDS[int(number[1])]
+    if number and int(number[1]) < len(TRADE_FIELDS):
+        return TRADE_FIELDS[int(number[1])]
     return path.lstrip(".")

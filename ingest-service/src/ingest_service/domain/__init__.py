@@ -11,7 +11,6 @@ from ingest_service.domain.completeness import (
     complete_to_us,
 )
 from ingest_service.domain.feed import (
-    ROW_FIELDS,
     ConfirmedTrade,
     ExchangeGone,
     Unreadable,
@@ -68,7 +67,6 @@ __all__ = [
     "MOST_NODES",
     "NUMBERS_A_NODE",
     "OWN_FOLDERS",
-    "ROW_FIELDS",
     "Candidate",
     "ConfirmedTrade",
     "Counts",

@@ -80,20 +80,8 @@ def read_frame(frame: bytes) -> ConfirmedTrade:
         raise Unreadable(str(error), trade_id=trade_id) from None
 
 
-ROW_FIELDS = (
-    "id",
-    "price",
-    "quantity",
-    "direction",
-    "delivery_day",
-    "delivery_hour",
-    "trader_id",
-    "execution_time",
-)
-
-
 def read_row(row: Sequence[str]) -> ConfirmedTrade:
-    """The trade in a row of the nightly file, its columns in the order of ``ROW_FIELDS``.
+    """The trade in a row of the nightly file, its columns in the order of ``TRADE_FIELDS``.
 
     It is read as it is meant: whether it can be booked was decided when it was uploaded.
 

@@ -14,10 +14,10 @@ from operator import itemgetter
 
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import Unavailable
+from wattbook.trades import TRADE_FIELDS
 
 from ingest_service.clients import SourceFile
 from ingest_service.domain import (
-    ROW_FIELDS,
     Difference,
     FileRecord,
     FileState,
@@ -167,9 +167,9 @@ def _chunks(source: SourceFile) -> Iterator[list[tuple[str, tuple[str, date]]]]:
     lines = (line.decode("utf-8", "replace") for line in source.lines(longest_bytes=LONGEST_LINE_BYTES))
     rows = csv.reader(lines)
     header = [name.strip("\ufeff") for name in next(rows, [])]
-    if set(ROW_FIELDS) - set(header):
+    if set(TRADE_FIELDS) - set(header):
         return  # the gateway refused it as a whole
-    columns = itemgetter(*(header.index(name) for name in ROW_FIELDS))
+    columns = itemgetter(*(header.index(name) for name in TRADE_FIELDS))
     chunk: list[tuple[str, tuple[str, date]]] = []
     for row in rows:
         try:

@@ -12,7 +12,11 @@ DIST := report-service/src/report_service/static/dist/.built
 IMAGES ?= wattbook
 VERSION ?= dev
 BUILD ?= docker build
-.PHONY: help setup up test test-fleet lint format proto bench images compose-env k8s-secrets check-deploy containers release clean lock
+PUSH ?= docker push
+# Where the sources are, without a name or a password; for the images' labels.
+SOURCE ?= $(shell git remote get-url origin 2>/dev/null | sed -n -E 's,^(https?://)([^@/]*@)?,\1,p')
+LABELS = $(if $(SOURCE),--label org.opencontainers.image.source=$(SOURCE) --label org.opencontainers.image.documentation=$(SOURCE))
+.PHONY: help setup up test test-fleet lint format proto bench images push compose-env k8s-secrets check-deploy containers release clean lock
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,11 +51,14 @@ bench: setup ## Measure, and write bench/RESULTS.md (ENGINE=production: on Postg
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group bench
 	$(BIN)/python -m bench $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
 
-images: ## Build the container image of every service (VERSION=, BUILD="podman build --format docker")
+images: ## Build the container image of every service (VERSION=, IMAGES=, BUILD="podman build --format docker")
 	@for image in $$($(PYTHON) deploy/image/environments list); do \
-	  $(BUILD) --target $$image --tag $(IMAGES)/$$image:$(VERSION) --build-arg VERSION=$(VERSION) \
+	  $(BUILD) --target $$image --tag $(IMAGES)/$$image:$(VERSION) $(LABELS) --build-arg VERSION=$(VERSION) \
 	    --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) . || exit 1; \
 	done
+
+push: ## Push the images (IMAGES=registry.example/wattbook VERSION=, PUSH="podman push")
+	@for image in $$($(PYTHON) deploy/image/environments list); do $(PUSH) $(IMAGES)/$$image:$(VERSION) || exit 1; done
 
 compose-env: ## Make .env with random secrets, for docker-compose.yml
 	$(PYTHON) deploy/compose/env.py
@@ -68,10 +75,9 @@ containers: setup ## Build every image, run the stack in containers, send trades
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group deploy
 	.ci/containers
 
-release: setup ## Make a release: changelog, wheels, bill of materials, images, tag (VERSION=1.2.3)
+release: setup ## Make a release: changelog, wheels, bill of materials, images, tag (VERSION=1.2.3, IMAGES=)
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group release
 	$(BIN)/python deploy/release/release.py $(VERSION)
-	$(MAKE) images VERSION=$(VERSION)
 
 lock: $(BIN)/uv ## Resolve the packages again into constraints.txt
 	printf -- '-e ./%s\n' $(PACKAGES) | $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \

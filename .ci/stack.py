@@ -212,7 +212,7 @@ def check_images(base: str) -> None:
         labels = found["Labels"] or {}
         wanted = {
             f"org.opencontainers.image.{label}"
-            for label in ("title", "description", "version", "revision", "created")
+            for label in ("title", "description", "version", "revision", "created", "licenses")
         }
         tools = (
             "for tool in pip pip3 uv gcc cc make node npm; do command -v $tool && exit 1; done;"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -22,16 +23,19 @@ def git(folder: Path, *words: str) -> str:
     ).stdout.strip()
 
 
-def release(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def release(folder: Path, *words: str, images: str = "true") -> subprocess.CompletedProcess[str]:
+    """By the script; ``images`` is the command that stands in for ``docker build``."""
     return subprocess.run(
-        [sys.executable, SCRIPT, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
+        [sys.executable, SCRIPT, *words], cwd=folder, env={**os.environ, "BUILD": images},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     folder = tmp_path / "copy"
     subprocess.run(["git", "clone", "--quiet", "--no-tags", ROOT, folder], check=True)
+    git(folder, "switch", "--quiet", "--force-create", "main")
     git(folder, "config", "user.name", "test")
     git(folder, "config", "user.email", "test@localhost")
     return folder
@@ -76,6 +80,48 @@ def test_a_version_that_is_taken_is_refused(copy: Path) -> None:
     git(copy, "tag", "v7.8.9")
 
     assert "is there already" in release(copy, "7.8.9", "--no-build").stderr
+
+
+def test_a_release_is_made_of_main_only(copy: Path) -> None:
+    git(copy, "switch", "--quiet", "--create", "aside")
+
+    refused = release(copy, "7.8.9", "--no-build")
+
+    assert (refused.returncode, "not on aside" in refused.stderr) == (1, True)
+    assert git(copy, "tag") == ""
+
+
+@pytest.mark.timeout(300)  # nine wheels on a busy machine
+@pytest.mark.parametrize("breaks", ["a wheel", "an image"])
+def test_a_build_that_fails_leaves_everything_as_it_was(copy: Path, breaks: str) -> None:
+    if breaks == "a wheel":
+        (copy / "cli/pyproject.toml").write_text('[project]\nversion = "0.1.0"\n')
+        git(copy, "commit", "-qam", "Break a package")
+    before = git(copy, "rev-parse", "HEAD")
+
+    failed = release(copy, "7.8.9", images="false")
+    next_try = release(copy, "7.8.9", "--no-build")
+
+    assert (failed.returncode, "images could not" in failed.stderr) == (1, breaks == "an image")
+    assert next_try.returncode == 0, next_try.stderr
+    assert git(copy, "rev-parse", "HEAD~1") == before
+
+
+@pytest.mark.timeout(300)  # nine wheels on a busy machine
+def test_images_are_built_of_the_very_commit_that_is_tagged_after_them(copy: Path, tmp_path: Path) -> None:
+    told, build = tmp_path / "told", tmp_path / "build"
+    build.write_text(f'#!/bin/sh\necho "$@" "tags: $(git tag)" >> {told}\n')
+    build.chmod(0o755)
+
+    made = release(copy, "7.8.9", images=str(build))
+
+    assert made.returncode == 0, made.stderr
+    calls = told.read_text().splitlines()
+    assert len(calls) == 7
+    for call in calls:
+        assert f"REVISION={git(copy, 'rev-parse', 'v7.8.9^{commit}')}" in call
+        assert ":7.8.9 " in call
+        assert call.endswith("tags: ")
 
 
 @pytest.mark.timeout(300)  # nine wheels on a busy machine

@@ -1,7 +1,9 @@
-"""Makes a release: ``release.py VERSION`` writes the versions and the changelog, builds, and tags last.
+"""Makes a release: ``release.py VERSION`` commits the versions and the changelog, builds that, and tags last.
 
-Built into ``dist/``: a wheel a package, and a bill of materials (CycloneDX) of what runs, Python's and the
-pages' packages. Images are built with it by ``make release``; pushing and deploying is somebody's decision.
+Built into ``dist/``: a wheel a package, and a bill of materials (CycloneDX) of what we bring, Python's and
+the pages' packages (what is below them in an image, its builder can tell: docs/operations.md). Then the
+images, by ``make images``, of the commit that is tagged. Where something fails, all is as it was before, and
+the next try needs no tidying up. Pushing and deploying is somebody's decision.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 CHANGELOG, DIST = Path("CHANGELOG.md"), Path("dist")
 HEADING = "# Changelog\n\nMade from the commits by `make release`; the newest first.\n"
 VERSION = re.compile(r"\d+\.\d+\.\d+(-rc\.\d+)?")
+BRANCH = "main"
 LOCK = Path("report-service/frontend/package-lock.json")
 
 
@@ -42,12 +45,14 @@ def check(version: str) -> None:
     """Refuse what would have to be taken back.
 
     Raises:
-        Refused: the version is none or is taken, or something is not committed.
+        Refused: the version is none or is taken, this is not main, or something is not committed.
     """
     if not VERSION.fullmatch(version):
         raise Refused(f"{version!r} is no version; say 1.2.3 or 1.2.3-rc.1")
     if git("tag", "--list", f"v{version}"):
         raise Refused(f"v{version} is there already")
+    if (branch := git("branch", "--show-current")) != BRANCH:
+        raise Refused(f"releases are made on {BRANCH}, not on {branch or 'a commit without a branch'}")
     if git("status", "--porcelain"):
         raise Refused("something is not committed")
 
@@ -66,14 +71,22 @@ def write_changelog(version: str, subjects: list[str], day: str) -> None:
     CHANGELOG.write_text(f"{HEADING}\n## {version} ({day})\n\n{lines}{before}")
 
 
-def write_versions(version: str) -> list[str]:
-    """Set it in every package; the files."""
-    written = version.replace("-rc.", "rc")  # as Python writes it
-    files = sorted(path for path in Path().glob("*/pyproject.toml"))
-    for path in (Path("pyproject.toml"), *files):
+def packages() -> list[Path]:
+    """Every package's own file."""
+    return sorted(Path().glob("*/pyproject.toml"))
+
+
+def write_versions(version: str) -> None:
+    """Set it in every package."""
+    pythons = version.replace("-rc.", "rc")  # as Python writes it
+    for path in (Path("pyproject.toml"), *packages()):
         text = path.read_text()
-        path.write_text(re.sub(r'(?m)^version = ".*"$', f'version = "{written}"', text, count=1))
-    return ["pyproject.toml", *(str(path) for path in files)]
+        path.write_text(re.sub(r'(?m)^version = ".*"$', f'version = "{pythons}"', text, count=1))
+
+
+def written() -> list[str]:
+    """The files that a release changes, as far as they are there."""
+    return [str(path) for path in (CHANGELOG, Path("pyproject.toml"), *packages()) if path.exists()]
 
 
 def build(version: str) -> None:
@@ -81,9 +94,8 @@ def build(version: str) -> None:
     DIST.mkdir(exist_ok=True)
     tools = Path(sys.executable).parent
     pinned = ["--build-constraints", "constraints.txt"]
-    folders = sorted(str(path.parent) for path in Path().glob("*/pyproject.toml"))
-    for folder in folders:
-        run(tools / "uv", "build", "--quiet", "--wheel", *pinned, "--out-dir", DIST, folder)
+    for path in packages():
+        run(tools / "uv", "build", "--quiet", "--wheel", *pinned, "--out-dir", DIST, path.parent)
     place = DIST / ".environment"
     python = place / "bin/python"
     run(tools / "uv", "venv", "--quiet", "--clear", place)
@@ -120,6 +132,17 @@ def bundled() -> list[dict[str, Any]]:
     return found
 
 
+def build_images(version: str) -> None:
+    """All of them, with what they say while they are built; IMAGES and BUILD are make's as ever.
+
+    Raises:
+        Refused: one failed.
+    """
+    done = subprocess.run(["make", "--no-print-directory", "images", f"VERSION={version}"], check=False)
+    if done.returncode:
+        raise Refused("the images could not be built")
+
+
 def run(*command: str | Path) -> None:
     """Run it.
 
@@ -131,30 +154,48 @@ def run(*command: str | Path) -> None:
         raise Refused(f"{command[0]}: {done.stderr.strip() or done.stdout.strip()}")
 
 
+def make(version: str, *, builds: bool) -> int:
+    """The release; how many changes it has.
+
+    Raises:
+        Refused: it cannot be made, and nothing of it is left but what lies in ``dist/``.
+    """
+    check(version)
+    subjects, before = changes(), git("rev-parse", "HEAD")
+    try:
+        write_changelog(version, subjects, f"{datetime.now(UTC):%Y-%m-%d}")
+        write_versions(version)
+        git("add", "--", *written())
+        git("commit", "--quiet", "-m", f"Release {version}")
+        if builds:
+            build(version)
+            build_images(version)
+        git("tag", "--annotate", f"v{version}", "-m", f"Wattbook {version}")
+    except BaseException:  # a Ctrl-C too
+        take_back(before)
+        raise
+    return len(subjects)
+
+
+def take_back(commit: str) -> None:
+    """What we wrote is as in ``commit``; what somebody changed elsewhere meanwhile stays."""
+    git("reset", "--quiet", "--soft", commit)
+    git("add", "--", *written())
+    git("restore", f"--source={commit}", "--staged", "--worktree", "--", *written())
+
+
 def main() -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(description="Make a release of Wattbook.")
     parser.add_argument("version")
-    parser.add_argument("--no-build", action="store_true", help="only changelog and tag")
+    parser.add_argument("--no-build", action="store_true", help="only changelog, commit and tag")
     given = parser.parse_args()
     try:
-        check(given.version)
-        subjects = changes()
-        write_changelog(given.version, subjects, f"{datetime.now(UTC):%Y-%m-%d}")
-        files = write_versions(given.version)
-        try:
-            if not given.no_build:
-                build(given.version)
-        except Refused:
-            git("checkout", "--", *files)
-            raise
-        git("add", str(CHANGELOG), *files)
-        git("commit", "--quiet", "-m", f"Release {given.version}")
-        git("tag", "--annotate", f"v{given.version}", "-m", f"Wattbook {given.version}")
+        count = make(given.version, builds=not given.no_build)
     except Refused as refused:
         print(f"release: {refused}", file=sys.stderr)
         return 1
-    print(f"release: v{given.version}, {len(subjects)} changes; push it with: git push --follow-tags")
+    print(f"release: v{given.version}, {count} changes; push it with: git push --follow-tags")
     return 0
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.checks import posture, told
+from deploy.checks import lint, posture, told
+from deploy.checks.manifests import quantity
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -29,6 +30,8 @@ OF_ENGINES = (
     "REPORT_",
     "OPS_",
 )
+# Its image holds one program, and no tool that could ask it.
+WITHOUT_HEALTH = {"otel-collector"}
 RUNNING = sorted(name for name, service in SERVICES.items() if service["restart"] != "no")
 
 
@@ -68,8 +71,7 @@ def test_a_container_that_stays_is_asked_for_its_health_and_has_time_to_stop(nam
     service = SERVICES[name]
 
     is_ours = image_of(service) in posture.our_images()
-    has_health = "healthcheck" in service or is_ours or service.get("profiles") == ["observability"]
-    assert has_health
+    assert "healthcheck" in service or is_ours or name in WITHOUT_HEALTH
     assert int(service["stop_grace_period"].removesuffix("s")) >= 15
 
 
@@ -96,9 +98,24 @@ def test_a_container_is_told_what_its_process_knows(name: str) -> None:
 def test_what_is_depended_on_is_there_and_waited_for_in_the_right_way() -> None:
     for name, service in SERVICES.items():
         for other, terms in service.get("depends_on", {}).items():
-            is_job = SERVICES[other]["restart"] == "no"
-            wanted = {"service_completed_successfully"} if is_job else {"service_healthy", "service_started"}
-            assert terms["condition"] in wanted, f"{name} on {other}"
+            if SERVICES[other]["restart"] == "no":
+                wanted = "service_completed_successfully"
+            else:
+                wanted = "service_started" if other in WITHOUT_HEALTH else "service_healthy"
+            assert terms["condition"] == wanted, f"{name} on {other}"
+
+
+def test_a_container_may_take_the_memory_that_its_pod_may_and_the_alert_counts_with() -> None:
+    limits = {
+        doc["metadata"]["name"]: doc["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+        for overlay in ("local", "staging")
+        for doc in lint.render(overlay)
+        if doc["kind"] in {"Deployment", "StatefulSet"}
+    }
+
+    assert {name: quantity(SERVICES[name]["mem_limit"].upper() + "i") for name in RUNNING} == {
+        name: quantity(limit["memory"]) for name, limit in limits.items()
+    }
 
 
 def test_addresses_name_services_that_share_a_network() -> None:

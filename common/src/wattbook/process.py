@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
-from wattbook.settings import SettingsError, load, setting
+from wattbook.settings import LogLevel, SettingsError, load, setting
 from wattbook.telemetry import Running, TelemetrySettings, start, telemetry_settings
 
 T = TypeVar("T")
@@ -23,6 +23,19 @@ EXIT_BAD_SETTINGS = 78  # EX_CONFIG of sysexits.h: restarting will not help
 
 
 LONGEST_DRAIN_S = 20.0  # what is left of a pod's grace period is for finishing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings:
+    """Base of the settings of every process: what it logs, and with whom it ends."""
+
+    log_level: LogLevel = setting("WATTBOOK_LOG_LEVEL", "least important log line", default="INFO")
+    log_json: bool | None = setting(
+        "WATTBOOK_LOG_JSON", "logs as JSON lines; unset: unless they go to a terminal", default=None
+    )
+    stop_with_parent: bool = setting(
+        "WATTBOOK_STOP_WITH_PARENT", "stop when the process that started this one is gone", default=False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from wattbook.clock_settings import ClockSettings
 from wattbook.errors import InvalidInput
+from wattbook.process import ProcessSettings
 from wattbook.settings import SettingsError, setting
 
 from sandbox.hosting import address_of, is_loopback
@@ -16,13 +17,10 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldSettings(ClockSettings):
-    """The clock, chance and logs; every process of a run gets the same clock settings."""
+class WorldSettings(ProcessSettings, ClockSettings):
+    """The process, the clock and chance; every process of a run gets the same clock settings."""
 
     seed: int = setting("WATTBOOK_SANDBOX_SEED", "what chance follows", default=1)
-    log_level: str = setting("WATTBOOK_LOG_LEVEL", "least important log line", default="INFO")
-    log_json: bool | None = setting("WATTBOOK_LOG_JSON", "JSON log lines", default=None)
-    with_parent: bool = setting("WATTBOOK_STOP_WITH_PARENT", "stop when the starter is gone", default=False)
 
 
 def complain(*problems: str | None) -> None:

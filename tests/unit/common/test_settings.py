@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -106,3 +107,26 @@ def test_a_service_with_bad_settings_says_so_and_exits_with_78() -> None:
     assert (
         ended.stderr == "setting: X_URL is not set (where it is)\nsetting: X_N: 'two' is not a whole number\n"
     )
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "gateway.app",
+        "trade_service.app",
+        "ingest_service.app",
+        "pricing_service.app",
+        "report_service.app",
+        "sandbox.exchange",
+        "sandbox.market_data",
+    ],
+)
+def test_every_process_refuses_a_level_of_logs_that_there_is_not_and_names_the_variable(module: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", module], env={**os.environ, "WATTBOOK_LOG_LEVEL": "LOUD"},
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    said = "setting: WATTBOOK_LOG_LEVEL: 'LOUD' is none of DEBUG, INFO, WARNING, ERROR, CRITICAL"
+    assert ended.returncode == EXIT_BAD_SETTINGS
+    assert said in ended.stderr.splitlines()  # among what else is missing

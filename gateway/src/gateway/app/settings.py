@@ -7,14 +7,14 @@ from pathlib import Path
 
 from wattbook.clock_settings import ClockSettings
 from wattbook.db import StoreSettings
-from wattbook.process import DrainSettings
+from wattbook.process import DrainSettings, ProcessSettings
 from wattbook.proxies import ProxySettings
-from wattbook.settings import LogLevel, SettingsError, setting
+from wattbook.settings import SettingsError, setting
 from wattbook.walls import WallSettings
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, DrainSettings, StoreSettings, ProxySettings):
+class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, StoreSettings, ProxySettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept", secret=True)
@@ -59,15 +59,6 @@ class Settings(ClockSettings, WallSettings, DrainSettings, StoreSettings, ProxyS
     )
     book_timeout_s: float = setting("WATTBOOK_BOOK_TIMEOUT_S", "deadline of single bookings", default=10.0)
     report_timeout_s: float = setting("WATTBOOK_REPORT_TIMEOUT_S", "deadline of reports", default=5.0)
-    log_level: LogLevel = setting(  # a field
-        "WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO"
-    )
-    log_json: bool | None = setting(
-        "WATTBOOK_LOG_JSON", "JSON logs; unset: unless on a terminal", default=None
-    )
-    stop_with_parent: bool = setting(
-        "WATTBOOK_STOP_WITH_PARENT", "stop when the starter is gone", default=False
-    )
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later.

@@ -10,8 +10,8 @@ from pathlib import Path
 from wattbook.bus.settings import BusSettings
 from wattbook.clock_settings import ClockSettings
 from wattbook.db import StoreSettings
-from wattbook.process import DrainSettings
-from wattbook.settings import LogLevel, SettingsError, setting
+from wattbook.process import DrainSettings, ProcessSettings
+from wattbook.settings import SettingsError, setting
 from wattbook.walls import WallSettings
 
 from ingest_service.clients import is_websocket_url, public_url
@@ -22,7 +22,7 @@ _TARGET = re.compile(r"(dns://[^\s/,]*/)?([^\s:/,]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ClockSettings, WallSettings, DrainSettings, StoreSettings, BusSettings):
+class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, StoreSettings, BusSettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_INGEST_STORE_URL", "the spool and the ledger of files", secret=True)
@@ -73,11 +73,6 @@ class Settings(ClockSettings, WallSettings, DrainSettings, StoreSettings, BusSet
     )
     trades_keep_days: int = setting(
         "WATTBOOK_FEED_TRADES_KEEP_DAYS", "days of trades to compare files with", default=40
-    )
-    log_level: LogLevel = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
-    log_json: bool | None = setting("WATTBOOK_LOG_JSON", "true or false; unset: off a terminal", default=None)
-    stop_with_parent: bool = setting(
-        "WATTBOOK_STOP_WITH_PARENT", "stop when the starting process is gone", default=False
     )
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from wattbook.outbox import Relay
 from wattbook.process import (
     EXIT_BAD_SETTINGS,
     DrainSettings,
+    ProcessSettings,
     keep_what_is_made,
     leave,
     load_settings_or_exit,
@@ -53,7 +54,7 @@ HANDLERS = 16
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, DrainSettings, db.StoreSettings, BusSettings):
+class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, db.StoreSettings, BusSettings):
     """The environment of pricing-service."""
 
     store_url: str = setting(
@@ -84,9 +85,6 @@ class Settings(ClockSettings, WallSettings, DrainSettings, db.StoreSettings, Bus
     watch_s: float = setting(
         "WATTBOOK_PRICING_WATCH_S", "how long an hour counts as looked at, s", default=900.0
     )
-    log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
-    log_json: bool | None = setting("WATTBOOK_LOG_JSON", "JSON logs; unset: unless a terminal", default=None)
-    stop_with_parent: bool = setting("WATTBOOK_STOP_WITH_PARENT", "end with the starter", default=False)
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later.
@@ -243,7 +241,7 @@ def main() -> None:
             stop_with_parent(stopping)
         app = build(settings, stopping=stopping)
         port = app.start()
-    except ValueError as error:  # an address or a level that nothing here knows
+    except ValueError as error:  # an address that nothing here knows
         print(f"setting: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_SETTINGS)
     except (OSError, WattbookError) as error:

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING
 
 from wattbook.bus.settings import BusSettings
 from wattbook.clock_settings import ClockSettings
-from wattbook.process import DrainSettings, load_settings_or_exit, load_telemetry_or_exit
+from wattbook.process import (
+    DrainSettings,
+    ProcessSettings,
+    load_settings_or_exit,
+    load_telemetry_or_exit,
+)
 from wattbook.proxies import ProxySettings
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import TelemetrySettings, configure_logging, start
@@ -31,7 +36,7 @@ SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
-class Settings(ClockSettings, WallSettings, DrainSettings, BusSettings, ProxySettings):
+class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, BusSettings, ProxySettings):
     """Everything that can differ between two installations."""
 
     session_key: str = setting(
@@ -62,11 +67,6 @@ class Settings(ClockSettings, WallSettings, DrainSettings, BusSettings, ProxySet
     )
     session_idle_s: int = setting("WATTBOOK_SESSION_IDLE_S", "signed out after no request for", default=3600)
     session_longest_s: int = setting("WATTBOOK_SESSION_LONGEST_S", "signed out after", default=12 * 3600)
-    log_level: str = setting("WATTBOOK_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", default="INFO")
-    log_json: bool | None = setting("WATTBOOK_LOG_JSON", "JSON lines; unset: unless a terminal", default=None)
-    stop_with_parent: bool = setting(
-        "WATTBOOK_STOP_WITH_PARENT", "stop when the starting process is gone", default=False
-    )
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later, all of it at once."""

@@ -147,4 +147,4 @@ def main() -> None:
     """Run the provider until it is told to stop."""
     settings = load_settings_or_exit(Settings, os.environ)
     configure_logging("sandbox-market-data", level=settings.log_level, json_lines=settings.log_json)
-    run_until_stopped(lambda: running(settings), with_parent=settings.with_parent)
+    run_until_stopped(lambda: running(settings), with_parent=settings.stop_with_parent)

@@ -16,7 +16,7 @@ PUSH ?= docker push
 # Where the sources are, without a name or a password; for the images' labels.
 SOURCE ?= $(shell git remote get-url origin 2>/dev/null | sed -n -E 's,^(https?://)([^@/]*@)?,\1,p')
 LABELS = $(if $(SOURCE),--label org.opencontainers.image.source=$(SOURCE) --label org.opencontainers.image.documentation=$(SOURCE))
-.PHONY: help setup up test test-fleet lint format proto bench images push compose-env k8s-secrets check-deploy containers release clean lock
+.PHONY: help setup up test test-fleet lint format proto docs bench images push compose-env k8s-secrets check-deploy containers release clean lock
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ format: setup ## Rewrite the code in the house style
 
 proto: $(BIN)/uv ## Generate the gRPC stubs again
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --reinstall-package wattbook-proto -c constraints.txt -e proto
+
+docs: setup ## Write the pages that are made from code and figures (docs/settings.md, the capacity table)
+	$(BIN)/python -m deploy.settings
 
 bench: setup ## Measure, and write bench/RESULTS.md (ENGINE=production: on PostgreSQL and RabbitMQ)
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group bench

@@ -65,8 +65,12 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, BusS
         "Secure on cookies even over plain HTTP",
         default=False,
     )
-    session_idle_s: int = setting("WATTBOOK_SESSION_IDLE_S", "signed out after no request for", default=3600)
-    session_longest_s: int = setting("WATTBOOK_SESSION_LONGEST_S", "signed out after", default=12 * 3600)
+    session_idle_s: int = setting(
+        "WATTBOOK_SESSION_IDLE_S", "signed out after so long without a request, s", default=3600
+    )
+    session_longest_s: int = setting(
+        "WATTBOOK_SESSION_LONGEST_S", "signed out so long after signing in, s", default=12 * 3600
+    )
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later, all of it at once."""

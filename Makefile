@@ -49,6 +49,7 @@ proto: $(BIN)/uv ## Generate the gRPC stubs again
 
 docs: setup ## Write the pages that are made from code and figures (docs/settings.md, the capacity table)
 	$(BIN)/python -m deploy.settings
+	$(BIN)/python -m bench.capacity
 
 bench: setup ## Measure, and write bench/RESULTS.md (ENGINE=production: on PostgreSQL and RabbitMQ)
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group bench

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench import (
     batch,
     bus,
+    capacity,
     consume,
     feed,
     live,
@@ -52,18 +53,16 @@ BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "tieout": tieout.run,
     "tracing": tracing.run,
 }
-RESULTS = Path(__file__).with_name("RESULTS.md")
-PRODUCTION_RESULTS = Path(__file__).with_name("RESULTS-production.md")
 
 
 def main() -> int:
     chosen = arguments()
     facts = {**machine.facts(), "load generator": load.generator()}
-    kept_in = RESULTS
+    kept_in = results.EMBEDDED
     if chosen.engine == "production":
         os.environ |= {"WATTBOOK_TEST_ENGINE": "production", "WATTBOOK_TEST_DURABLE": "true"}
         facts["engines"] = "private PostgreSQL (fsync on) and RabbitMQ on the same machine"
-        kept_in = PRODUCTION_RESULTS
+        kept_in = results.PRODUCTION
     say("\n".join(f"{name}: {value}" for name, value in facts.items()))
     measured: dict[str, list[Row]] = {}
     failed = False
@@ -83,6 +82,8 @@ def main() -> int:
     if not chosen.quick:
         results.keep(kept_in, facts, measured, order=list(BENCHMARKS))
         say(f"\nkept in bench/{kept_in.name}")
+        if kept_in == results.PRODUCTION:
+            capacity.write()
     engines.close_shared_servers()
     return 1 if failed else 0
 

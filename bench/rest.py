@@ -62,9 +62,9 @@ def _rested(context: Context, desk: LiveDesk) -> list[Row]:
     resident_mib: dict[str, float] = defaultdict(float)
     for name, size in peaks.items():
         resident_mib[name.partition(" #")[0]] += size
-    requests, rows = _requests(), []
+    pods, rows = resources(), []
     for service, family in families.items():
-        asked = requests[service]
+        asked = pods[service]["requests"]
         cores = (sum(map(processor_s, family)) - before_s[service]) / rested_s
         rows += [
             at_most(
@@ -84,14 +84,14 @@ def _family(desk: LiveDesk, service: str) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def _requests() -> dict[str, dict[str, Any]]:
-    """By workload, what its pods request."""
+def resources() -> dict[str, dict[str, Any]]:
+    """By workload, what its pods request, and their limits."""
     found = {}
     for path in BASE.glob("*/*.yaml"):
         for doc in yaml.safe_load_all(path.read_text()):
             if doc["kind"] in {"Deployment", "StatefulSet"}:
                 (container,) = doc["spec"]["template"]["spec"]["containers"]
-                found[doc["metadata"]["name"]] = container["resources"]["requests"]
+                found[doc["metadata"]["name"]] = container["resources"]
     return found
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bench.context import Row
 
+EMBEDDED = Path(__file__).with_name("RESULTS.md")
+PRODUCTION = Path(__file__).with_name("RESULTS-production.md")
 INTRODUCTION = """# Figures
 
 Made by `make bench`: each benchmark starts its own product on an empty folder, with the load generator on
@@ -27,14 +29,15 @@ def as_text(rows: list[Row]) -> str:
 
 def keep(path: Path, facts: dict[str, str], measured: dict[str, list[Row]], *, order: list[str]) -> None:
     """Write the sections measured now, and keep the others as they are."""
-    sections = _sections(path)
+    kept = sections(path)
     for name, rows in measured.items():
-        sections[name] = _section(name, facts, rows)
-    known = [sections[name] for name in order if name in sections]
+        kept[name] = _section(name, facts, rows)
+    known = [kept[name] for name in order if name in kept]
     path.write_text("\n".join([INTRODUCTION, *known]), encoding="utf-8")
 
 
-def _sections(path: Path) -> dict[str, str]:
+def sections(path: Path) -> dict[str, str]:
+    """By benchmark, what the file says of it."""
     if not path.exists():
         return {}
     parts = re.split(r"^(?=## )", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]

@@ -36,6 +36,9 @@ def problems(rendered: Rendered, *, single: bool) -> Iterator[str]:
         for container in pods.containers:
             yield from (f"{named(pods.doc)}: {problem}" for problem in _container(pods, container))
         yield from (f"{named(pods.doc)}: {problem}" for problem in _life(pods))
+        alone = at(pods.doc, "spec", "replicas") == 1
+        if alone and rendered.settings(pods.containers[0]).get("WATTBOOK_DRAIN_S", "0") != "0":
+            yield f"{named(pods.doc)}: is alone and has nowhere to send its callers while it leaves"
         if not single:
             yield from (f"{named(pods.doc)}: {problem}" for problem in _several(rendered, pods))
     for doc in rendered.of("RabbitmqCluster"):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.checks import lint, operated
+from deploy.checks import custom, lint, operated
 from deploy.checks.manifests import Rendered, named
 from deploy.k8s import secrets
 
@@ -154,6 +154,21 @@ def test_production_names_every_secret_that_a_cluster_is_given() -> None:
     assert named_there == {
         name: set(keys) for name, keys in secrets.NAMES.items() if name != "rabbitmq-admin"
     }
+
+
+def test_operators_are_wanted_at_the_versions_whose_fields_the_checks_know() -> None:
+    page = (lint.ROOT / "docs/operations.md").read_text()
+    said = dict(re.findall(r"(?m)^\| ([\w' -]+) \| (\d+(?:\.\d+)+) \| [^|]+ \|$", page))
+
+    assert said == custom.VERSIONS
+
+
+def test_one_that_is_alone_does_not_wait_for_its_callers_to_go() -> None:
+    docs = copy.deepcopy(rendered("local"))
+    (settings,) = [doc for doc in docs if named(doc).startswith("ConfigMap/settings")]
+    settings["data"]["WATTBOOK_DRAIN_S"] = "5"
+
+    assert any("nowhere to send its callers" in problem for problem in lint.problems(docs, "local"))
 
 
 def test_the_capacity_table_says_what_pods_request_and_may_take() -> None:

@@ -14,6 +14,8 @@ import pytest
 from wattbook import db
 from wattbook.bus import Bus, Message, TlsFiles, open_bus
 from wattbook.bus.consumer import Consumer
+from wattbook.bus.rabbitmq import link, publisher
+from wattbook.bus.rabbitmq.inbox import Inbox
 from wattbook.bus.rabbitmq.places import DELIVERY_LIMIT
 from wattbook.bus.topology import Group
 from wattbook.errors import Unavailable
@@ -300,6 +302,58 @@ def test_a_queue_that_was_deleted_refuses_its_messages_until_it_is_made_again(
     (delivery,) = bus.subscribe(GROUP.types, group=GROUP.name).receive(timeout_s=10)
     assert int(delivery.message.body) == 1
     bus.close()
+
+
+def test_a_deleted_queue_is_missed_also_while_another_takes_the_same_messages(
+    breakable: rabbitmq.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LOOK_S", 0.0)
+    vhost = breakable.vhost()
+    bus = open_bus(breakable.url(vhost), groups=[GROUP])
+    tail = bus.subscribe(GROUP.types, group=None)
+    bus.publish([message(0)])
+    breakable.manage("DELETE", f"queues/{vhost}/wattbook.g")
+
+    bus.publish([message(1)])
+
+    (delivery,) = bus.subscribe(GROUP.types, group=GROUP.name).receive(timeout_s=10)
+    assert int(delivery.message.body) == 1
+    tail.close()
+    bus.close()
+
+
+def test_a_consumer_whose_start_was_not_answered_in_time_is_not_left_behind(
+    breakable: rabbitmq.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vhost = breakable.vhost()
+    with proxy.before(breakable.port) as network:
+        url = breakable.url(vhost).replace(f":{breakable.port}/", f":{network.port}/") + "?heartbeat_s=600"
+        bus = open_bus(url, groups=[GROUP])
+        bus.publish([message(number) for number in range(5)])
+        monkeypatch.setattr(link, "ANSWER_S", 2.0)
+        consume = Inbox.consume
+
+        def unanswered(inbox: Inbox, name: str) -> None:
+            network.silence()
+            consume(inbox, name)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Inbox, "consume", unanswered)
+            with pytest.raises(Unavailable, match="does not answer in time"):
+                bus.subscribe(GROUP.types, group=GROUP.name)
+        network.speak()
+
+        other = open_bus(breakable.url(vhost))
+        subscription = other.subscribe(GROUP.types, group=GROUP.name)
+        found: list[int] = []
+
+        def all_came() -> bool:
+            found.extend(int(each.message.body) for each in subscription.receive(timeout_s=0.5))
+            return sorted(found) == list(range(5))
+
+        wait_until(all_came, timeout_s=10, what="nobody else has them")
+        other.close()
+        bus.close()
 
 
 def test_what_only_passing_listeners_could_hear_goes_nowhere_while_there_is_none(

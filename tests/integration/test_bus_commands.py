@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from wattbook.bus import MAX_ATTEMPTS, Bus, Message, open_bus
+from wattbook.bus import MAX_ATTEMPTS, Bus, DeadLetter, Message, open_bus
 from wattbook.bus.rabbitmq import RabbitBus
 from wattbook.bus.rabbitmq.address import Address
-from wattbook.bus.topology import TRADE_SERVICE, ingest_spool
+from wattbook.bus.topology import TRADE_SERVICE, Group, ingest_spool
 from wattbook.retry import Backoff
 from wattbook_cli.app import run
+from wattbook_cli.usecases.bus import Operated
 
 from tests.support.rabbitmq import Server
 
@@ -58,9 +59,9 @@ def on_rabbitmq(server: Server, environment: dict[str, str]) -> Bus:
     return RabbitBus(Address.of(server.url(vhost)), backoff=Backoff(first_s=0.01, most_s=0.02))
 
 
-def let_die(bus: Bus, *bodies: bytes) -> None:
-    subscription = bus.subscribe(TRADE_SERVICE.types, group=TRADE_SERVICE.name)
-    bus.publish([Message(type="trade.confirmed", body=body, occurred_at=WHEN) for body in bodies])
+def let_die(bus: Bus, *bodies: bytes, group: Group = TRADE_SERVICE, kind: str = "trade.confirmed") -> None:
+    subscription = bus.subscribe(group.types, group=group.name)
+    bus.publish([Message(type=kind, body=body, occurred_at=WHEN) for body in bodies])
     for _ in range(MAX_ATTEMPTS * len(bodies)):
         (delivery,) = subscription.receive(timeout_s=20, most=1)
         subscription.retry(delivery, f"no good: {delivery.message.body.decode()}")
@@ -99,7 +100,50 @@ def test_all_dead_letters_are_dropped_at_once(bus: Bus, command: Command) -> Non
     code, out, _ = command("dead", "drop", "--all")
 
     assert (code, out.count("dropped")) == (0, 3)
-    assert command("dead", "list")[:2] == (0, "No dead letters.\n")
+    code, out, err = command("dead", "list")
+    assert code == 0
+    if bus.system == "rabbitmq":
+        assert out == "No dead letters of trade-service, pricing-service.\n"
+        assert "ingest spools were not looked at: --spool names one, WATTBOOK_BUS_MANAGEMENT_URL" in err
+    else:
+        assert (out, err) == ("No dead letters.\n", "")
+
+
+def test_dead_letters_of_an_ingest_spool_are_found_or_said_not_to_be_looked_for(
+    bus: Bus, command: Command
+) -> None:
+    spool = ingest_spool("one")
+    let_die(bus, b"one", group=spool, kind="trade.refused")
+
+    _, out, err = command("dead", "list", "--json")
+
+    if bus.system == "rabbitmq":
+        assert "ingest spools were not looked at" in err
+        _, out, err = command("dead", "list", "--json", "--spool", "one")
+        assert "ingest spools other than those named were not looked at" in err
+        assert command("dead", "list", "--group", spool.name)[2] == ""
+    assert [item["group"] for item in json.loads(out)["items"]] == [spool.name]
+
+
+def test_what_another_is_looking_at_is_not_said_to_be_done(
+    bus: Bus, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_die(bus, b"one", b"two")
+    seen = bus.dead_letters(group=TRADE_SERVICE.name)
+    taken = next(letter for letter in seen if letter.message.body == b"one")
+    chosen = Operated.chosen
+
+    def chosen_and_then_taken(operated: Operated, which: Sequence[int]) -> list[DeadLetter]:
+        found = chosen(operated, which)
+        bus.drop(taken)
+        return found
+
+    monkeypatch.setattr(Operated, "chosen", chosen_and_then_taken)
+
+    code, out, err = command("dead", "replay", "--all")
+
+    assert (code, out.count("replayed")) == (1, 1)
+    assert f"{taken.id}: not replayed: dead letter {taken.id} is gone" in err
 
 
 def test_one_says_which_are_meant_and_an_unknown_one_is_named(bus: Bus, command: Command) -> None:
@@ -123,8 +167,14 @@ def test_what_is_missing_is_said_and_made(bus: Bus, command: Command) -> None:
 
     code, out, err = command("bus", "check")
 
-    assert (code, err) == (0, "")
-    assert "Nothing is missing." in out
+    assert code == 0
+    if bus.system == "rabbitmq":
+        assert "Nothing is missing of what was looked at." in out
+        assert "bindings were not looked at" in err
+        assert "ingest spools were not looked at" in err
+    else:
+        assert err == ""
+        assert "Nothing is missing." in out
 
 
 @pytest.mark.rabbitmq

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from wattbook.bus import MAX_ATTEMPTS, Bus, Message
-from wattbook.bus.rabbitmq import RabbitBus
+from wattbook.bus.rabbitmq import RabbitBus, publisher
 from wattbook.bus.rabbitmq.address import Address
 from wattbook.bus.topology import INGEST_SPOOLS, PRICING_SERVICE, TRADE_SERVICE, Group, ingest_spool
 from wattbook.errors import Unavailable
@@ -41,6 +41,9 @@ class Users:
         url = self._server.url(self._vhost).replace("//wattbook:", f"//{self._name(user)}:")
         return RabbitBus(Address.of(url), groups=groups, backoff=SOON)
 
+    def delete_queue(self, name: str) -> None:
+        self._server.manage("DELETE", f"queues/{self._vhost}/{name}")
+
     def _name(self, user: str) -> str:
         return f"{user}-{self._vhost}"
 
@@ -53,7 +56,10 @@ def test_each_service_can_do_its_part_and_not_that_of_others(rabbitmq_server: Se
     users, spool = Users(rabbitmq_server), ingest_spool("one")
     ops = users.bus("ops")
     ops.declare([TRADE_SERVICE, PRICING_SERVICE])
-    ingest, trade = users.bus("ingest", TRADE_SERVICE, spool), users.bus("trade", INGEST_SPOOLS)
+    ingest, trade = (
+        users.bus("ingest", TRADE_SERVICE, spool),
+        users.bus("trade", INGEST_SPOOLS, PRICING_SERVICE),
+    )
     pricing, report = users.bus("pricing"), users.bus("report")
     refusals = ingest.subscribe(spool.types, group=spool.name)
     confirmations = trade.subscribe(TRADE_SERVICE.types, group=TRADE_SERVICE.name)
@@ -81,4 +87,36 @@ def test_each_service_can_do_its_part_and_not_that_of_others(rabbitmq_server: Se
     with pytest.raises(Unavailable):
         pricing.subscribe(TRADE_SERVICE.types, group=TRADE_SERVICE.name)
     for bus in (ops, ingest, trade, pricing, report):
+        bus.close()
+
+
+def test_what_pricing_must_hear_waits_while_its_queue_is_away_and_nobody_may_make_it(
+    rabbitmq_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a first start before the job that declares it, and though a read model would take its messages."""
+    monkeypatch.setattr(publisher, "LOOK_S", 0.0)
+    users = Users(rabbitmq_server)
+    ops, trade, report = (
+        users.bus("ops"),
+        users.bus("trade", INGEST_SPOOLS, PRICING_SERVICE),
+        users.bus("report"),
+    )
+    ops.declare([TRADE_SERVICE])
+    shown = report.subscribe(PRICING_SERVICE.types, group=None)
+    booked = [message("trade.booked")]
+    with pytest.raises(Unavailable, match=r"wattbook\.dead\.pricing-service is missing"):
+        trade.publish(booked)
+    ops.declare([PRICING_SERVICE])
+    trade.publish(booked)
+    users.delete_queue("wattbook.pricing-service")
+
+    with pytest.raises(Unavailable, match=r"^wattbook\.pricing-service is missing"):
+        trade.publish(booked)
+    ops.declare([PRICING_SERVICE])
+    trade.publish(booked)
+
+    traded = users.bus("pricing").subscribe(PRICING_SERVICE.types, group=PRICING_SERVICE.name)
+    assert len(traded.receive(timeout_s=10)) == 1
+    shown.close()
+    for bus in (ops, trade, report):
         bus.close()

@@ -39,6 +39,10 @@ class Proxy:
         finally:
             self._hurrying.set()
 
+    def speak(self) -> None:
+        """Pass on what was held back, and what comes."""
+        self._speaking.set()
+
     def wait_heard(self, timeout_s: float = 10.0) -> None:
         """Until the server has said something that was held back."""
         assert self._heard.wait(timeout_s), "the server said nothing"

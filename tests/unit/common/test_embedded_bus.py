@@ -15,6 +15,7 @@ from wattbook.bus.embedded import bus as engine
 from wattbook.bus.embedded import leases
 from wattbook.bus.embedded.bus import EmbeddedBus
 from wattbook.bus.embedded.groups import RESCAN_S, GroupSubscription, Terms
+from wattbook.bus.topology import PRICING_SERVICE, TRADE_SERVICE
 from wattbook.clock import FakeClock
 from wattbook.errors import Unavailable
 from wattbook.retry import Backoff
@@ -60,6 +61,18 @@ def rows(path: Path, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
     finally:
         connection.close()
+
+
+def test_a_group_that_may_have_no_member_is_not_kept_for_before_one_comes(path: Path) -> None:
+    bus = EmbeddedBus(path, groups=[TRADE_SERVICE, PRICING_SERVICE])
+    assert bus.group_names() == ["trade-service"]
+
+    bus.subscribe(PRICING_SERVICE.types, group=PRICING_SERVICE.name).close()
+    bus.close()
+
+    again = EmbeddedBus(path)
+    assert again.group_names() == ["pricing-service", "trade-service"]
+    again.close()
 
 
 # --- leases

@@ -13,7 +13,7 @@ from wattbook import db, rpc
 from wattbook.bus import Bus
 from wattbook.bus.consumer import Consumer
 from wattbook.bus.settings import BusSettings
-from wattbook.bus.topology import INGEST_SPOOLS, TRADE_SERVICE
+from wattbook.bus.topology import INGEST_SPOOLS, PRICING_SERVICE, TRADE_SERVICE
 from wattbook.clock import Clock
 from wattbook.clock_settings import ClockSettings
 from wattbook.errors import WattbookError
@@ -104,7 +104,7 @@ def build(settings: Settings, *, clock: Clock | None = None, stopping: threading
     guard = settings.guard(NAME)
     store = db.open_store(settings.store_url, name="trade", settings=settings)
     db.prepare(store, "trade_service", settings=settings, stopping=stopping)
-    bus = settings.open_bus(groups=(INGEST_SPOOLS,))
+    bus = settings.open_bus(groups=(INGEST_SPOOLS, PRICING_SERVICE))
     relay = Relay(store, bus)
     book = TradeStore(store)
     clock = clock or settings.desk_clock()

@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 import click
 from wattbook.bus import DeadLetter
 from wattbook.clock import iso_z
+from wattbook.errors import InvalidInput, NotFound
 
 from wattbook_cli.api.tables import console, plain, table
 from wattbook_cli.api.terminal import complain, counted, exact_json, say
 from wattbook_cli.domain.stops import EXIT_FAILED, Stop
-from wattbook_cli.usecases.bus import MANAGEMENT_URL, operated
+from wattbook_cli.usecases.bus import MANAGEMENT_URL, Operated, operated
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,9 +54,12 @@ def check(environment: Mapping[str, str], data: Path, spools: Sequence[str]) -> 
         console().print(made)
         for line in differences:
             complain(f"wattbook: {line}")
+        all_seen = _say_what_is_unseen(found, spools)
         if found.bus.system == "rabbitmq" and found.management is None:
-            say(f"Bindings were not looked at: {MANAGEMENT_URL} is not set.")
-    say("Nothing is missing." if not differences else f"\n{counted(len(differences), 'difference')}.")
+            all_seen = False
+            complain(f"wattbook: bindings were not looked at: {MANAGEMENT_URL} is not set")
+    nothing = "Nothing is missing." if all_seen else "Nothing is missing of what was looked at."
+    say(f"\n{counted(len(differences), 'difference')}." if differences else nothing)
     return EXIT_FAILED if differences else 0
 
 
@@ -91,6 +95,8 @@ def list_all(
     """List dead letters."""
     with operated(environment, data=data, group=group, spools=spools) as found:
         letters = found.dead_letters(most=limit)
+        groups = ", ".join(each.name for each in found.groups)
+        all_seen = _say_what_is_unseen(found, spools)
     if as_json:
         say(exact_json({"items": [_fields(letter) for letter in letters]}))
         return
@@ -100,7 +106,8 @@ def list_all(
         made.add_row(str(letter.id), died, letter.group, letter.message.type, why)
     if letters:
         console().print(made)
-    say(f"{counted(len(letters), 'dead letter')}." if letters else "No dead letters.")
+    none = "No dead letters." if all_seen else f"No dead letters of {groups}."
+    say(f"{counted(len(letters), 'dead letter')}." if letters else none)
 
 
 @dead.command()
@@ -153,21 +160,31 @@ def _decides(command: F) -> F:
 @click.pass_obj
 def replay(
     environment: Mapping[str, str], /, *, numbers: Sequence[int], everything: bool, **where: Any
-) -> None:
-    """Hand them to their group again, as if for the first time."""
+) -> int:
+    """Hand them to their group again, as if for the first time. Ends with 1 where one could not be."""
     with operated(environment, **where) as found:
-        _each(found.chosen, numbers, everything, found.bus.replay, done="replayed")
+        if everything:
+            _say_what_is_unseen(found, where["spools"])
+        return _each(found.chosen, numbers, everything, found.bus.replay, done="replayed")
 
 
 @dead.command()
 @_decides
 @click.pass_obj
-def drop(
-    environment: Mapping[str, str], /, *, numbers: Sequence[int], everything: bool, **where: Any
-) -> None:
-    """Forget them; there is no way back."""
+def drop(environment: Mapping[str, str], /, *, numbers: Sequence[int], everything: bool, **where: Any) -> int:
+    """Forget them; there is no way back. Ends with 1 where one could not be."""
     with operated(environment, **where) as found:
-        _each(found.chosen, numbers, everything, found.bus.drop, done="dropped")
+        if everything:
+            _say_what_is_unseen(found, where["spools"])
+        return _each(found.chosen, numbers, everything, found.bus.drop, done="dropped")
+
+
+def _say_what_is_unseen(found: Operated, spools: Sequence[str]) -> bool:
+    """Say it where groups of ingest spools may have been passed over; whether all were seen."""
+    if not found.knows_all:
+        which = "ingest spools other than those named" if spools else "ingest spools"
+        complain(f"wattbook: {which} were not looked at: --spool names one, {MANAGEMENT_URL} finds all")
+    return found.knows_all
 
 
 def _each(
@@ -177,15 +194,21 @@ def _each(
     act: Callable[[DeadLetter], None],
     *,
     done: str,
-) -> None:
+) -> int:
     if bool(numbers) == everything:
         raise Stop("say which: one or more numbers, or --all")
-    letters = chosen(numbers)
+    letters, failed = chosen(numbers), 0
     for letter in letters:
-        act(letter)
-        say(f"{letter.id}: {done} ({letter.group}, {letter.message.type})")
+        try:
+            act(letter)
+        except (NotFound, InvalidInput) as error:  # this one; the others still can be
+            failed += 1
+            complain(f"wattbook: {letter.id}: not {done}: {error.message}")
+        else:
+            say(f"{letter.id}: {done} ({letter.group}, {letter.message.type})")
     if not letters:
         say("No dead letters.")
+    return EXIT_FAILED if failed else 0
 
 
 def _fields(letter: DeadLetter) -> dict[str, Any]:

@@ -29,6 +29,8 @@ class Operated:
     bus: Bus
     groups: tuple[Group, ...]
     management: BusManagement | None
+    knows_all: bool
+    """Whether there can be no group of an ingest spool that is meant and not in ``groups``."""
 
     def differences(self) -> list[str]:
         """A line for each thing that is missing or not as it must be."""
@@ -73,7 +75,9 @@ def operated(
         bus = settings.open_bus()
         try:
             management = _management(environment, settings)
-            yield Operated(bus, tuple(_groups(management, spools, group)), management)
+            names = management.groups() if management else bus.group_names()
+            groups = tuple(_groups(names or (), spools, group))
+            yield Operated(bus, groups, management, knows_all=names is not None or group != "")
         finally:
             bus.close()
     except Unavailable as error:
@@ -99,10 +103,10 @@ def _management(environment: Mapping[str, str], settings: BusSettings) -> BusMan
     return BusManagement(url, Address.of(settings.bus_url, password=settings.bus_password))
 
 
-def _groups(management: BusManagement | None, spools: Sequence[str], only: str) -> Iterator[Group]:
-    """Those that are declared, and one for each ingest spool that is named or has a queue."""
+def _groups(names: Sequence[str], spools: Sequence[str], only: str) -> Iterator[Group]:
+    """Those that are declared, and one for each ingest spool that is named or known by ``names``."""
     is_spool = matcher([INGEST_SPOOLS.name])
-    found = [name for name in management.groups() if is_spool(name)] if management else []
+    found = [name for name in names if is_spool(name)]
     named = [INGEST_SPOOLS.name.replace("*", spool) for spool in spools]
     of_spools = [INGEST_SPOOLS.named(name) for name in dict.fromkeys([*named, *found])]
     for each in (*(group for group in GROUPS if not group.one_each), *of_spools):

@@ -135,7 +135,12 @@ class Bus(Protocol):
         ...
 
     def replay(self, dead_letter: DeadLetter) -> None:
-        """Hand a dead letter to its group again, as if for the first time."""
+        """Hand a dead letter to its group again, as if for the first time.
+
+        Raises:
+            NotFound: it is gone, or another is just looking at it.
+            InvalidInput: it is none that a consumer could read.
+        """
         ...
 
     def depths(self, types: Sequence[str], *, group: str) -> Depths:
@@ -147,7 +152,11 @@ class Bus(Protocol):
         ...
 
     def drop(self, dead_letter: DeadLetter) -> None:
-        """Forget a dead letter."""
+        """Forget a dead letter. Raises NotFound: it is gone, or another is just looking at it."""
+        ...
+
+    def group_names(self) -> list[str] | None:
+        """The names of all groups that are known; None where the engine does not tell."""
         ...
 
     def declare(self, groups: Sequence[Group]) -> list[str]:

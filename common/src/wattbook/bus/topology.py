@@ -21,13 +21,16 @@ class Group:
     """A consumer group and the types of events it gets.
 
     ``ordered``: only one member gets messages at a time, the others stand by. ``one_each``: a pattern of
-    names, one group a running copy of a service; such a one is made known by that copy.
+    names, one group a running copy of a service; such a one is made known by that copy. ``optional``: its
+    service may be left out of a desk on one machine, where its first member makes it known: nobody else would
+    ever take what is kept for it.
     """
 
     name: str
     types: tuple[str, ...]
     ordered: bool = False
     one_each: bool = False
+    optional: bool = False
 
     def named(self, name: str) -> Group:
         """One of the groups that this pattern stands for."""
@@ -35,7 +38,7 @@ class Group:
 
 
 TRADE_SERVICE = Group("trade-service", (TRADE_CONFIRMED,))
-PRICING_SERVICE = Group("pricing-service", (TRADE_BOOKED,))
+PRICING_SERVICE = Group("pricing-service", (TRADE_BOOKED,), optional=True)
 # One a spool: what the owner of trades refuses goes back to the spool that has its frame.
 INGEST_SPOOLS = Group("ingest-service.*", (TRADE_REFUSED,), ordered=True, one_each=True)
 

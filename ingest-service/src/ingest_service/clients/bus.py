@@ -51,6 +51,10 @@ class PatientBus:
         """As a bus does."""
         self._opened().drop(dead_letter)
 
+    def group_names(self) -> list[str] | None:
+        """As a bus does."""
+        return self._opened().group_names()
+
     def declare(self, groups: Sequence[Group]) -> list[str]:
         """As a bus does."""
         return self._opened().declare(groups)

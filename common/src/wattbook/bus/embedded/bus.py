@@ -16,7 +16,7 @@ from wattbook.bus.embedded.tails import TailSubscription
 from wattbook.bus.embedded.trimming import trim
 from wattbook.bus.topology import Group
 from wattbook.clock import Clock, SystemClock, from_epoch_us, to_epoch_us
-from wattbook.errors import InvalidInput, Unavailable
+from wattbook.errors import InvalidInput, NotFound, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class EmbeddedBus:
     ) -> None:
         """Open or make the file; messages that all groups are done with stay for ``retention_s``.
 
-        ``groups`` get what is published from now on, also before their members come.
+        ``groups`` get what is published from now on, also before their members come, but for optional ones.
 
         Raises:
             Unavailable: it cannot be opened.
@@ -57,8 +57,9 @@ class EmbeddedBus:
         try:
             self._file = schema.File(path)
             self._publisher = self._file.connect()
-            if self.differences(groups):
-                self.declare(groups)
+            needed = [group for group in groups if not group.optional]
+            if self.differences(needed):
+                self.declare(needed)
         except (OSError, sqlite3.Error, Unavailable) as error:
             self._bell.close()
             detail = error.strerror if isinstance(error, OSError) else str(error.__cause__ or error)
@@ -123,7 +124,7 @@ class EmbeddedBus:
         ]
 
     def replay(self, dead_letter: DeadLetter) -> None:
-        """Hand a dead letter to its group again, as if for the first time. A second time does nothing."""
+        """Hand a dead letter to its group again, as if for the first time. Raises NotFound: it is gone."""
         self._append([dead_letter.message], only_group=dead_letter)
 
     def depths(self, types: Sequence[str], *, group: str) -> Depths:
@@ -135,10 +136,17 @@ class EmbeddedBus:
         return Depths(*rows[0]) if rows else Depths(0, 0)
 
     def drop(self, dead_letter: DeadLetter) -> None:
-        """Forget a dead letter."""
+        """Forget a dead letter. Raises NotFound: it is gone."""
         self._ensure_open()
         with self._publisher.writing() as raw:
-            raw.execute("DELETE FROM dead_letters WHERE id = ?", (dead_letter.id,))
+            if not raw.execute("DELETE FROM dead_letters WHERE id = ?", (dead_letter.id,)).rowcount:
+                raise _gone(dead_letter)
+
+    def group_names(self) -> list[str]:
+        """The names of all groups."""
+        self._ensure_open()
+        with schema.explained(), self._file.connect() as connection:
+            return [name for (name,) in connection.rows("SELECT name FROM groups ORDER BY name")]
 
     def declare(self, groups: Sequence[Group]) -> list[str]:
         """Make these groups where they are missing; their names."""
@@ -152,8 +160,7 @@ class EmbeddedBus:
         names = [group.name for group in groups if not group.one_each]
         if not names:
             return []
-        with schema.explained(), self._file.connect() as connection:
-            known = {name for (name,) in connection.rows("SELECT name FROM groups")}
+        known = self.group_names()
         return [f"group {name} is missing" for name in names if name not in known]
 
     def close(self) -> None:
@@ -174,7 +181,7 @@ class EmbeddedBus:
                     "DELETE FROM dead_letters WHERE id = ? RETURNING group_id", (only_group.id,)
                 ).fetchone()
                 if row is None:
-                    return
+                    raise _gone(only_group)
                 group_id = row[0]
             raw.executemany(
                 schema.INSERT,
@@ -197,6 +204,10 @@ class EmbeddedBus:
     def _ensure_open(self) -> None:
         if self._closed:
             raise Unavailable("the bus is closed")
+
+
+def _gone(dead_letter: DeadLetter) -> NotFound:
+    return NotFound(f"dead letter {dead_letter.id} is gone")
 
 
 _DEPTHS = """

@@ -14,7 +14,7 @@ from typing import Any
 from wattbook.bus import MAX_BODY_BYTES, DeadLetter, Delivery, Depths, Message, Subscription
 from wattbook.bus.rabbitmq.address import Address
 from wattbook.bus.rabbitmq.dead import DeadLetters
-from wattbook.bus.rabbitmq.link import Link
+from wattbook.bus.rabbitmq.link import Channel, Link
 from wattbook.bus.rabbitmq.places import DEAD_EXCHANGE, EXCHANGE, Places, queue_of
 from wattbook.bus.rabbitmq.publisher import Publisher
 from wattbook.bus.rabbitmq.subscriptions import GroupSubscription, TailSubscription
@@ -33,8 +33,9 @@ class RabbitBus:
     """See :class:`wattbook.bus.Bus`. Nothing is connected until something is wanted of it.
 
     A message of a type that a known group is to get is mandatory: if no queue takes it, it counts as not
-    published. One that only subscriptions without a group could hear may have no hearer now, and then
-    goes nowhere, as on the embedded bus.
+    published. Since some other queue may take it, the known groups' queues are also looked for every few
+    seconds of publishing. One that only subscriptions without a group could hear may have no hearer now, and
+    then goes nowhere, as on the embedded bus.
     """
 
     def __init__(
@@ -81,21 +82,16 @@ class RabbitBus:
         """Messages of ``types`` (``trade.*``: one more word), for a group or (None) for this process."""
         types = checked(types)
         self._ensure_open()
-        prefetch = self._address.prefetch
         if group is None:
             self._make_known(self._receiving, only_exchanges=True)
-            return TailSubscription(
-                self._receiving.channel(), types=types, prefetch=prefetch, backoff=self._backoff
-            )
-        self._join(self._group(group, types))
-        return GroupSubscription(
-            self._receiving.channel(),
-            queue_name=queue_of(group),
-            types=types,
-            prefetch=prefetch,
-            backoff=self._backoff,
-            bury=lambda delivery, reason: self._bury(delivery, group, reason),
-        )
+        else:
+            self._join(self._group(group, types))
+        channel = self._receiving.channel()
+        try:
+            return self._subscription(channel, types, group)
+        except BaseException:  # or a consumer that nobody asks would keep what it is sent
+            channel.close()
+            raise
 
     def dead_letters(self, *, group: str | None = None, most: int = 100) -> list[DeadLetter]:
         """Dead letters of a group, or of all that this process knows of, oldest first."""
@@ -109,7 +105,12 @@ class RabbitBus:
         return sorted(found, key=lambda letter: letter.died_at)[:most]
 
     def replay(self, dead_letter: DeadLetter) -> None:
-        """Hand a dead letter to its group again, as if for the first time."""
+        """Hand a dead letter to its group again, as if for the first time.
+
+        Raises:
+            NotFound: it is gone, or another is just looking at it.
+            InvalidInput: its envelope cannot be read.
+        """
         self._ensure_open()
         DeadLetters(self._receiving).take(dead_letter, before=self._send_again)
 
@@ -119,9 +120,12 @@ class RabbitBus:
         return Places(self._receiving).depths(group)
 
     def drop(self, dead_letter: DeadLetter) -> None:
-        """Forget a dead letter."""
+        """Forget a dead letter. Raises NotFound: it is gone, or another is just looking at it."""
         self._ensure_open()
-        DeadLetters(self._receiving).take(dead_letter, before=lambda _letter: None)
+        DeadLetters(self._receiving).take(dead_letter, before=lambda _letter, _fault: None)
+
+    def group_names(self) -> None:
+        """None: AMQP does not tell which queues there are."""
 
     def declare(self, groups: Sequence[Group]) -> list[str]:
         """Make what these groups need and is missing, and bind their queues; the names of what was made."""
@@ -146,6 +150,19 @@ class RabbitBus:
         self._closed = True
         self._sending.close()
         self._receiving.close()
+
+    def _subscription(self, channel: Channel, types: tuple[str, ...], group: str | None) -> Subscription:
+        prefetch, backoff = self._address.prefetch, self._backoff
+        if group is None:
+            return TailSubscription(channel, types=types, prefetch=prefetch, backoff=backoff)
+        return GroupSubscription(
+            channel,
+            queue_name=queue_of(group),
+            types=types,
+            prefetch=prefetch,
+            backoff=backoff,
+            bury=lambda delivery, reason: self._bury(delivery, group, reason),
+        )
 
     def _make_known(self, link: Link, *, only_exchanges: bool = False) -> None:
         Places(link).make([] if only_exchanges else self._own_groups())
@@ -184,7 +201,9 @@ class RabbitBus:
             extra={"group": group, "id": message.id, "attempts": delivery.attempt, "reason": reason},
         )
 
-    def _send_again(self, letter: DeadLetter) -> None:
+    def _send_again(self, letter: DeadLetter, fault: str) -> None:
+        if fault:
+            raise InvalidInput(f"it would only come back, since {fault}: drop it, or publish it anew")
         properties = properties_of(letter.message)
         self._publisher.publish(
             [Outgoing("", queue_of(letter.group), properties, letter.message.body, mandatory=True)]

@@ -103,16 +103,15 @@ class Channel:
         self._answer = _Answer()
         self._request(lambda answer: session.new_channel(lambda raw: self._on_open(raw, answer)))
 
-    def ask(
-        self, request: Callable[[Any, Callable[[Any], None]], None], *, timeout_s: float = ANSWER_S
-    ) -> Any:
+    def ask(self, request: Callable[[Any, Callable[[Any], None]], None]) -> Any:
         """Make a request of pika's channel with a callback; what that was called with.
 
         Raises:
             ChannelClosed: the server refuses it; the channel is of no more use.
-            Unavailable: the connection is lost, or no answer came.
+            Unavailable: the connection is lost, or no answer came, and then it is let go of: the server may
+                have done what was asked, and would send to a consumer that nobody knows of.
         """
-        return self._request(lambda answer: request(self._raw, answer.give), timeout_s=timeout_s)
+        return self._request(lambda answer: request(self._raw, answer.give))
 
     def post(self, work: Callable[[Any], None]) -> None:
         """Have something done with pika's channel that has no answer. Raises Unavailable like :meth:`ask`."""
@@ -137,8 +136,9 @@ class Channel:
             return
         answer.given.wait(ANSWER_S)
 
-    def _request(self, request: Callable[[_Answer], None], *, timeout_s: float = ANSWER_S) -> Any:
+    def _request(self, request: Callable[[_Answer], None]) -> Any:
         answer = self._answer = _Answer()
+        left_s = ANSWER_S
 
         def start() -> None:
             if self.closed is not None:
@@ -152,11 +152,12 @@ class Channel:
                 answer.fail(Unavailable(f"the bus cannot be asked: {type(error).__name__}"))
 
         self.session.run(start)
-        while not answer.given.wait(min(timeout_s, 1.0)):
-            timeout_s -= 1.0
+        while not answer.given.wait(min(left_s, 1.0)):
+            left_s -= 1.0
             if self.session.lost is not None:
                 raise self.session.lost
-            if timeout_s <= 0:
+            if left_s <= 0:
+                self.session.close()
                 raise Unavailable("the bus does not answer in time")
         if answer.error is not None:
             raise answer.error

@@ -19,7 +19,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from wattbook.bus import Depths
-from wattbook.bus.rabbitmq.link import DIFFERENT, LOCKED, NOT_FOUND, Channel, ChannelClosed, Link
+from wattbook.bus.rabbitmq.link import (
+    ACCESS_REFUSED,
+    DIFFERENT,
+    LOCKED,
+    NOT_FOUND,
+    Channel,
+    ChannelClosed,
+    Link,
+)
 from wattbook.bus.topology import Group
 
 _log = logging.getLogger(__name__)
@@ -102,7 +110,7 @@ class Places:
         try:
             for name, kind in EXCHANGES:
                 if self._refusal(_exchange(name, kind, passive=True)) is not None:
-                    self._do(_exchange(name, kind, passive=False))
+                    self._create(name, _exchange(name, kind, passive=False))
                     made.append(name)
             for group in groups:
                 made += self._make_group(group)
@@ -140,15 +148,24 @@ class Places:
         made = []
         dead, own = dead_queue_of(group.name), queue_of(group.name)
         if self._missing(_queue(dead, DEAD_ARGUMENTS, passive=True)):
-            self._do(_queue(dead, DEAD_ARGUMENTS, passive=False))
+            self._create(dead, _queue(dead, DEAD_ARGUMENTS, passive=False))
             self._do(_bind(dead, DEAD_EXCHANGE, group.name))
             made.append(dead)
         if self._missing(_queue(own, arguments_of(group), passive=True)):
-            self._do(_queue(own, arguments_of(group), passive=False))
+            self._create(own, _queue(own, arguments_of(group), passive=False))
             made.append(own)
             for type_ in group.types:
                 self._do(_bind(own, EXCHANGE, type_))
         return made
+
+    def _create(self, name: str, ask: Ask) -> None:
+        try:
+            self._do(ask)
+        except ChannelClosed as refused:
+            if refused.reply_code != ACCESS_REFUSED:
+                raise
+            reason = f"{name} is missing on the bus and not ours to make: wattbook bus declare does"
+            raise ChannelClosed(reason, ACCESS_REFUSED) from refused
 
     def depths(self, group: str) -> Depths:
         """How many messages are ready for a group, and how many dead letters; 0 of what is not there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
@@ -17,6 +18,7 @@ from wattbook.errors import Unavailable
 _log = logging.getLogger(__name__)
 
 CONFIRM_S = 15.0  # a cluster under load may take some to elect a queue's leader
+LOOK_S = 5.0  # how long a queue may be missing unseen, where another one takes the same messages
 CHUNK = 500  # messages handed to the connection's thread at a time, so that it also reads
 
 
@@ -24,11 +26,12 @@ class Publisher:
     """Publishes over one connection of its own; any thread may use it."""
 
     def __init__(self, link: Link, prepare: Callable[[Link], None]) -> None:
-        """``prepare`` is called with the link before the first message of each connection."""
+        """``prepare`` is called with the link before a connection's first message, and now and then."""
         self._link = link
         self._prepare = prepare
         self._lock = threading.Lock()
         self._line: _Line | None = None
+        self._look_at_s = 0.0
 
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
         """Confirmed by the server, all of them, when this returns.
@@ -53,11 +56,17 @@ class Publisher:
             if self._line is None or self._line.ended:
                 if self._line is not None:
                     self._line.close()
-                self._prepare(self._link)
+                self._look()
                 self._line = _Line(self._link.channel())
+            elif time.monotonic() >= self._look_at_s and not self._line.session.blocked:
+                self._look()
             if self._line.session.blocked:
                 raise Unavailable(f"the bus takes nothing now: {self._line.session.blocked}")
             return self._line
+
+    def _look(self) -> None:
+        self._prepare(self._link)
+        self._look_at_s = time.monotonic() + LOOK_S
 
 
 class _Batch:

@@ -7,7 +7,6 @@ a slow handler delays no heartbeat. The server sends ahead up to ``prefetch`` me
 from __future__ import annotations
 
 import logging
-import queue
 import random
 import secrets
 import time
@@ -17,14 +16,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import pika
-
 from wattbook.bus import MAX_ATTEMPTS, MAX_BODY_BYTES, Delivery
+from wattbook.bus.rabbitmq.dead import HUNG, why_refused
+from wattbook.bus.rabbitmq.inbox import Inbox, Raw
 from wattbook.bus.rabbitmq.link import Channel
-from wattbook.bus.rabbitmq.places import EXCHANGE, TAIL_PREFIX
-from wattbook.bus.rabbitmq.wire import DELIVERY_COUNT, message_of
+from wattbook.bus.rabbitmq.places import DELIVERY_LIMIT, EXCHANGE, TAIL_PREFIX
+from wattbook.bus.rabbitmq.wire import message_of, returns_of
 from wattbook.bus.topology import matcher
-from wattbook.errors import Unavailable
 from wattbook.retry import Backoff
 
 _log = logging.getLogger(__name__)
@@ -33,77 +31,7 @@ BATCH_BYTES = MAX_BODY_BYTES
 SUSPECT_FROM_RETURNS = 3
 LOOK_S = 1.0  # for a lost connection, while nothing comes
 
-Raw = tuple[int, pika.BasicProperties, bytes]
 Bury = Callable[[Delivery, str], None]
-
-
-class _Inbox:
-    """A consuming channel and what came over it. Used from one thread, filled by the connection's."""
-
-    def __init__(self, channel: Channel, *, prefetch: int) -> None:
-        self._channel = channel
-        self._arrived: queue.SimpleQueue[Raw | Unavailable] = queue.SimpleQueue()
-        self._unacked: dict[int, None] = {}  # tags in order, of what was taken from `_arrived`
-        channel.on_closed = self._arrived.put
-        channel.ask(lambda raw, done: raw.basic_qos(prefetch_count=prefetch, callback=done))
-
-    def consume(self, name: str, *, exclusive: bool = False) -> None:
-        self._channel.ask(
-            lambda raw, done: self._on_start(
-                raw, lambda: raw.basic_consume(name, self._on_message, exclusive=exclusive, callback=done)
-            )
-        )
-
-    def take(self, timeout_s: float) -> Raw | None:
-        """The next that arrived. Raises Unavailable once the channel is gone, after what came before."""
-        try:
-            found = self._arrived.get(timeout=timeout_s) if timeout_s > 0 else self._arrived.get_nowait()
-        except queue.Empty:
-            self.ensure_alive()
-            return None
-        if isinstance(found, Unavailable):
-            self._arrived.put(found)  # and stays gone
-            raise found
-        self._unacked[found[0]] = None
-        return found
-
-    def ack(self, tags: Sequence[int]) -> None:
-        """Acknowledge, in one go what nothing unacknowledged comes before. Raises Unavailable."""
-        mine = sorted(tag for tag in tags if tag in self._unacked)
-        for tag in mine:
-            del self._unacked[tag]
-        oldest_left = next(iter(self._unacked), None)
-        together = [tag for tag in mine if oldest_left is None or tag < oldest_left]
-        alone = mine[len(together) :]
-
-        def send(raw: Any) -> None:
-            if together:
-                raw.basic_ack(together[-1], multiple=True)
-            for tag in alone:
-                raw.basic_ack(tag)
-
-        if mine:
-            self._channel.post(send)
-
-    def ensure_alive(self) -> None:
-        reason = self._channel.closed or self._channel.session.lost
-        if reason is not None:
-            raise reason
-
-    def close(self) -> None:
-        self._channel.close()
-
-    # --- in the connection's thread
-
-    def _on_start(self, raw: Any, start: Callable[[], None]) -> None:
-        raw.add_on_cancel_callback(self._on_cancel)
-        start()
-
-    def _on_message(self, _raw: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-        self._arrived.put((method.delivery_tag, properties, body))
-
-    def _on_cancel(self, _frame: Any) -> None:
-        self._arrived.put(Unavailable("the bus has taken the queue away"))
 
 
 class _Failed:
@@ -134,7 +62,7 @@ class _Failed:
 class _Receiving:
     """What both kinds of subscription do: batches, bounded in number, bytes and time."""
 
-    def __init__(self, inbox: _Inbox, *, backoff: Backoff) -> None:
+    def __init__(self, inbox: Inbox, *, backoff: Backoff) -> None:
         self._inbox = inbox
         self._failed = _Failed(backoff)
         self._suspects: list[Delivery] = []
@@ -203,8 +131,9 @@ class GroupSubscription(_Receiving):
         bury: Bury,
     ) -> None:
         """Consume from the group's queue; ``bury`` makes a delivery a dead letter. Raises Unavailable."""
-        super().__init__(_Inbox(channel, prefetch=prefetch), backoff=backoff)
+        super().__init__(Inbox(channel, prefetch=prefetch), backoff=backoff)
         self._wants = matcher(types)
+        self._queue_name = queue_name
         self._bury = bury
         self._inbox.consume(queue_name)
 
@@ -221,13 +150,25 @@ class GroupSubscription(_Receiving):
         self._inbox.ack([delivery.token])
 
     def _accept(self, arrived: Raw) -> Delivery | None:
+        """See :meth:`_Receiving._accept`.
+
+        What this version cannot read or does not know becomes a dead letter by the broker's hand, which
+        alters nothing of it and works while nothing can be published. Acknowledged, what a newer version
+        subscribed to would be lost by an older one.
+        """
         tag, properties, body = arrived
-        message = message_of(properties, body)
-        if not self._wants(message.type):  # bound by another version of this service, and no longer wanted
+        message, fault = message_of(properties, body)
+        if fault or not self._wants(message.type):
+            self._inbox.bury(tag)
+            extra = {"queue": self._queue_name, "id": message.id, "reason": why_refused(message, fault)}
+            _log.error("a message became a dead letter", extra=extra)
+            return None
+        returns = returns_of(properties)
+        delivery = Delivery(message=message, attempt=1, token=tag)
+        if returns > DELIVERY_LIMIT:  # the broker counts some of them only, from 4.3 on
+            self._bury(replace(delivery, attempt=returns), HUNG)
             self._inbox.ack([tag])
             return None
-        delivery = Delivery(message=message, attempt=1, token=tag)
-        returns = (properties.headers or {}).get(DELIVERY_COUNT, 0)
         if returns < SUSPECT_FROM_RETURNS:
             return delivery
         self._suspects.insert(random.randint(0, len(self._suspects)), delivery)  # noqa: S311
@@ -243,7 +184,7 @@ class TailSubscription(_Receiving):
 
     def __init__(self, channel: Channel, *, types: Sequence[str], prefetch: int, backoff: Backoff) -> None:
         """Consume from a queue of our own, from now on. Raises Unavailable."""
-        super().__init__(_Inbox(channel, prefetch=prefetch), backoff=backoff)
+        super().__init__(Inbox(channel, prefetch=prefetch), backoff=backoff)
         name = TAIL_PREFIX + secrets.token_hex(8)
         channel.ask(
             lambda raw, done: raw.queue_declare(name, exclusive=True, auto_delete=True, callback=done)
@@ -272,4 +213,9 @@ class TailSubscription(_Receiving):
 
     def _accept(self, arrived: Raw) -> Delivery | None:
         tag, properties, body = arrived
-        return Delivery(message=message_of(properties, body), attempt=1, token=tag)
+        message, fault = message_of(properties, body)
+        if not fault:
+            return Delivery(message=message, attempt=1, token=tag)
+        self._inbox.ack([tag])
+        _log.error("a message cannot be read and is passed over", extra={"id": message.id, "reason": fault})
+        return None

@@ -13,7 +13,7 @@ from deploy.checks.manifests import Doc, Pods, Rendered, at, named, quantity
 ROOT = Path(__file__).parents[2]
 STOP_S = 10  # what our own processes need at most to leave
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
-ON_OTHERS = re.compile(r"/readyz")
+ON_OTHERS = re.compile(r"/readyz|/-/ready")
 PROBED = re.compile(r"(grpcs?|http|tcp)://127\.0\.0\.1:(\d+)(/\S*)?")
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pika
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
 from wattbook.bus import MAX_ATTEMPTS, Bus, Message
 from wattbook.bus.rabbitmq import RabbitBus, publisher
 from wattbook.bus.rabbitmq.address import Address
@@ -37,6 +42,16 @@ class Users:
             rights = {"exchange": "wattbook", "write": write, "read": read}
             server.manage("PUT", f"topic-permissions/{self._vhost}/{self._name(user)}", rights)
 
+    @contextmanager
+    def channel(self, user: str) -> Iterator[BlockingChannel]:
+        """What a thief does with a password, past our code."""
+        url = self._server.url(self._vhost).replace("//wattbook:", f"//{self._name(user)}:")
+        connection = pika.BlockingConnection(pika.URLParameters(url))
+        try:
+            yield connection.channel()
+        finally:
+            connection.close()
+
     def bus(self, user: str, *groups: Group) -> Bus:
         url = self._server.url(self._vhost).replace("//wattbook:", f"//{self._name(user)}:")
         return RabbitBus(Address.of(url), groups=groups, backoff=SOON)
@@ -50,6 +65,41 @@ class Users:
 
 def message(type_: str) -> Message:
     return Message(type=type_, body=type_.encode(), occurred_at=WHEN)
+
+
+THEFTS: dict[str, Callable[[BlockingChannel, str], object]] = {
+    "consume": lambda channel, queue: channel.basic_consume(queue, lambda *_: None),
+    "get": lambda channel, queue: channel.basic_get(queue),
+    "purge": lambda channel, queue: channel.queue_purge(queue),
+    "delete": lambda channel, queue: channel.queue_delete(queue),
+    "unbind": lambda channel, queue: channel.queue_unbind(queue, "wattbook", "trade.confirmed"),
+}
+
+
+def refusal(steal: Callable[[BlockingChannel, str], object], channel: BlockingChannel, queue: str) -> int:
+    """The broker's answer; 0 where it let it happen."""
+    try:
+        steal(channel, queue)
+    except ChannelClosedByBroker as refused:
+        return int(refused.reply_code)
+    return 0
+
+
+@pytest.mark.parametrize("user", ["ingest", "trade", "pricing", "report"])
+def test_a_stolen_password_takes_nothing_from_the_queues_of_others(
+    rabbitmq_server: Server, user: str
+) -> None:
+    users, spool = Users(rabbitmq_server), ingest_spool("one")
+    ops = users.bus("ops")
+    owners = {"trade": TRADE_SERVICE, "pricing": PRICING_SERVICE, "ingest": spool}
+    ops.declare(owners.values())
+    foreign = [group.name for owner, group in owners.items() if owner != user]
+
+    for queue in [f"wattbook.{dead}{name}" for name in foreign for dead in ("", "dead.")]:
+        for what, steal in THEFTS.items():
+            with users.channel(user) as channel:
+                assert refusal(steal, channel, queue) == 403, f"{user} may {what} {queue}"
+    ops.close()
 
 
 def test_each_service_can_do_its_part_and_not_that_of_others(rabbitmq_server: Server) -> None:

@@ -6,7 +6,7 @@ umask 077
 user() { # user NAME PASSWORD TAGS
   printf '{"name":"%s","password":"%s","tags":"%s"}' "$1" "$2" "$3"
 }
-may() { # may NAME CONFIGURE WRITE READ
+may() { # may NAME CONFIGURE WRITE READ: a queue that one only publishes to is looked for passively, which needs no right
   printf '{"user":"%s","vhost":"wattbook","configure":"%s","write":"%s","read":"%s"}' "$1" "$2" "$3" "$4"
 }
 says() { # says NAME WRITE READ: the types of events that it may publish and hear
@@ -27,9 +27,9 @@ cat > /tmp/definitions.json <<JSON
   "permissions": [
     $(may admin '.*' '.*' '.*'),
     $(may ops '^wattbook.*' '^wattbook.*|^amq[.]default$' '^wattbook.*'),
-    $(may trade '^$' '^wattbook([.]dead)?$|^wattbook[.]trade-service$' '^wattbook$|^wattbook[.](dead[.])?(trade-service|pricing-service)$'),
+    $(may trade '^$' '^wattbook([.]dead)?$|^wattbook[.]trade-service$' '^wattbook$|^wattbook[.](dead[.])?trade-service$'),
     $(may pricing '^$' '^wattbook([.]dead)?$|^wattbook[.]pricing-service$' '^wattbook$|^wattbook[.](dead[.])?pricing-service$'),
-    $(may ingest '^wattbook[.](dead[.])?ingest-service[.].*' '^wattbook([.]dead)?$|^wattbook[.](dead[.])?ingest-service[.].*' '^wattbook([.]dead)?$|^wattbook[.](dead[.])?(ingest-service[.].*|trade-service)$'),
+    $(may ingest '^wattbook[.](dead[.])?ingest-service[.].*' '^wattbook([.]dead)?$|^wattbook[.](dead[.])?ingest-service[.].*' '^wattbook([.]dead)?$|^wattbook[.](dead[.])?ingest-service[.].*'),
     $(may report '^wattbook[.]tail[.].*' '^wattbook[.]tail[.].*' '^wattbook$|^wattbook[.]tail[.].*')
   ],
   "topic_permissions": [

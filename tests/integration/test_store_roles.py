@@ -185,6 +185,63 @@ def test_a_service_cannot_change_more_than_rows(installed: Installed, statement:
         connection.execute(statement)
 
 
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        *((name, f"UPDATE alembic_version SET {change}") for name in NAMES for change in (
+            "version_num = '9999'", "needs_code = '9999'",
+        )),
+        *((name, "DELETE FROM alembic_version") for name in NAMES),
+        ("trade", "DELETE FROM trades"),
+        ("trade", "UPDATE trades SET price_ct_per_mwh = 0"),
+        ("trade", "DELETE FROM booking_counter"),
+        ("trade", "INSERT INTO booking_counter VALUES (2, 0)"),
+        ("trade", "UPDATE outbox SET type = 'none'"),
+        ("pricing", "DELETE FROM prices"),
+        ("pricing", "UPDATE prices SET price_seq = 0"),
+    ],
+)  # fmt: skip
+def test_a_service_can_change_no_rows_that_it_never_changes(
+    migrated: Installed, name: str, statement: str
+) -> None:
+    with migrated.connect(name) as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(statement)
+
+
+@pytest.fixture(scope="module")
+def migrated(installed: Installed) -> Installed:
+    assert installed.wattbook("migrate").returncode == 0
+    return installed
+
+
+def test_a_migration_mends_the_rights_of_an_older_installation_and_running_the_roles_again_keeps_them(
+    migrated: Installed,
+) -> None:
+    """Before, each service could write every table, and an administrator may have taken something away."""
+    server, database = migrated.server, "wattbook_trade"
+    server.execute(
+        f"GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {database}",
+        f"REVOKE SELECT ON outbox FROM {database}",
+        database=database,
+    )
+
+    done = migrated.wattbook("migrate", "--only", "trade")
+    run_script(migrated)
+
+    assert done.stdout == "trade: the schema was already at 0002\n"
+    given = server.rows(
+        "SELECT table_name, string_agg(privilege_type, ' ' ORDER BY privilege_type) "
+        "FROM information_schema.table_privileges WHERE grantee = 'wattbook_trade' GROUP BY 1",
+        database=database,
+    )
+    assert dict(given) == {
+        "alembic_version": "SELECT",
+        "trades": "INSERT SELECT",
+        "booking_counter": "SELECT UPDATE",
+        "outbox": "DELETE INSERT SELECT",
+    }
+
+
 def test_a_service_cannot_read_another_ones_database(installed: Installed) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         installed.connect("pricing", database="wattbook_trade")

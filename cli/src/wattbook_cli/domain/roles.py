@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 _HEAD = r"""-- Databases and roles of Wattbook, for an administrator: psql -X -v ON_ERROR_STOP=1 -f FILE
 -- Safe to run again. A password is set where the environment has it, by the names below; never written here.
--- NAME_owner changes the schema (wattbook migrate); NAME only reads and writes rows (the service).
+-- NAME_owner changes the schema (wattbook migrate); NAME only reads and writes rows (the service), of some
+-- tables less: each migration sees to that, also for tables that are there already.
 """
 
 _SERVICE = r"""
@@ -36,7 +37,6 @@ GRANT CONNECT ON DATABASE {database} TO {app};
 ALTER SCHEMA public OWNER TO {owner};
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO {app};
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {app};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {app};
 ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public
   GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app};

@@ -7,6 +7,10 @@ Code runs with every schema that is not older than its own newest script, also w
 so that old and new code run side by side during an update: scripts first add (expand). One that takes
 something away (contract) says with ``needs_code = "0007"`` which script the code must know that can live
 with it; the store remembers that, and older code does not start any more.
+
+What would keep others waiting inside of a transaction, an index of a large table for one, a script does in
+``concurrently(execute)``: on PostgreSQL it is called before ``upgrade``, each statement is a transaction of
+its own, and all of it is run again where it did not come to its end.
 """
 
 from __future__ import annotations
@@ -14,18 +18,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, column, inspect, select, table
 
+from wattbook.db import rights
 from wattbook.db.settings import StoreSettings
 from wattbook.db.store import Store
 from wattbook.errors import Unavailable
 from wattbook.retry import Backoff, Retrying
 
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
+
+Execute = Callable[[str], None]
 _log = logging.getLogger(__name__)
 
 VERSION_TABLE = "alembic_version"
@@ -73,8 +84,8 @@ def migrate(store: Store, package: str) -> Migration:
     with store.read() as connection:
         found = _version(connection)
         _refuse_old_code(store, connection, found, newest)
-    if found >= newest:
-        return Migration(found, found)
+        if found >= newest and not _rights_due(connection, folder):
+            return Migration(found, found)
     retrying = Retrying(Backoff(first_s=0.5, most_s=10.0))
     while True:
         try:
@@ -113,12 +124,58 @@ def await_schema(
 
 
 def _migrate(store: Store, folder: Path, newest: str) -> Migration:
-    with store.migrating() as connection:
-        found = _version(connection)
-        _refuse_old_code(store, connection, found, newest)
-        if found < newest:  # else another process was faster
-            _upgrade(connection, folder, found, newest)
-    return Migration(found, max(found, newest))
+    execute = store.outside()
+    with _alone(store) if execute else nullcontext():
+        with store.read() as connection:
+            before = _version(connection)
+        scripts = _scripts(folder, newest) if before < newest else None
+        for beforehand, until in _stages(scripts, before, execute) if scripts else [(None, before)]:
+            if beforehand and execute:
+                beforehand(execute)
+            with store.migrating() as connection:
+                found = _version(connection)
+                _refuse_old_code(store, connection, found, newest)
+                if scripts and found < until:  # else another process was faster
+                    _upgrade(connection, scripts, found, until)
+                else:
+                    before = max(before, found)
+                for statement in _rights_due(connection, folder):
+                    connection.exec_driver_sql(statement)
+    return Migration(before, max(before, newest))
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Wait for others that migrate, by asking again and again.
+
+    Who waits inside of a statement has a snapshot, and an index that is made concurrently waits for those who
+    have one: it would wait for whoever waits for it.
+    """
+    until_s = time.monotonic() + SCHEMA_WAIT_S
+    while True:
+        with store.sole("migrations", wait_s=0.0) as is_mine:
+            if is_mine:
+                yield
+                return
+        if time.monotonic() >= until_s:
+            raise Unavailable(f"another process migrates the store {store.name}; try again")
+        time.sleep(LOOK_AGAIN_S)
+
+
+def _stages(
+    scripts: ScriptDirectory, found: str, execute: Execute | None
+) -> Iterator[tuple[Callable[[Execute], None] | None, str]]:
+    """What is one transaction each: what is done before it, and its newest script."""
+    todo = sorted(
+        (each for each in scripts.walk_revisions() if each.revision > found), key=lambda e: e.revision
+    )
+    beforehand = None
+    for number, each in enumerate(todo):
+        own = getattr(each.module, "concurrently", None) if execute else None
+        if own and number:
+            yield beforehand, todo[number - 1].revision
+        beforehand = own or beforehand
+    yield beforehand, todo[-1].revision
 
 
 def _newest(folder: Path) -> str:
@@ -147,26 +204,35 @@ def _refuse_old_code(store: Store, connection: Connection, found: str, newest: s
         )
 
 
-def _upgrade(connection: Connection, folder: Path, found: str, newest: str) -> None:
+def _scripts(folder: Path, newest: str) -> ScriptDirectory:
     from alembic.config import Config
-    from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    script = ScriptDirectory.from_config(config)
-    if script.get_current_head() != newest:
-        raise RuntimeError(f"{folder}: the head is {script.get_current_head()}, the newest file {newest}")
+    scripts = ScriptDirectory.from_config(config)
+    if scripts.get_current_head() != newest:
+        raise RuntimeError(f"{folder}: the head is {scripts.get_current_head()}, the newest file {newest}")
+    return scripts
+
+
+def _upgrade(connection: Connection, scripts: ScriptDirectory, found: str, until: str) -> None:
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
 
     def steps(revision: Any, _context: Any) -> Any:
-        return script._upgrade_revs(newest, revision)
+        return scripts._upgrade_revs(until, revision)
 
-    with EnvironmentContext(config, script, fn=steps, destination_rev=newest) as environment:
+    with EnvironmentContext(Config(), scripts, fn=steps, destination_rev=until) as environment:
         environment.configure(connection=connection, version_table=VERSION_TABLE, transactional_ddl=True)
         environment.run_migrations()
-    applied = [each for each in script.walk_revisions() if each.revision > found]
+    applied = [each for each in scripts.walk_revisions() if found < each.revision <= until]
     _note_needs(connection, {each.revision: getattr(each.module, "needs_code", "") for each in applied})
+
+
+def _rights_due(connection: Connection, folder: Path) -> list[str]:
+    return rights.due(connection, folder, version_table=VERSION_TABLE)
 
 
 def _note_needs(connection: Connection, needs: dict[str, str]) -> None:

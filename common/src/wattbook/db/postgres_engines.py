@@ -91,6 +91,17 @@ def transaction(engine: Engine, begin: str) -> Iterator[Connection]:
         connection.commit()
 
 
+@contextmanager
+def lone_connection(engine: Engine, begin: str) -> Iterator[Connection]:
+    """A connection without a transaction, told ``begin``; closed after the block, not lent again."""
+    with engine.connect() as connection:
+        try:
+            execute_plainly(connection, begin)
+            yield connection
+        finally:
+            connection.invalidate()
+
+
 def execute_plainly(connection: Connection, statements: str) -> None:
     """Several statements in one journey, never prepared: the driver would prepare what is often repeated."""
     with driver_errors(connection, statements), _driver_connection(connection).cursor() as cursor:

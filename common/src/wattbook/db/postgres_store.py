@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import TypeVar
 
@@ -27,6 +27,8 @@ _MIGRATING = (
     f"SELECT pg_advisory_xact_lock({engines.LOCK_CLASS}, {engines.LOCK_OF_MIGRATING}); "
     f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_S}s'"
 )
+
+_UNHURRIED = f"SET statement_timeout = 0; SET lock_timeout = '{MIGRATION_WAIT_S}s'"
 
 _Held = TypeVar("_Held")
 
@@ -80,6 +82,14 @@ class PostgresStore:
         """One transaction of the only one that migrates."""
         with self._explained("write"), engines.transaction(self._writer, _MIGRATING) as connection:
             yield connection
+
+    def outside(self) -> Callable[[str], None]:
+        """By a connection of its own for each statement. It keeps nobody waiting, so it may wait for long."""
+        return self._execute_outside
+
+    def _execute_outside(self, statement: str) -> None:
+        with self._explained("write"), engines.lone_connection(self._writer, _UNHURRIED) as connection:
+            engines.execute_plainly(connection, statement)
 
     @contextmanager
     def sole(self, what: str, *, wait_s: float) -> Iterator[bool]:

@@ -62,6 +62,9 @@ class SqliteStore:
         """One transaction; who writes waits."""
         return self.write()
 
+    def outside(self) -> None:
+        """Nothing: whoever migrates is the only one who writes anyway."""
+
     @contextmanager
     def sole(self, what: str, *, wait_s: float) -> Iterator[bool]:
         """Whether nobody else does ``what``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -60,6 +61,13 @@ class Store(Protocol):
 
         Raises:
             Unavailable: the store cannot be changed now, or another migrates for too long.
+        """
+        ...
+
+    def outside(self) -> Callable[[str], None] | None:
+        """What runs one statement outside of a transaction, without a limit of time, for migrations.
+
+        It raises Unavailable where the store cannot be changed now. None where the engine has no need of it.
         """
         ...
 

@@ -1,6 +1,7 @@
 -- Databases and roles of Wattbook, for an administrator: psql -X -v ON_ERROR_STOP=1 -f FILE
 -- Safe to run again. A password is set where the environment has it, by the names below; never written here.
--- NAME_owner changes the schema (wattbook migrate); NAME only reads and writes rows (the service).
+-- NAME_owner changes the schema (wattbook migrate); NAME only reads and writes rows (the service), of some
+-- tables less: each migration sees to that, also for tables that are there already.
 
 -- trade
 SELECT 'SET log_statement = none' WHERE (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \gexec
@@ -28,7 +29,6 @@ GRANT CONNECT ON DATABASE wattbook_trade TO wattbook_trade;
 ALTER SCHEMA public OWNER TO wattbook_trade_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO wattbook_trade;
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO wattbook_trade;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO wattbook_trade;
 ALTER DEFAULT PRIVILEGES FOR ROLE wattbook_trade_owner IN SCHEMA public
   GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO wattbook_trade;
@@ -61,7 +61,6 @@ GRANT CONNECT ON DATABASE wattbook_pricing TO wattbook_pricing;
 ALTER SCHEMA public OWNER TO wattbook_pricing_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO wattbook_pricing;
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO wattbook_pricing;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO wattbook_pricing;
 ALTER DEFAULT PRIVILEGES FOR ROLE wattbook_pricing_owner IN SCHEMA public
   GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO wattbook_pricing;
@@ -94,7 +93,6 @@ GRANT CONNECT ON DATABASE wattbook_gateway TO wattbook_gateway;
 ALTER SCHEMA public OWNER TO wattbook_gateway_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO wattbook_gateway;
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO wattbook_gateway;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO wattbook_gateway;
 ALTER DEFAULT PRIVILEGES FOR ROLE wattbook_gateway_owner IN SCHEMA public
   GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO wattbook_gateway;
@@ -127,7 +125,6 @@ GRANT CONNECT ON DATABASE wattbook_ingest TO wattbook_ingest;
 ALTER SCHEMA public OWNER TO wattbook_ingest_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO wattbook_ingest;
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO wattbook_ingest;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO wattbook_ingest;
 ALTER DEFAULT PRIVILEGES FOR ROLE wattbook_ingest_owner IN SCHEMA public
   GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO wattbook_ingest;

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from wattbook import postgres as ours
-from wattbook.db import Store, StoreSettings, open_store
+from wattbook.db import Store, StoreSettings, open_store, repeated
 from wattbook.errors import Unavailable
 
 from tests.support.certificates import Authority
 from tests.support.ports import free_port
-from tests.support.postgres import Lender, PostgresServer
+from tests.support.postgres import Lender, PostgresServer, fails_to_serialize
 from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.own_engines
 Open = Callable[..., Store]
@@ -134,6 +136,73 @@ def test_a_lock_of_another_is_waited_for_and_then_said(opened: Open, url: str, s
         connection.exec_driver_sql("LOCK TABLE t")
         with pytest.raises(Unavailable, match="cannot read now: it is locked"):
             numbers(impatient)
+
+
+def test_a_transaction_that_loses_a_deadlock_is_run_again_and_both_are_kept(
+    store: Store, url: str, postgres: PostgresServer
+) -> None:
+    add(store, 1, 2)
+    locked, runs = threading.Event(), []
+
+    @repeated
+    def move_both() -> None:
+        runs.append(1)
+        with store.write() as connection:
+            connection.execute(sa.text("UPDATE t SET n = 10 WHERE n = 1"))
+            locked.set()
+            if len(runs) == 1:
+                wait_until(other_waits, timeout_s=10, what="the other waits for us")
+            connection.execute(sa.text("UPDATE t SET n = 20 WHERE n = 2"))
+
+    def other_waits() -> bool:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE t%'"
+        return bool(postgres.rows(waiting, database=url.rpartition("/")[2]))
+
+    def opposite() -> None:
+        with postgres.connect(url.rpartition("/")[2], autocommit=False) as other:
+            other.execute("SET deadlock_timeout = '60s'")  # so that it is ours which gives way
+            other.execute("UPDATE t SET n = n WHERE n = 2")
+            first.set()
+            assert locked.wait(10)
+            other.execute("UPDATE t SET n = n WHERE n = 1")
+
+    first = threading.Event()
+    thread = threading.Thread(target=opposite)
+    thread.start()
+    assert first.wait(10)
+    move_both()
+    thread.join(30)
+
+    assert len(runs) == 2
+    assert numbers(store) == [10, 20]
+
+
+@pytest.mark.parametrize(("failures", "runs"), [(1, 2), (3, 4), (99, 4)])
+def test_a_serialization_failure_is_run_again_a_few_times(store: Store, failures: int, runs: int) -> None:
+    with store.write() as connection:
+        connection.exec_driver_sql("CREATE SEQUENCE runs")  # counts also what is rolled back
+        connection.exec_driver_sql(fails_to_serialize("t", f"nextval('runs') <= {failures}"))
+
+    with pytest.raises(Unavailable, match="others changed") if failures > runs else nullcontext():
+        repeated(add)(store, 1)
+
+    with store.read() as connection:
+        assert connection.scalar(sa.text("SELECT last_value FROM runs")) == runs
+    assert numbers(store) == ([] if failures > runs else [1])
+
+
+def test_what_failed_otherwise_is_not_run_again(store: Store) -> None:
+    runs = []
+
+    @repeated
+    def twice() -> None:
+        runs.append(1)
+        add(store, 1)
+        raise Unavailable("a commit whose answer was lost, for one")
+
+    with pytest.raises(Unavailable):
+        twice()
+    assert len(runs) == 1
 
 
 def test_a_transaction_that_does_nothing_is_ended_by_the_server(opened: Open, url: str, store: Store) -> None:

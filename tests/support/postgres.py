@@ -279,6 +279,17 @@ class Lender:
         self.names = []
 
 
+def fails_to_serialize(table: str, when: str) -> str:
+    """SQL after which inserts into ``table`` fail as conflicting transactions do, ``when`` that is true."""
+    return f"""
+        CREATE FUNCTION give_way() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF {when} THEN RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001'; END IF;
+          RETURN NEW;
+        END $$;
+        CREATE TRIGGER give_way BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION give_way()
+    """
+
+
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
     with suppress(psutil.NoSuchProcess):
         process.send_signal(number)

@@ -22,6 +22,7 @@ from wattbook.errors import Internal, InvalidInput, Unavailable
 from wattbook_proto import events_pb2
 
 from tests.support.engines import NewStoreUrl
+from tests.support.postgres import fails_to_serialize
 from tests.support.waiting import wait_until
 
 NOW = datetime(2023, 2, 28, 11, 12, 36, tzinfo=UTC)
@@ -133,6 +134,19 @@ def test_the_same_id_twice_in_one_request_is_settled_in_order(desk: Desk):
         Result.DUPLICATE,
     ]
     assert desk.stored() == [(1, "t_1"), (2, "t_2")]
+
+
+@pytest.mark.parametrize("new_store_url", ["postgresql"], indirect=True)
+def test_a_group_that_has_to_give_way_to_another_transaction_is_committed_again(desk: Desk):
+    with desk.store.write() as connection:
+        connection.exec_driver_sql("CREATE SEQUENCE tries")
+        connection.exec_driver_sql(fails_to_serialize("trades", "nextval('tries') = 1"))
+
+    assert desk.submit(trade(1)) == [Result.ADDED]
+
+    assert desk.stored() == [(1, "t_1")]
+    assert desk.events() == [[1]]
+    assert (len(desk.groups), desk.commits) == (2, 1)
 
 
 def test_the_very_same_object_twice_is_booked_once(desk: Desk):

@@ -9,6 +9,7 @@
 from wattbook.db.command import migrate_if_asked
 from wattbook.db.hints import on_sqlite
 from wattbook.db.migrations import Migration, migrate, prepare
+from wattbook.db.repeating import repeated
 from wattbook.db.rows import insert_new, insert_rows, rows_by_key
 from wattbook.db.settings import StoreSettings
 from wattbook.db.store import Store, open_store
@@ -28,5 +29,6 @@ __all__ = [
     "on_sqlite",
     "open_store",
     "prepare",
+    "repeated",
     "rows_by_key",
 ]

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, insert, select, update
 from wattbook.clock import from_epoch_us, to_epoch_us
-from wattbook.db import Store
+from wattbook.db import Store, repeated
 
 from gateway.store.tables import refresh_tokens as tokens
 
@@ -31,6 +31,7 @@ class TokenStore:
         """Use ``store``, which is migrated."""
         self._store = store
 
+    @repeated
     def add(self, token: RefreshToken, *, now: datetime) -> None:
         """Keep a new token; expired ones go."""
         with self._store.write() as connection:
@@ -45,6 +46,7 @@ class TokenStore:
                 )
             )
 
+    @repeated
     def use(self, token_hash: str, *, client_id: str, now: datetime) -> RefreshToken | None:
         """Mark a client's token as used; returned as it was before: ``used_at`` is set where it came again.
 
@@ -72,6 +74,7 @@ class TokenStore:
             query = select(tokens.c.family).where(tokens.c.token_hash == token_hash)
             return connection.execute(query).scalar_one_or_none()
 
+    @repeated
     def revoke_family(self, family: str) -> None:
         """No token of the family holds any more."""
         with self._store.write() as connection:

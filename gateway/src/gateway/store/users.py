@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from wattbook.access import Role
 from wattbook.clock import from_epoch_us, to_epoch_us
-from wattbook.db import Store, can_be_kept
+from wattbook.db import Store, can_be_kept, repeated
 from wattbook.errors import Conflict, NotFound
 
 from gateway.domain.users import User
@@ -33,6 +33,7 @@ class UserStore:
         with self._store.read() as connection:
             return [_user(row) for row in connection.execute(select(users).order_by(users.c.name))]
 
+    @repeated
     def add(self, user: User) -> None:
         """Keep a new user.
 
@@ -45,6 +46,7 @@ class UserStore:
         except IntegrityError:
             raise Conflict(f"a user {user.name!r} exists already") from None
 
+    @repeated
     def change(self, name: str, alter: Callable[[User], User]) -> User:
         """Replace a user by what ``alter`` makes of them; a new ``signed_out_at`` ends their sessions.
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from wattbook import outbox
 from wattbook.bus import Message
-from wattbook.db import Store, in_values, insert_rows, rows_by_key
+from wattbook.db import Store, in_values, insert_rows, repeated, rows_by_key
 
 from trade_service.domain import BookedRow, BookedTrade, Criteria, Position, Trade
 from trade_service.store import queries
@@ -28,6 +28,7 @@ class TradeStore:
         with self._store.write() as connection:
             yield Booking(connection)
 
+    @repeated
     def announce(self, events: Sequence[Message]) -> None:
         """Put events that tell of no booking into the outbox, durably."""
         with self._store.write() as connection:

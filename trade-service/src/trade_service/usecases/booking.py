@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from wattbook import telemetry
 from wattbook.bus import Message
 from wattbook.clock import Clock, to_epoch_us
+from wattbook.db import repeated
 from wattbook.errors import Internal, InvalidInput, Unavailable, WattbookError
 from wattbook.telemetry.catalogue import GROUP_SIZE
 from wattbook.telemetry.metrics import Histogram
@@ -158,6 +159,7 @@ class GroupCommit:
             for ticket, outcome in zip(group, outcomes, strict=True):
                 ticket.answer.set_result(outcome)
 
+    @repeated
     def _commit(self, group: Sequence[_Ticket]) -> list[Outcome]:
         now_us = to_epoch_us(self._clock.now())
         added: list[BookedRow] = []

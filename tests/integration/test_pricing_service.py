@@ -14,6 +14,7 @@ import pytest
 from pricing_service.app import Settings, build
 from wattbook import rpc
 from wattbook.bus import Message, open_bus
+from wattbook.bus.topology import PRICING_SERVICE
 from wattbook.errors import InvalidInput
 from wattbook_proto import events_pb2, prices_pb2, prices_pb2_grpc, trades_pb2
 
@@ -254,6 +255,7 @@ def test_what_is_traded_is_learned_from_the_bus_and_fetched_first(tmp_path: Path
             booking_seq=1, area="DE", delivery_start_s=last_hour_s, delivery_minutes=60
         )
         bus = open_bus(service.bus_url)
+        bus.declare([PRICING_SERVICE])  # the service is ready before its consumer has subscribed
         body = events_pb2.TradesBooked(trades=[trade]).SerializeToString()
         bus.publish([Message(type="trade.booked", body=body, occurred_at=datetime.now(UTC))])
         bus.close()

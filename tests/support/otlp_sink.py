@@ -14,6 +14,8 @@ from typing import Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from wattbook import telemetry
+from wattbook.telemetry import telemetry_settings
 
 _KINDS = {
     "/v1/traces": ExportTraceServiceRequest,
@@ -127,6 +129,16 @@ class OtlpSink:
         if facts not in self.resources:
             self.resources.append(facts)
         return facts
+
+
+@contextmanager
+def recorded(sink: OtlpSink, *, service: str = "trade-service", **more: str) -> Iterator[OtlpSink]:
+    """Telemetry of this process goes to ``sink`` while the block lasts; afterwards everything has arrived."""
+    running = telemetry.start(service, telemetry_settings(sink.environment(**more)))
+    try:
+        yield sink
+    finally:
+        running.stop()
 
 
 @contextmanager

@@ -45,12 +45,12 @@ def channel(target: str, *, tls: Tls | None = None, passes: PassSource | None = 
         if tls
         else grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
     )
-    return grpc.intercept_channel(opened, *client_interceptors(), _SendContext(passes))
+    return grpc.intercept_channel(opened, *client_interceptors(target), _SendContext(passes))
 
 
 def aio_channel(target: str, *, tls: Tls | None = None) -> grpc.aio.Channel:
     """A client channel for asyncio; pass :func:`outgoing_metadata` and a timeout with each call."""
-    how: Any = {"options": CHANNEL_OPTIONS, "interceptors": aio_client_interceptors()}
+    how: Any = {"options": CHANNEL_OPTIONS, "interceptors": aio_client_interceptors(target)}
     if tls:
         return grpc.aio.secure_channel(target, tls.for_client(), **how)
     return grpc.aio.insecure_channel(target, **how)

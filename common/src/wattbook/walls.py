@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from wattbook.access import Principal, Role
 from wattbook.errors import Forbidden, Unauthenticated, Unavailable
 from wattbook.settings import setting
+from wattbook.telemetry.http import ClientRequest
 
 if TYPE_CHECKING:
     from wattbook.passes import PassReader
@@ -217,9 +218,12 @@ class ServicePasses:
         asked_s = self._monotonic()
         form = {"grant_type": "client_credentials", "audience": self._audience}
         try:
-            answer = httpx.post(
-                self._url, data=form, auth=self._credentials, timeout=TOKEN_TIMEOUT_S, trust_env=False
-            )
+            with ClientRequest("POST", self._url) as request:
+                answer = httpx.post(
+                    self._url, data=form, auth=self._credentials, headers=request.headers,
+                    timeout=TOKEN_TIMEOUT_S, trust_env=False,
+                )  # fmt: skip
+                request.answered(answer.status_code)
             body = answer.raise_for_status().json()
             token, lasts_s = str(body["access_token"]), float(body["expires_in"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:

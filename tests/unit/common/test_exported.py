@@ -13,17 +13,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from wattbook import telemetry
+from sqlalchemy.exc import OperationalError
+from wattbook import rpc, telemetry
 from wattbook.bus import Message
 from wattbook.db import open_store
-from wattbook.errors import NotFound, Unavailable, WattbookError
+from wattbook.errors import NotFound, Unavailable
 from wattbook.settings import SettingsError
 from wattbook.telemetry import catalogue, telemetry_settings
 from wattbook.telemetry.http import ClientRequest, ServerRequest
 from wattbook.telemetry.messages import handling, sending
 from wattbook.telemetry.metrics import Counter, Histogram, observe
 
-from tests.support.otlp_sink import OtlpSink, Span, otlp_sink
+from tests.support.otlp_sink import OtlpSink, Span, otlp_sink, recorded
 from tests.support.waiting import wait_until
 
 SECRET = "correct horse".replace(" ", "-")
@@ -37,21 +38,6 @@ def sink() -> Iterator[OtlpSink]:
         yield running
 
 
-class Recorded:
-    """Telemetry that is on while its block lasts; afterwards everything has arrived."""
-
-    def __init__(self, sink: OtlpSink, **more: str) -> None:
-        self._settings = telemetry_settings(sink.environment(**more))
-        self.sink = sink
-
-    def __enter__(self) -> OtlpSink:
-        self._running = telemetry.start("trade-service", self._settings)
-        return self.sink
-
-    def __exit__(self, *_: object) -> None:
-        self._running.stop()
-
-
 def named(sink: OtlpSink, name: str) -> Span:
     (found,) = [span for span in sink.spans if span.name == name]
     return found
@@ -62,7 +48,7 @@ def message(traceparent: str) -> Message:
 
 
 def test_spans_nest_and_go_on_with_the_callers_trace(sink: OtlpSink) -> None:
-    with Recorded(sink):
+    with recorded(sink):
         with telemetry.entering("outer", traceparent=PARENT, request_id="r-1") as outer:
             assert telemetry.current() == outer.context
             with telemetry.span("inner", kind="client", attributes={"db.namespace": "trade"}):
@@ -78,7 +64,7 @@ def test_spans_nest_and_go_on_with_the_callers_trace(sink: OtlpSink) -> None:
 
 def test_every_signal_says_which_process_it_is_from(sink: OtlpSink) -> None:
     with (
-        Recorded(sink, OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test,service.instance.id=pod-1"),
+        recorded(sink, OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test,service.instance.id=pod-1"),
         telemetry.entering("x"),
     ):
         logging.getLogger("wattbook.test").warning("hello")
@@ -95,7 +81,7 @@ def test_every_signal_says_which_process_it_is_from(sink: OtlpSink) -> None:
 
 def test_what_the_sampler_drops_is_not_recorded_but_keeps_its_ids(sink: OtlpSink) -> None:
     ratio = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
-    with Recorded(sink, **ratio):
+    with recorded(sink, **ratio):
         with telemetry.entering("root") as root, telemetry.span("part"):
             assert telemetry.current() == root.context
             assert telemetry.current_traceparent().endswith("-00")
@@ -110,7 +96,7 @@ def test_what_the_sampler_drops_is_not_recorded_but_keeps_its_ids(sink: OtlpSink
 
 def test_a_share_of_traces_is_chosen_by_their_ids_so_that_every_process_agrees(sink: OtlpSink) -> None:
     ratio = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"}
-    with Recorded(sink, **ratio):
+    with recorded(sink, **ratio):
         for _ in range(200):
             with telemetry.entering("root") as work:
                 assert work.context is not None
@@ -124,7 +110,7 @@ def test_a_share_of_traces_is_chosen_by_their_ids_so_that_every_process_agrees(s
 
 def test_a_batch_goes_on_with_its_first_recorded_trace_and_is_linked_to_the_others(sink: OtlpSink) -> None:
     others = [f"00-{digit * 32}-{digit * 16}-01" for digit in "ef"]
-    with Recorded(sink), telemetry.joined("commit", [NOT_SAMPLED, PARENT, "", *others, PARENT]):
+    with recorded(sink), telemetry.joined("commit", [NOT_SAMPLED, PARENT, "", *others, PARENT]):
         pass
 
     commit = named(sink, "commit")
@@ -133,7 +119,7 @@ def test_a_batch_goes_on_with_its_first_recorded_trace_and_is_linked_to_the_othe
 
 
 def test_faults_are_errors_and_callers_mistakes_are_not(sink: OtlpSink) -> None:
-    with Recorded(sink):
+    with recorded(sink):
         for error in (Unavailable(SECRET), NotFound(SECRET), ValueError(SECRET)):
             with pytest.raises(type(error)), telemetry.entering(type(error).__name__):
                 raise error
@@ -145,7 +131,7 @@ def test_faults_are_errors_and_callers_mistakes_are_not(sink: OtlpSink) -> None:
 
 
 def test_messages_are_sent_and_handled_within_the_trace_that_made_them(sink: OtlpSink) -> None:
-    with Recorded(sink):
+    with recorded(sink):
         with sending([message(PARENT)], system="rabbitmq"):
             pass
         with handling([message(PARENT)], system="rabbitmq", group="g") as work:
@@ -159,20 +145,55 @@ def test_messages_are_sent_and_handled_within_the_trace_that_made_them(sink: Otl
     assert process.attributes["messaging.consumer.group.name"] == "g"
     (sent,) = sink.latest("trade-service", "messaging.client.sent.messages")
     assert (sent.value, sent.unit, sent.kind) == (1, "{message}", "counter")
+    assert sent.attributes["messaging.operation.name"] == "send"
     (handled,) = sink.latest("trade-service", "messaging.process.duration")
     assert (handled.count, handled.attributes["error.type"]) == (1, "Unavailable")
+    assert handled.attributes["messaging.operation.name"] == "process"
+
+
+def test_messages_that_the_bus_did_not_confirm_are_told_from_those_that_it_did(sink: OtlpSink) -> None:
+    with recorded(sink):
+        with sending([message(PARENT)], system="rabbitmq"):
+            pass
+        with suppress(Unavailable), sending([message(PARENT)] * 2, system="rabbitmq"):
+            raise Unavailable("the bus takes nothing now")
+
+    sent = sink.latest("trade-service", "messaging.client.sent.messages")
+    assert {each.attributes.get("error.type", ""): each.value for each in sent} == {"": 1, "Unavailable": 2}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_call_that_no_pass_could_be_had_for_is_one_that_failed_as_the_passes_did(
+    sink: OtlpSink, streamed: bool
+) -> None:
+    def none_now() -> str:
+        raise Unavailable("no pass")
+
+    with recorded(sink), rpc.channel("dns:///trades.test:8090", passes=none_now) as channel:
+        method = channel.unary_stream("/t.T/M") if streamed else channel.unary_unary("/t.T/M")
+        with pytest.raises(Unavailable), telemetry.entering("outer"):
+            list(rpc.stream(method, b"")) if streamed else rpc.call(method, b"")
+
+    (made,) = sink.latest("trade-service", "rpc.client.call.duration")
+    assert (made.count, made.attributes) == (1, {
+        "rpc.system.name": "grpc", "rpc.method": "t.T/M",
+        "server.address": "trades.test", "server.port": 8090,
+        "rpc.response.status_code": "UNAVAILABLE", "error.type": "UNAVAILABLE",
+    })  # fmt: skip
+    assert named(sink, "t.T/M").attributes["server.address"] == "trades.test"
 
 
 def test_requests_are_named_by_their_route_and_never_tell_their_query(sink: OtlpSink) -> None:
-    with Recorded(sink):
+    with recorded(sink):
         with ServerRequest(method="GET", path="/v1/trades", traceparent=PARENT) as request:
             with ClientRequest("POST", f"http://me:{SECRET}@127.0.0.1:1/v1/me?password={SECRET}") as call:
                 call.answered(503)
             request.answered(200, "/v1/trades")
         with ServerRequest(method="BREW", path="/nowhere") as request:
             request.answered(404)
-        with ServerRequest(method="GET", path="/healthz") as request:
-            request.answered(200, "/healthz")
+        for probe in ("/healthz", "/readyz", "/readyz/trade-service"):
+            with ServerRequest(method="GET", path=probe) as request:
+                request.answered(503, probe)
 
     server, client, unknown = named(sink, "GET /v1/trades"), named(sink, "POST"), named(sink, "_OTHER")
     assert server.attributes["http.response.status_code"] == 200
@@ -182,15 +203,20 @@ def test_requests_are_named_by_their_route_and_never_tell_their_query(sink: Otlp
     assert not unknown.is_error
     assert len(sink.spans) == 3
     durations = sink.latest("trade-service", "http.server.request.duration")
-    assert [each.attributes.get("http.route") for each in durations] == ["/v1/trades", None, "/healthz"]
-    assert [each.attributes["http.response.status_code"] for each in durations] == [200, 404, 200]
+    assert [each.attributes for each in durations] == [
+        {
+            "http.request.method": "GET", "url.scheme": "http",
+            "http.route": "/v1/trades", "http.response.status_code": 200,
+        },
+        {"http.request.method": "_OTHER", "url.scheme": "http", "http.response.status_code": 404},
+    ]  # fmt: skip
     assert durations[0].bounds == catalogue.SECONDS
     assert not [body for body in sink.raw if SECRET.encode() in body]
 
 
 def test_figures_arrive_with_their_units_and_a_look_that_fails_spoils_no_other(sink: OtlpSink) -> None:
     booked, sizes = Counter(catalogue.TRADES_BOOKED), Histogram(catalogue.GROUP_SIZE)
-    with Recorded(sink):
+    with recorded(sink):
         booked.add(2, {"result": "added", "source": "rest"})
         booked.add(3, {"result": "added", "source": "rest"})
         sizes.record(7, {"store": "trade"})
@@ -216,7 +242,7 @@ def test_figures_arrive_with_their_units_and_a_look_that_fails_spoils_no_other(s
 
 def test_log_lines_carry_ids_and_no_credentials(sink: OtlpSink) -> None:
     log = logging.getLogger("wattbook.test")
-    with Recorded(sink), telemetry.entering("x", traceparent=PARENT, request_id="r-9") as work:
+    with recorded(sink), telemetry.entering("x", traceparent=PARENT, request_id="r-9") as work:
         log.warning(
             "cannot reach %s", f"amqp://svc:{SECRET}@bus:5672/x", extra={"port": 1, "why": [SECRET[:0]]}
         )
@@ -343,7 +369,7 @@ def test_a_signals_own_variables_come_before_the_common_ones() -> None:
 
 def test_headers_and_compression_are_used(sink: OtlpSink) -> None:
     told = {"OTEL_EXPORTER_OTLP_HEADERS": "x-token=abc", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}
-    with Recorded(sink, **told), telemetry.entering("x"):
+    with recorded(sink, **told), telemetry.entering("x"):
         pass
 
     assert sink.spans
@@ -374,15 +400,21 @@ def test_wrong_variables_are_named_all_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(None, ""), (Unavailable("the disk is full"), "Unavailable"), (NotFound("no such trade"), "")],
-    ids=["nothing", "a failure", "a refusal"],
+    [
+        (None, ""),
+        (Unavailable("the disk is full"), "Unavailable"),
+        (OperationalError("", {}, OSError()), "OperationalError"),
+        (NotFound("no such trade"), ""),
+        (LookupError("another replica does this now"), ""),
+    ],
+    ids=["nothing", "a failure", "the engine's own", "a refusal", "a rule that ends it"],
 )
 def test_a_write_that_the_store_fails_is_told_from_one_that_is_refused(
-    sink: OtlpSink, tmp_path: Path, error: WattbookError | None, told: str
+    sink: OtlpSink, tmp_path: Path, error: Exception | None, told: str
 ) -> None:
-    with Recorded(sink):
+    with recorded(sink):
         store = open_store(f"sqlite:///{tmp_path}/trade.db", name="trade")
-        with suppress(WattbookError), store.write():
+        with suppress(Exception), store.write():
             if error is not None:
                 raise error
         store.close()

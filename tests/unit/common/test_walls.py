@@ -18,11 +18,13 @@ import pytest
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError
 from joserfc.jwk import ECKey
+from wattbook import telemetry
 from wattbook.access import Principal, Role
 from wattbook.errors import Forbidden, Unauthenticated, Unavailable
 from wattbook.passes import LOOK_AGAIN_S, PassReader, public_keys
 from wattbook.walls import ASK_AGAIN_S, OPEN, Guard, ServicePasses, WallSettings, called_by, caller
 
+from tests.support.otlp_sink import otlp_sink, recorded
 from tests.support.waiting import wait_until
 from tests.support.walls import KeyRing
 
@@ -247,6 +249,7 @@ class TokenEndpoint:
 
     def __init__(self) -> None:
         self.asked, self.refuses, self.goes_on = 0, False, threading.Event()
+        self.traceparents: list[str] = []
         self.goes_on.set()
         endpoint = self
 
@@ -254,6 +257,7 @@ class TokenEndpoint:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 endpoint.asked += 1
+                endpoint.traceparents.append(self.headers["traceparent"])
                 body = json.dumps({"access_token": f"pass {endpoint.asked}", "expires_in": 1000}).encode()
                 endpoint.goes_on.wait(60)
                 self.send_response(503 if endpoint.refuses else 200)
@@ -314,3 +318,16 @@ def test_a_gateway_that_gives_no_pass_is_asked_now_and_then_only(endpoint: Token
     assert passes() == "pass 2"
     now_s += 995.0  # past its end, and nobody asked meanwhile
     assert passes() == "pass 3"
+
+
+def test_asking_for_a_pass_is_a_part_of_the_trace_that_needed_it(endpoint: TokenEndpoint) -> None:
+    passes = ServicePasses(gateway_url=endpoint.url, client_id="me", secret="x", audience=OWNER)
+    with otlp_sink() as sink:
+        with recorded(sink, service="report-service"), telemetry.entering("load the book"):
+            passes()
+
+        (sent,) = [span for span in sink.spans if span.kind == "client"]
+        assert endpoint.traceparents == [f"00-{sent.trace_id}-{sent.span_id}-01"]
+        assert sent.attributes["url.full"] == f"{endpoint.url}/v1/oauth/token"
+        (duration,) = sink.latest("report-service", "http.client.request.duration")
+        assert (duration.count, duration.attributes["http.response.status_code"]) == (1, 200)

@@ -13,6 +13,7 @@ from ingest_service.domain import Counts, FileRefused, GatewayDown, NotYet, Refu
 from wattbook import telemetry
 from wattbook.clock import FakeClock
 
+from tests.support.otlp_sink import otlp_sink, recorded
 from tests.support.trades import as_csv, trade
 from tests.unit.ingest_service.fakes import CLIENT_ID, CLIENT_SECRET, FakeGateway, Refusal
 
@@ -70,6 +71,23 @@ def test_the_request_carries_the_id_of_the_work_at_hand(fake: FakeGateway) -> No
         Uploads(fake)(file_of(1))
 
     assert fake.uploads[0]["request_id"] == "file-abc"
+
+
+def test_token_and_upload_are_counted_and_in_the_trace_of_the_file(fake: FakeGateway) -> None:
+    with (
+        otlp_sink() as sink,
+        recorded(sink, service="ingest-service"),
+        telemetry.entering("take file") as work,
+    ):
+        Uploads(fake)(file_of(1))
+
+    paths = {span.attributes["url.full"]: span.trace_id for span in sink.spans if span.kind == "client"}
+    assert work.context is not None
+    assert paths == dict.fromkeys(
+        (f"{fake.url}/v1/trades/batch", f"{fake.url}/v1/oauth/token"), work.context.trace_id
+    )
+    (duration,) = sink.latest("ingest-service", "http.client.request.duration")
+    assert duration.count == 2
 
 
 def test_one_token_serves_many_files(fake: FakeGateway) -> None:

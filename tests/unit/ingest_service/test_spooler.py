@@ -22,6 +22,7 @@ from wattbook.errors import Conflict, InvalidInput, NotFound, Unavailable
 from wattbook_proto import events_pb2
 
 from tests.support.engines import NewStoreUrl
+from tests.support.otlp_sink import otlp_sink, recorded
 from tests.support.waiting import wait_until
 from tests.unit.ingest_service.test_frames import EXAMPLE
 
@@ -118,6 +119,24 @@ def test_frames_that_a_killed_process_had_written_and_not_read_are_read_first(
     again.run(heard(frame(id="new")))
 
     assert [each.trade.id for each in again.announced()] == [*(f"old-{n}" for n in range(2500)), "new"]
+
+
+def test_frames_that_are_read_again_begin_a_trace_that_leads_on(
+    store: Store, clock: FakeClock, feed: Feed
+) -> None:
+    feed.spool.keep([heard(frame())])
+
+    with otlp_sink() as sink, recorded(sink, service="ingest-service"):
+        again = Feed(store, clock)
+        again.spooler.start()
+        wait_until(again.announced, timeout_s=10, what="the frame is settled, though nothing more is heard")
+        again.spooler.stop()
+
+    (settled,) = [span for span in sink.spans if span.name == "settle frames"]
+    assert settled.parent_id == ""
+    with store.read() as connection:
+        told = connection.execute(select(OUTBOX.c.traceparent)).scalars().all()
+    assert told == [f"00-{settled.trace_id}-{settled.span_id}-01"]
 
 
 def test_a_fault_of_ours_with_one_frame_quarantines_that_frame_alone(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 import pytest
-from pricing_service.domain import Limits, NoPrice, Trouble
+from pricing_service.domain import Limits, NoPrice, Outcome, Slot, Trouble
+from wattbook import telemetry
 
+from tests.support.otlp_sink import otlp_sink, recorded
 from tests.support.price_day import Cycle, ModelProvider, World, bound_s, mean_ratio
 
 
@@ -31,6 +34,28 @@ def test_wanted_prices_are_there_within_a_fifth_of_the_best_that_is_possible(wan
     assert mean_ratio(cycles) <= 1.2
     assert max(waits(cycles)) < 3 * bound_s(wanted)
     assert world.provider.violations == 0
+
+
+def test_prices_are_noted_within_the_trace_of_their_asking() -> None:
+    with otlp_sink() as sink, recorded(sink, service="pricing-service"):
+        world = World(wanted=1, round_trip_s=(0.02, 0.02))
+        send = world.send
+
+        def traced(slot: Slot, done: Callable[[Outcome], None]) -> None:
+            def within(outcome: Outcome) -> None:
+                with telemetry.entering("ask", kind="internal"):
+                    done(outcome)
+
+            send(slot, within)
+
+        world.send = traced  # type: ignore[method-assign]  # the provider's door, as its client does it
+        world.run(hours=0.2)
+
+    asked = {span.span_id for span in sink.spans if span.name == "ask"}
+    noted = [span for span in sink.spans if span.name == "note prices"]
+    followed = {span.parent_id for span in noted} | {span_id for span in noted for _, span_id in span.links}
+    assert len(asked) > 5
+    assert followed == asked
 
 
 def test_the_rest_comes_within_the_same_minute_where_the_budget_allows() -> None:

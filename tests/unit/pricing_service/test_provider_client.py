@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 from pricing_service.clients import MarketData
 from pricing_service.domain import NoPrice, Outcome, Price, Slot, Trouble
+from wattbook import telemetry
 from wattbook.clock import SystemClock
+
+from tests.support.otlp_sink import otlp_sink, recorded
 
 SLOT = Slot((1675681200,), "2023-02-06", "12-13")
 BODY = json.dumps(
@@ -100,6 +103,21 @@ def test_the_base_address_is_used_just_as_it_is_given(base: str) -> None:
     assert outcome == Price("100.0", 1675674945000000)
     path = server.requests[0].split(b" ")[1].decode()
     assert path == f"{base.rstrip('/')}/reference-price?delivery_day=2023-02-06&delivery_hour=12-13"
+
+
+def test_the_outcome_is_told_within_the_trace_of_the_request() -> None:
+    server = Server(lambda connection: connection.sendall(answer()))
+    told: Queue[str] = Queue()
+    with otlp_sink() as sink, recorded(sink, service="pricing-service"):
+        client = MarketData(url=server.url, clock=SystemClock(), send_within_s=2.0, answer_within_s=0.6)
+        client.ask(SLOT, lambda _: told.put(telemetry.recorded_traceparent()))
+        cause = told.get(timeout=10)
+        client.close()
+    server.close()
+
+    spans = {span.name: span for span in sink.spans}
+    assert cause == f"00-{spans['ask for a price'].trace_id}-{spans['ask for a price'].span_id}-01"
+    assert spans["GET"].parent_id == spans["ask for a price"].span_id
 
 
 def paths_asked(given: str, has_prices: Callable[[int, str], bool], *, times: int) -> list[str]:

@@ -11,9 +11,11 @@ from report_service.domain.book import Booking, ReportKey
 from report_service.domain.pnl import report
 from report_service.usecases.follow import CHECK_EVERY_S, GAP_WAIT_S, Follower
 from report_service.usecases.model import ReadModel
+from wattbook import telemetry
 from wattbook.clock import FakeClock
 from wattbook.errors import Unavailable
 
+from tests.support.otlp_sink import otlp_sink, recorded
 from tests.unit.report_service.fakes import DAY, NOW, FakeTradeBook, booking, recomputed
 
 KEY = ReportKey("DE", "trader_1", DAY)
@@ -39,6 +41,20 @@ class Following:
 
 def bookings(count: int) -> list[Booking]:
     return [booking(seq, hour=seq % 24, buy=bool(seq % 2), mw=seq) for seq in range(1, count + 1)]
+
+
+def test_what_the_book_tells_on_asking_is_within_a_trace_that_leads_on() -> None:
+    causes: list[str] = []
+    with otlp_sink() as sink, recorded(sink, service="report-service"):
+        following = Following(*bookings(2)).started()
+        following.model.on_change(lambda _: causes.append(telemetry.recorded_traceparent()))
+        following.trades.book(booking(3))
+        following.follower.catch_up()
+
+    spans = {span.name: span for span in sink.spans}
+    assert set(spans) == {"load the book", "catch up with the book"}
+    told = spans["catch up with the book"]
+    assert causes == [f"00-{told.trace_id}-{told.span_id}-01"]
 
 
 def test_nothing_is_answered_before_the_first_snapshot() -> None:

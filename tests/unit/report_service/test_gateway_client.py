@@ -10,9 +10,11 @@ import httpx
 import pytest
 from report_service.clients.gateway import Gateway
 from report_service.domain.people import Tokens
+from wattbook import telemetry
 from wattbook.clock import FakeClock
 from wattbook.errors import TooManyRequests, Unauthenticated, Unavailable
 
+from tests.support.otlp_sink import otlp_sink, recorded
 from tests.unit.report_service.fakes import NOW
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -44,6 +46,24 @@ def test_a_password_is_exchanged_for_tokens() -> None:
         "username": ["ana"],
         "password": ["pä:ss wörd"],
     }
+
+
+def test_somebodys_own_request_is_counted_and_in_their_trace() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(409)
+
+    with otlp_sink() as sink, recorded(sink, service="report-service"), telemetry.entering("page"):
+        gateway(answer).sent("POST", "/v1/quarantine/7/replay", tokens=Tokens("a", "r", 0))
+
+    (sent,) = [span for span in sink.spans if span.kind == "client"]
+    assert asked[0].headers["traceparent"] == f"00-{sent.trace_id}-{sent.span_id}-01"
+    assert asked[0].headers["Authorization"] == "Bearer a"
+    assert sent.attributes["url.full"] == "http://gateway:80/v1/quarantine/7/replay"
+    (duration,) = sink.latest("report-service", "http.client.request.duration")
+    assert (duration.count, duration.attributes["http.response.status_code"]) == (1, 409)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from wattbook.errors import WattbookError
 from wattbook.rpc_handlers import wrapped
 from wattbook.telemetry import catalogue, tracing
-from wattbook.telemetry.metrics import Histogram
+from wattbook.telemetry.metrics import Fixed, Histogram
 from wattbook.telemetry.tracing import Kind, Work
 
 _ANSWERED = Histogram(catalogue.RPC_SERVER_DURATION)
@@ -32,25 +34,24 @@ def server_interceptors() -> Sequence[grpc.ServerInterceptor]:
     return (_Answering(),) if _ANSWERED.is_kept or tracing.is_recording() else ()
 
 
-def client_interceptors() -> Sequence[Any]:
-    """What a channel for threads puts before its own interceptors."""
-    return (_Calling(),) if _MADE.is_kept or tracing.is_recording() else ()
+def client_interceptors(target: str) -> Sequence[Any]:
+    """What a channel for threads to ``target`` puts before its own interceptors."""
+    return (_Calling(target),) if _MADE.is_kept or tracing.is_recording() else ()
 
 
-def aio_client_interceptors() -> list[Any]:
+def aio_client_interceptors(target: str) -> list[Any]:
     """The same for a channel on an event loop."""
-    return [_AioUnary(), _AioStream()] if _MADE.is_kept or tracing.is_recording() else []
+    return [_AioUnary(target), _AioStream(target)] if _MADE.is_kept or tracing.is_recording() else []
 
 
 class _Call:
     """One call, from either end."""
 
-    __slots__ = ("_began_s", "_duration", "_is_server", "_labels", "status", "work")
+    __slots__ = ("_began_s", "_method", "_target", "status", "work")
 
-    def __init__(self, method: str, work: Work, *, is_server: bool) -> None:
-        self._is_server = is_server
-        self._duration = _ANSWERED if is_server else _MADE
-        self._labels = _facts(method)
+    def __init__(self, method: str, work: Work, *, target: str = "") -> None:
+        """Made to ``target``, or answered here."""
+        self._method, self._target = method, target
         self._began_s = time.perf_counter()
         self.work = work
         self.status = ""
@@ -66,12 +67,13 @@ class _Call:
 
     def finish(self, status: str) -> None:
         """Ended with this status."""
-        labels = {**self._labels, "rpc.response.status_code": status}
-        failed = status in _OUR_FAULTS if self._is_server else status != "OK"
+        failed = status != "OK" if self._target else status in _OUR_FAULTS
         if failed:
-            labels["error.type"] = status
             self.work.failed(status)
-        self._duration.record(time.perf_counter() - self._began_s, labels)
+        duration = _MADE if self._target else _ANSWERED
+        if duration.is_kept:
+            labels = _labels(self._method, self._target, status, failed)
+            duration.record(time.perf_counter() - self._began_s, labels)
         self.work.note({"rpc.response.status_code": status})
         self.work.__exit__(None, None, None)
 
@@ -81,13 +83,33 @@ def _status_of_error(error: BaseException) -> str:
     return code.name if isinstance(code, grpc.StatusCode) else "CANCELLED"
 
 
-def _facts(method: str) -> dict[str, str]:
-    return {"rpc.system.name": "grpc", "rpc.method": method}
+def _status_of_outcome(outcome: Any) -> str:
+    """How a call that is over ended, also where it was never made: no pass could be had for it."""
+    error = None if outcome.cancelled() else outcome.exception()
+    return _status_of_error(error) if isinstance(error, WattbookError) else str(outcome.code().name)
 
 
-def _calling(method: str) -> _Call:
+@lru_cache(maxsize=1_024)
+def _facts(method: str, target: str) -> Mapping[str, str | int]:
+    facts: dict[str, str | int] = {"rpc.system.name": "grpc", "rpc.method": method}
+    if target:
+        host, _, port = target.rpartition("/")[2].rpartition(":")
+        facts["server.address"] = host or port
+        if host and port.isdecimal():
+            facts["server.port"] = int(port)
+    return facts
+
+
+@lru_cache(maxsize=1_024)
+def _labels(method: str, target: str, status: str, failed: bool) -> Fixed:
+    failure = {"error.type": status} if failed else {}
+    return frozenset({**_facts(method, target), "rpc.response.status_code": status, **failure}.items())
+
+
+def _calling(method: str, target: str) -> _Call:
     kind: Kind = "client"
-    return _Call(method, tracing.span(method, kind=kind, attributes=_facts(method)), is_server=False)
+    work = tracing.span(method, kind=kind, attributes=_facts(method, target))
+    return _Call(method, work, target=target)
 
 
 class _Answering(grpc.ServerInterceptor):
@@ -109,9 +131,9 @@ def _answering(method: str, metadata: dict[str, Any]) -> _Call:
         method,
         traceparent=str(metadata.get("traceparent", "")),
         request_id=str(metadata.get("x-request-id", "")),
-        attributes=_facts(method),
+        attributes=_facts(method, ""),
     )
-    return _Call(method, work, is_server=True)
+    return _Call(method, work)
 
 
 def _unary(behaviour: Callable[..., Any], method: str, metadata: dict[str, Any]) -> Callable[..., Any]:
@@ -146,25 +168,31 @@ def _status_of(context: grpc.ServicerContext) -> str:
 class _Calling(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
     """The interceptors after this one find the call's own span current, and send its ids."""
 
+    def __init__(self, target: str) -> None:
+        self._target = target
+
     def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        with _calling(details.method.lstrip("/")) as call:
+        with _calling(details.method.lstrip("/"), self._target) as call:
             outcome = continuation(details, request)
-            call.status = outcome.code().name  # waits; every call of ours is waited for anyway
+            call.status = _status_of_outcome(outcome)  # waits; every call of ours is waited for anyway
             return outcome
 
     def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
-        call = _calling(details.method.lstrip("/"))
+        call = _calling(details.method.lstrip("/"), self._target)
         with call.work.as_current():
             stream = continuation(details, request)
-        stream.add_done_callback(lambda done: call.finish(done.code().name))
+        stream.add_done_callback(lambda done: call.finish(_status_of_outcome(done)))
         return stream
 
 
 class _AioUnary(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, target: str) -> None:
+        self._target = target
+
     async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
         if _HEALTH in _name(details):
             return await continuation(details, request)
-        with _calling(_name(details)) as call:
+        with _calling(_name(details), self._target) as call:
             outcome = await continuation(_sending(details), request)
             try:
                 call.status = (await outcome.code()).name
@@ -175,8 +203,11 @@ class _AioUnary(grpc.aio.UnaryUnaryClientInterceptor):
 
 
 class _AioStream(grpc.aio.UnaryStreamClientInterceptor):
+    def __init__(self, target: str) -> None:
+        self._target = target
+
     async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
-        call = _calling(_name(details))
+        call = _calling(_name(details), self._target)
         with call.work.as_current():
             stream = await continuation(_sending(details), request)
 

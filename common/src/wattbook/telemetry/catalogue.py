@@ -80,8 +80,9 @@ def _counter(name: str, unit: str, meaning: str, services: tuple[str, ...], *att
 
 # Requests: rate, errors, duration.
 HTTP_SERVER_DURATION = _durations(
-    "http.server.request.duration", "HTTP requests answered, by route template and status",
-    (GATEWAY, REPORT), "http.request.method", "http.route", "http.response.status_code", "error.type",
+    "http.server.request.duration", "HTTP requests answered but for probes, by route template and status",
+    (GATEWAY, REPORT),
+    "http.request.method", "url.scheme", "http.route", "http.response.status_code", "error.type",
 )  # fmt: skip
 HTTP_CLIENT_DURATION = _durations(
     "http.client.request.duration", "HTTP requests sent: to the provider, and to the gateway",
@@ -95,22 +96,25 @@ RPC_SERVER_DURATION = _durations(
 )  # fmt: skip
 RPC_CLIENT_DURATION = _durations(
     "rpc.client.call.duration", "gRPC calls made",
-    (GATEWAY, PRICING, REPORT), "rpc.system.name", "rpc.method", "rpc.response.status_code", "error.type",
+    (GATEWAY, INGEST, PRICING, REPORT), "rpc.system.name", "rpc.method", "server.address", "server.port",
+    "rpc.response.status_code", "error.type",
 )  # fmt: skip
 
 # Bus and outbox.
 MESSAGES_SENT = _counter(
-    "messaging.client.sent.messages", "{message}", "messages that the bus confirmed",
-    OUTBOXES, "messaging.system", "messaging.destination.name",
+    "messaging.client.sent.messages", "{message}",
+    "messages handed to the bus; with an error.type those that it did not confirm",
+    OUTBOXES, "messaging.system", "messaging.operation.name", "messaging.destination.name", "error.type",
 )  # fmt: skip
 MESSAGES_CONSUMED = _counter(
     "messaging.client.consumed.messages", "{message}", "messages taken from the bus, repeats counted",
-    CONSUMERS, "messaging.system", "messaging.destination.name",
+    CONSUMERS, "messaging.system", "messaging.operation.name", "messaging.destination.name",
 )  # fmt: skip
 HANDLING_DURATION = _durations(
     "messaging.process.duration", "an attempt to handle a batch of messages",
     CONSUMERS,
-    "messaging.system", "messaging.destination.name", "messaging.consumer.group.name", "error.type",
+    "messaging.system", "messaging.operation.name", "messaging.destination.name",
+    "messaging.consumer.group.name", "error.type",
 )  # fmt: skip
 OUTBOX_DEPTH = _gauge("wattbook.outbox.depth", "{message}", "messages that wait for the bus", OUTBOXES)
 OUTBOX_AGE = _gauge("wattbook.outbox.age", "s", "age of the oldest message that waits for the bus", OUTBOXES)

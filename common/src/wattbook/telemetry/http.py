@@ -7,34 +7,38 @@ since either may hold secrets.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
 from wattbook.telemetry import catalogue, tracing
-from wattbook.telemetry.metrics import Histogram
+from wattbook.telemetry.metrics import Fixed, Histogram
 from wattbook.telemetry.tracing import Work
 
 _ANSWERED = Histogram(catalogue.HTTP_SERVER_DURATION)
 _SENT = Histogram(catalogue.HTTP_CLIENT_DURATION)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
-_PROBES = frozenset({"/healthz", "/readyz"})  # asked every few seconds: a trace of each tells nothing
+# Asked every few seconds: a trace of each tells nothing, nor do their answers tell how people are served.
+_PROBES = frozenset({"/healthz", "/readyz"})
+_PROBES_BELOW = "/readyz/"
 
 
 class ServerRequest:
     """A request being answered; say :meth:`answered` within its block."""
 
-    __slots__ = ("_began_s", "_method", "_route", "_status", "_work")
+    __slots__ = ("_began_s", "_method", "_route", "_scheme", "_status", "_work")
 
     def __init__(
         self, *, method: str, path: str, scheme: str = "http", traceparent: str = "", request_id: str = ""
     ) -> None:
         """Go on with the caller's trace, or begin one."""
         self._method = method if method in _METHODS else "_OTHER"
-        self._status, self._route = 0, ""
-        self._began_s = time.perf_counter() if _ANSWERED.is_kept else 0.0
-        if path in _PROBES or not tracing.is_recording():
+        self._scheme, self._status, self._route = scheme, 0, ""
+        is_probe = path in _PROBES or path.startswith(_PROBES_BELOW)
+        self._began_s = time.perf_counter() if _ANSWERED.is_kept and not is_probe else 0.0
+        if is_probe or not tracing.is_recording():
             self._work = Work(tracing.new_context(traceparent, request_id=request_id))
         else:
             facts = {"http.request.method": self._method, "url.path": path, "url.scheme": scheme}
@@ -57,21 +61,12 @@ class ServerRequest:
         """It is over."""
         status = self._status or (500 if isinstance(error, Exception) else 0)
         failure = str(status) if status >= 500 else "" if status else "cancelled"
-        if _ANSWERED.is_kept:
-            _ANSWERED.record(time.perf_counter() - self._began_s, self._labels(status, failure))
+        if self._began_s:
+            labels = _labels(self._method, self._scheme, self._route, status, failure)
+            _ANSWERED.record(time.perf_counter() - self._began_s, labels)
         if self._work.is_recorded:
             self._tell(status, failure)
         self._work.__exit__(None, None, None)
-
-    def _labels(self, status: int, failure: str) -> dict[str, str | int]:
-        labels: dict[str, str | int] = {"http.request.method": self._method}
-        if self._route:
-            labels["http.route"] = self._route
-        if status:
-            labels["http.response.status_code"] = status
-        if failure:
-            labels["error.type"] = failure
-        return labels
 
     def _tell(self, status: int, failure: str) -> None:
         if self._route:
@@ -83,13 +78,25 @@ class ServerRequest:
             self._work.failed(failure)
 
 
+@lru_cache(maxsize=1_024)
+def _labels(method: str, scheme: str, route: str, status: int, failure: str) -> Fixed:
+    labels: dict[str, str | int] = {"http.request.method": method, "url.scheme": scheme}
+    if route:
+        labels["http.route"] = route
+    if status:
+        labels["http.response.status_code"] = status
+    if failure:
+        labels["error.type"] = failure
+    return frozenset(labels.items())
+
+
 class ClientRequest:
-    """A request being sent; its headers are made inside the block, with the trace's ids as they are there."""
+    """A request being sent; say :meth:`answered` within its block, and send its :attr:`headers`."""
 
     __slots__ = ("_began_s", "_labels", "_work")
 
-    def __init__(self, method: str, url: str, *, begins_trace: bool = False) -> None:
-        """To ``url``; ``begins_trace``: also where no work is at hand."""
+    def __init__(self, method: str, url: str) -> None:
+        """To ``url``, as a part of the work at hand."""
         self._labels: dict[str, str | int] = {}
         self._began_s = time.perf_counter()
         self._work = _NOTHING
@@ -102,8 +109,7 @@ class ClientRequest:
             "server.address": address.hostname or "",
             "server.port": port,
         }
-        begin = tracing.entering if begins_trace and tracing.current() is None else tracing.span
-        self._work = begin(
+        self._work = tracing.span(
             method,
             kind="client",
             attributes={
@@ -111,6 +117,14 @@ class ClientRequest:
                 "url.full": f"{address.scheme}://{address.hostname}:{port}{address.path}",
             },
         )
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The ids to send along, as they are inside the block."""
+        context = tracing.current()
+        if context is None:
+            return {}
+        return {"traceparent": context.traceparent, "X-Request-Id": context.request_id}
 
     def answered(self, status: int) -> None:
         """With this status."""

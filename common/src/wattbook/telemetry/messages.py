@@ -25,7 +25,7 @@ _HANDLING = Histogram(catalogue.HANDLING_DURATION)
 
 
 class sending:  # noqa: N801  # used like a function
-    """Publishing a batch; counted once its block ends well."""
+    """Publishing a batch; counted once its block ends."""
 
     __slots__ = ("_messages", "_system", "_work")
 
@@ -43,8 +43,8 @@ class sending:  # noqa: N801  # used like a function
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """It is over."""
-        if kind is None and _SENT.is_kept:
-            _count(_SENT, self._messages, self._system)
+        if _SENT.is_kept:
+            _count(_SENT, "send", self._messages, self._system, kind.__qualname__ if kind is not None else "")
         self._work.__exit__(kind, error, trace)
 
 
@@ -59,8 +59,8 @@ class handling:  # noqa: N801  # used like a function
         self._began_s = time.perf_counter()
         self._labels: dict[str, str] = {}
         if _CONSUMED.is_kept:
-            _count(_CONSUMED, messages, system)
-            self._labels = _facts(messages, system)
+            _count(_CONSUMED, "process", messages, system)
+            self._labels = _facts("process", messages, system)
             if group:
                 self._labels["messaging.consumer.group.name"] = group
         self._work = _batch("process", messages, "consumer", system, group)
@@ -107,8 +107,7 @@ def _batch(doing: str, messages: Sequence[Message], kind: tracing.Kind, system: 
     if not tracing.is_recording():
         return tracing.joined(doing, causes)
     facts: dict[str, str | int] = {
-        **_facts(messages, system),
-        "messaging.operation.name": doing,
+        **_facts(doing, messages, system),
         "messaging.operation.type": doing,
         "messaging.batch.message_count": len(messages),
     }
@@ -119,10 +118,19 @@ def _batch(doing: str, messages: Sequence[Message], kind: tracing.Kind, system: 
     return tracing.joined(f"{doing} {messages[0].type}", causes, kind=kind, attributes=facts)
 
 
-def _facts(messages: Sequence[Message], system: str) -> dict[str, str]:
-    return {"messaging.system": system, "messaging.destination.name": messages[0].type}
+def _facts(doing: str, messages: Sequence[Message], system: str) -> dict[str, str]:
+    return {
+        "messaging.system": system,
+        "messaging.operation.name": doing,
+        "messaging.destination.name": messages[0].type,
+    }
 
 
-def _count(counter: Counter, messages: Sequence[Message], system: str) -> None:
+def _count(
+    counter: Counter, doing: str, messages: Sequence[Message], system: str, error_type: str = ""
+) -> None:
+    labels = {"messaging.system": system, "messaging.operation.name": doing}
+    if error_type:
+        labels["error.type"] = error_type
     for name, count in Tally(message.type for message in messages).items():
-        counter.add(count, {"messaging.system": system, "messaging.destination.name": name})
+        counter.add(count, {**labels, "messaging.destination.name": name})

@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from wattbook.telemetry.catalogue import Metric
 
 _log = logging.getLogger(__name__)
 
 Labels = Mapping[str, str | int | bool]
+Fixed = frozenset[tuple[str, str | int | bool]]
+"""Labels that are made once and used again and again; of histograms only."""
 Reading = tuple[float, Labels]
 Look = Callable[[], Iterable[Reading]]
-Record = Callable[[float, Labels | None], None]
+Record = Callable[[float, Any], None]
 
 _NO_LABELS: Labels = {}
 
@@ -89,7 +91,7 @@ class Histogram(_Instrument):
     __slots__ = ()
     _kind = "histogram"
 
-    def record(self, value: float, labels: Labels | None = None) -> None:
+    def record(self, value: float, labels: Labels | Fixed | None = None) -> None:
         """One more value."""
         if self._record is not None:
             self._record(value, labels)

@@ -12,6 +12,8 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from wattbook.errors import WattbookError
 from wattbook.telemetry import catalogue, tracing
 from wattbook.telemetry.metrics import Histogram
@@ -58,9 +60,10 @@ _NOTHING = Work(None)
 
 
 def _is_failure(error: BaseException | None) -> bool:
-    """Whether the store failed; a rule that refuses what was asked inside is no trouble of its."""
-    is_refusal = isinstance(error, WattbookError) and error.http_status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return error is not None and not is_refusal
+    """Whether the store failed; a rule that ends or refuses what was begun inside is no trouble of its."""
+    if isinstance(error, WattbookError):
+        return error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, SQLAlchemyError)
 
 
 class _Transaction:

@@ -197,8 +197,8 @@ def joined(
 ) -> Work:
     """Work that several caused at once (traceparents, ``""`` for none): one commit, one call, one batch.
 
-    It goes on with the trace of the first that is recorded and is linked to all the others of those. Where
-    none is, log lines show the trace of the first.
+    It goes on with the trace of the first that is recorded and is linked to the others of those, to 63 at
+    most. Where none is, log lines show the trace of the first.
     """
     backend = _State.backend
     distinct = dict.fromkeys(causes)

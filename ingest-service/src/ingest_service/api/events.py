@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wattbook import telemetry
 from wattbook.bus import Message
 from wattbook.bus.topology import TRADE_CONFIRMED
 from wattbook.clock import from_epoch_us
@@ -69,5 +68,4 @@ def _event(trades: Sequence[tuple[ConfirmedTrade, Spooled]], spool: str) -> Mess
         version=VERSION,
         body=body.SerializeToString(),
         occurred_at=from_epoch_us(trades[0][1].received_us),
-        traceparent=telemetry.current_traceparent() or telemetry.new_context().traceparent,
     )

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any
 
 import httpx
-from wattbook import telemetry
 from wattbook.clock import Clock
 from wattbook.telemetry.http import ClientRequest
 
@@ -89,7 +88,7 @@ class Gateway:
                 "POST",
                 address,
                 params={"source": "file", "results": "refused"},
-                headers=await self._headers(size_bytes),
+                headers={**await self._headers(size_bytes), **request.headers},
                 content=body(),
             ) as answer:
                 request.answered(answer.status_code)
@@ -98,26 +97,26 @@ class Gateway:
                 raise await self._refusal(answer)
 
     async def _headers(self, size_bytes: int) -> dict[str, str]:
-        headers = {
+        return {
             "Authorization": f"Bearer {await self._bearer()}",
             "Content-Type": "text/csv",
             "Content-Length": str(size_bytes),
             "Accept": "application/x-ndjson",
         }
-        context = telemetry.current()
-        if context is not None:
-            headers |= {"X-Request-Id": context.request_id, "traceparent": context.traceparent}
-        return headers
 
     async def _bearer(self) -> str:
         now_s = self._clock.monotonic_s()
         if self._token is None or now_s >= self._token[1]:
-            answer = await self._http.post(
-                f"{self._url}/v1/oauth/token",
-                data={"grant_type": "client_credentials"},
-                auth=self._credentials,
-                timeout=TOKEN_TIMEOUT_S,
-            )
+            address = f"{self._url}/v1/oauth/token"
+            with ClientRequest("POST", address) as request:
+                answer = await self._http.post(
+                    address,
+                    data={"grant_type": "client_credentials"},
+                    auth=self._credentials,
+                    headers=request.headers,
+                    timeout=TOKEN_TIMEOUT_S,
+                )
+                request.answered(answer.status_code)
             if answer.status_code != httpx.codes.OK:
                 raise GatewayDown(
                     f"the gateway gives no token: {_message(answer.status_code, answer.content)}",

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 from wattbook import telemetry
 from wattbook.bus import Message
@@ -159,7 +159,8 @@ class Spooler:
             if not page:  # an operator took them out by hand
                 self._parsed_to = self._spool.last_frame_id
                 break
-            self._settle(page)
+            with _again():
+                self._settle(page)
 
     def _settle(self, frames: list[Spooled]) -> None:
         """Settle frames together; a fault of ours with one of them must not hold up the others."""
@@ -211,12 +212,16 @@ class Spooler:
 def _received(frames: Sequence[Heard]) -> telemetry.Work:
     """Where a trace begins: with what came together. Frames that nobody has to wait for are alone in it."""
     facts = {
-        "messaging.operation.name": "receive",
-        "messaging.batch.message_count": len(frames),
         "network.protocol.name": "websocket",
-        "messaging.message.body.size": sum(len(each.data) for each in frames),
+        "wattbook.frames": len(frames),
+        "wattbook.frames.size": sum(len(each.data) for each in frames),
     }
     return telemetry.entering("receive frames", kind="consumer", attributes=facts)
+
+
+def _again() -> AbstractContextManager[object]:
+    """Frames that an earlier process left, or a store that was away, begin a trace where none is at hand."""
+    return nullcontext() if telemetry.current() else telemetry.entering("settle frames", kind="internal")
 
 
 def _read(frames: Sequence[Spooled], settled: Settled) -> list[tuple[ConfirmedTrade, Spooled]]:

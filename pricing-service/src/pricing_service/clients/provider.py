@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import httpx
+from wattbook import telemetry
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.telemetry.catalogue import PROVIDER_REQUESTS
 from wattbook.telemetry.http import ClientRequest
@@ -58,7 +59,7 @@ class MarketData:
         )
 
     def ask(self, slot: Slot, done: Callable[[Outcome], None]) -> None:
-        """Ask for ``slot``; ``done`` is told the outcome, in another thread."""
+        """Ask for ``slot``; ``done`` is told the outcome, in another thread, within the asking's trace."""
         asked_s = time.monotonic()
         self._threads.submit(self._work, slot, asked_s, done)
 
@@ -68,12 +69,14 @@ class MarketData:
         self._http.close()
 
     def _work(self, slot: Slot, asked_s: float, done: Callable[[Outcome], None]) -> None:
-        try:
-            outcome = self._ask(slot, asked_s)
-        except Exception as error:
-            _log.exception("asking the provider failed", extra={"delivery_day": slot.day, "hour": slot.label})
-            outcome = Trouble(f"asking the provider failed: {type(error).__name__}", open_end=True)
-        done(outcome)
+        with telemetry.entering("ask for a price", kind="internal"):
+            try:
+                outcome = self._ask(slot, asked_s)
+            except Exception as error:
+                told = {"delivery_day": slot.day, "hour": slot.label}
+                _log.exception("asking the provider failed", extra=told)
+                outcome = Trouble(f"asking the provider failed: {type(error).__name__}", open_end=True)
+            done(outcome)
 
     def _ask(self, slot: Slot, asked_s: float) -> Outcome:
         # The budget counts it from when it was written down: what was held up must not be sent after that.
@@ -104,8 +107,10 @@ class MarketData:
         query = {"delivery_day": slot.day, "delivery_hour": slot.label}
         body = b""
         base = self._base.url
-        request = ClientRequest("GET", base + PATH, begins_trace=True)
-        with request, self._http.stream("GET", base + PATH, params=query) as answer:
+        with (
+            ClientRequest("GET", base + PATH) as request,
+            self._http.stream("GET", base + PATH, params=query) as answer,
+        ):
             request.answered(answer.status_code)
             for piece in answer.iter_raw():
                 body += piece

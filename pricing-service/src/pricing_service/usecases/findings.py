@@ -26,13 +26,14 @@ _US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request and what came of it, when."""
+    """One request and what came of it, when; ``cause`` is the traceparent of the asking, where recorded."""
 
     number: int
     slot: Slot
     sent_s: float
     outcome: Outcome
     at_s: float
+    cause: str = ""
 
 
 class Findings:
@@ -42,6 +43,7 @@ class Findings:
         """Begin with nothing."""
         self._prices: list[NewPrice] = []
         self._settled: dict[int, float] = {}
+        self.causes: list[str] = []
         self._last_sighting_s = 0.0
         self._health = self._written_health = Health()
 
@@ -53,6 +55,7 @@ class Findings:
     def take(self, answer: Answer, schedule: Schedule | None) -> None:
         """Keep what an answer says, and tell the schedule, if this replica polls."""
         outcome = answer.outcome
+        self.causes.append(answer.cause)
         if not (isinstance(outcome, Trouble) and outcome.open_end):
             self._settled[answer.number] = answer.at_s
             if schedule is not None:
@@ -77,7 +80,7 @@ class Findings:
 
     def written(self, note: Note) -> None:
         """It is in the store."""
-        self._prices, self._settled = [], {}
+        self._prices, self._settled, self.causes = [], {}, []
         if note.sightings:
             self._last_sighting_s = note.sightings[-1].stamp_s
         self._written_health = note.health or self._written_health

@@ -199,7 +199,8 @@ class Poller:
 
     def _receiver(self, number: int, slot: Slot, sent_s: float) -> Callable[[Outcome], None]:
         def receive(outcome: Outcome) -> None:
-            self._answers.put(Answer(number, slot, sent_s, outcome, self._now()))
+            cause = telemetry.recorded_traceparent()
+            self._answers.put(Answer(number, slot, sent_s, outcome, self._now(), cause))
             self.answered()
 
         return receive
@@ -209,7 +210,7 @@ class Poller:
         note = self._findings.note(self._schedule)
         if note is None:
             return
-        with telemetry.entering("note prices", kind="internal"):
+        with telemetry.joined("note prices", self._findings.causes):
             added = self._store.note(note)
         self._findings.written(note)
         if added:

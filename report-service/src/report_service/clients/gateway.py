@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from wattbook import telemetry
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import TooManyRequests, Unauthenticated, Unavailable, WattbookError
 from wattbook.telemetry.http import ClientRequest
@@ -63,9 +62,8 @@ class Gateway:
         Raises:
             Unavailable: the gateway is away.
         """
-        headers = {**_ids(), "Authorization": f"Bearer {tokens.access}"}
         try:
-            return self._http.request(method, path, headers=headers, **sent)
+            return self._sent(method, path, {"Authorization": f"Bearer {tokens.access}"}, **sent)
         except httpx.HTTPError as error:
             raise Unavailable("the gateway cannot be reached") from error
 
@@ -82,19 +80,18 @@ class Gateway:
 
     def _call(self, method: str, path: str, *, headers: dict[str, str] | None = None, **sent: Any) -> Any:
         try:
-            with ClientRequest(method, f"{self._http.base_url}{path}") as request:
-                answer = self._http.request(method, path, headers={**_ids(), **(headers or {})}, **sent)
-                request.answered(answer.status_code)
+            answer = self._sent(method, path, headers or {}, **sent)
             if answer.status_code == httpx.codes.OK:
                 return answer.json() if answer.content else None
         except (httpx.HTTPError, ValueError) as error:
             raise Unavailable("the gateway, where people sign in, cannot be reached") from error
         raise _refusal(answer)
 
-
-def _ids() -> dict[str, str]:
-    context = telemetry.current()
-    return {"X-Request-Id": context.request_id, "Traceparent": context.traceparent} if context else {}
+    def _sent(self, method: str, path: str, headers: dict[str, str], **sent: Any) -> httpx.Response:
+        with ClientRequest(method, f"{self._http.base_url}".rstrip("/") + path) as request:
+            answer = self._http.request(method, path, headers={**request.headers, **headers}, **sent)
+            request.answered(answer.status_code)
+            return answer
 
 
 def _refusal(answer: httpx.Response) -> WattbookError:

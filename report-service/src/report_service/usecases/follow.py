@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
+from wattbook import telemetry
 from wattbook.clock import Clock
 
 from report_service.domain.book import Book, Booking
@@ -55,10 +56,11 @@ class Follower:
 
     def start_over(self) -> None:
         """Replace everything known by a snapshot of the book."""
-        book = self._trades.snapshot()
-        self._waiting.clear()
-        self._gap_since_s = None
-        self._model.replace(book)
+        with telemetry.entering("load the book", kind="internal"):
+            book = self._trades.snapshot()
+            self._waiting.clear()
+            self._gap_since_s = None
+            self._model.replace(book)
         self._checked_s = self._clock.monotonic_s()
         _log.info("read model loaded", extra={"as_of_seq": book.last_seq, "cells": len(book)})
 
@@ -100,8 +102,9 @@ class Follower:
             Unavailable: the book cannot be asked now.
         """
         before = self._model.last_seq
-        for page in self._trades.after(before):
-            self.offer(page)
+        with telemetry.entering("catch up with the book", kind="internal"):
+            for page in self._trades.after(before):
+                self.offer(page)
         _log.info("caught up with the book", extra={"from_seq": before, "to_seq": self._model.last_seq})
 
     def _look(self) -> None:

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from opentelemetry.sdk.metrics import export
 
 from wattbook.telemetry.catalogue import Metric
-from wattbook.telemetry.metrics import Labels, Record
+from wattbook.telemetry.metrics import Fixed, Labels, Record
 
 MOST_POINTS = 2_000  # as in the SDK; labels beyond are counted together
 OVERFLOW: Mapping[str, bool] = {"otel.metric.overflow": True}
-_Key = frozenset[tuple[str, str | int | bool]]
+_NO_LABELS: Fixed = frozenset()
 
 
 @dataclass(slots=True)
@@ -34,16 +34,17 @@ class _Histogram:
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
         self._bounds = tuple(metric.buckets)
-        self._points: dict[_Key, _Point] = {}
+        self._points: dict[Fixed, _Point] = {}
         self._lock = threading.Lock()
 
-    def record(self, value: float, labels: Labels | None) -> None:
-        key: _Key = frozenset(labels.items()) if labels else frozenset()
+    def record(self, value: float, labels: Labels | Fixed | None) -> None:
+        if not isinstance(labels, frozenset):
+            labels = frozenset(labels.items()) if labels else _NO_LABELS
         place = bisect_left(self._bounds, value)  # a bound belongs to the bucket below it
         with self._lock:
-            point = self._points.get(key)
+            point = self._points.get(labels)
             if point is None:
-                point = self._new(key)
+                point = self._new(labels)
             point.buckets[place] += 1
             point.total += value
             point.least = min(point.least, value)
@@ -57,12 +58,12 @@ class _Histogram:
         data = export.Histogram(points, export.AggregationTemporality.CUMULATIVE)
         return export.Metric(self._metric.name, self._metric.meaning, self._metric.unit, data)
 
-    def _new(self, key: _Key) -> _Point:
+    def _new(self, key: Fixed) -> _Point:
         if len(self._points) >= MOST_POINTS:
             key = frozenset(OVERFLOW.items())
         return self._points.setdefault(key, _Point([0] * (len(self._bounds) + 1)))
 
-    def _as_point(self, key: _Key, point: _Point, began_ns: int, now_ns: int) -> export.HistogramDataPoint:
+    def _as_point(self, key: Fixed, point: _Point, began_ns: int, now_ns: int) -> export.HistogramDataPoint:
         return export.HistogramDataPoint(
             attributes=dict(key),
             start_time_unix_nano=began_ns,

@@ -100,7 +100,7 @@ class Rendered:
 
     def _operated(self) -> Iterator[tuple[Doc, Sequence[int]]]:
         for doc in self.of("Cluster"):
-            yield doc, (5432, 8000)
+            yield doc, (5432, 8000, 9187)
         for doc in self.of("RabbitmqCluster"):
             yield doc, (*_rabbitmq_ports(doc), 4369, 25672)
 
@@ -152,8 +152,9 @@ class Rendered:
 
 def _labels(doc: Doc) -> dict[str, str]:
     """By which an operator's pods are found; CloudNativePG's are all named ``postgresql``."""
-    label = "cnpg.io/cluster" if doc["kind"] == "Cluster" else "app.kubernetes.io/name"
-    return {label: doc["metadata"]["name"]}
+    if doc["kind"] == "Cluster":
+        return {"cnpg.io/cluster": doc["metadata"]["name"], "cnpg.io/podRole": "instance"}
+    return {"app.kubernetes.io/name": doc["metadata"]["name"]}
 
 
 def _rabbitmq_ports(doc: Doc) -> tuple[int, ...]:

@@ -16,8 +16,9 @@ from wattbook.telemetry.catalogue import CATALOGUE
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / "deploy/observability"
 DASHBOARDS = sorted((PLACE / "grafana/dashboards").glob("*.json"))
-# What is not ours: Prometheus' own, the collector's, RabbitMQ's plugin's, and a recording of ours.
-OTHERS = re.compile(r"up|otelcol_\w+|rabbitmq_\w+|wattbook:memory_limit_bytes")
+# What is not ours: Prometheus' own, the collector's, RabbitMQ's plugin's, those of PostgreSQL's operator and
+# of its backups, and a recording of ours.
+OTHERS = re.compile(r"up|otelcol_\w+|rabbitmq_\w+|cnpg_\w+|barman_cloud_\w+|wattbook:memory_limit_bytes")
 LABELS = {"job", "instance", "le"}
 
 
@@ -219,7 +220,7 @@ def test_memory_limits_in_the_rules_are_those_of_the_pods() -> None:
     assert {name: pods[name] for name in said} == said
 
 
-def test_prometheus_in_a_cluster_asks_what_it_asks_on_one_machine_but_rabbitmq_over_tls(
+def test_prometheus_in_a_cluster_asks_as_on_one_machine_but_rabbitmq_over_tls_and_postgres_too(
     tmp_path: Path,
 ) -> None:
     inside = ROOT / "deploy/k8s/components/observability/prometheus.yaml"
@@ -228,7 +229,10 @@ def test_prometheus_in_a_cluster_asks_what_it_asks_on_one_machine_but_rabbitmq_o
     )
     jobs, others = ({job["job_name"]: job for job in told.pop("scrape_configs")} for told in (ours, theirs))
 
-    assert (ours, jobs | {"rabbitmq": None}) == (theirs, others | {"rabbitmq": None})
+    assert (ours, jobs | {"rabbitmq": None, "postgres": None}) == (
+        theirs, others | {"rabbitmq": None, "postgres": None}
+    )  # fmt: skip
+    assert others.keys() - jobs.keys() == {"postgres"}
     (tmp_path / "rules.yaml").write_text((PLACE / "prometheus/rules.yaml").read_text())
     (tmp_path / "ca.crt").write_text("")
     told = inside.read_text().replace("/etc/prometheus-ca", str(tmp_path))

@@ -167,7 +167,7 @@ def wait_answers(url: str) -> None:
 
 
 def parts_of(expression: str) -> list[str]:
-    """What must have a value of its own: each side of an ``or``, without thresholds, ``absent``, ``unless``."""
+    """What must have a value of its own: each side of ``or``, without thresholds, ``absent``, ``unless``."""
     filled = expression.replace("$__rate_interval", f"{8 * EVERY_S}s").replace("$job", ".+")
     bare = _COMPARED.sub("", re.sub(r"absent\(([^()]*)\)", r"\1", filled)).replace("> on", "/ on")
     return sides_of(re.sub(r"\s+unless\s+\w+", "", bare))

@@ -195,6 +195,33 @@ def test_one_trace_leads_from_a_frame_to_the_event_in_the_browser(
     assert {span.trace_id for span in found[1:]} == {found[-1].trace_id}
 
 
+@pytest.mark.flow("Reference price")
+def test_one_trace_leads_from_the_request_to_the_provider_to_the_read_model(
+    desk: LiveDesk, sink: OtlpSink
+) -> None:
+    def way() -> list[Span]:
+        by_id = {span.span_id: span for span in list(sink.spans)}
+        for way in ([span] for span in by_id.values() if span.name == "process price.updated"):
+            while way[-1].parent_id in by_id:
+                way.append(by_id[way[-1].parent_id])
+            if way[-1].name == "ask for a price":
+                return way
+        return []
+
+    found = wait_until(way, timeout_s=60, what="a price is where pages look, in the trace of its request")
+
+    assert steps(found) == [
+        ("report-service", "process price.updated", "consumer"),
+        ("pricing-service", "write pricing", "client"),
+        ("pricing-service", "note prices", "internal"),
+        ("pricing-service", "ask for a price", "internal"),
+    ]
+    sent = [
+        span for span in list(sink.spans) if span.parent_id == found[-1].span_id and span.kind == "client"
+    ]
+    assert [span.attributes["http.response.status_code"] for span in sent] == [200]
+
+
 def test_bookings_that_share_a_call_and_a_commit_are_linked(desk: LiveDesk, sink: OtlpSink) -> None:
     traces = [secrets.token_hex(16) for _ in range(24)]
 

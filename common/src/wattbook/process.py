@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 EXIT_BAD_SETTINGS = 78  # EX_CONFIG of sysexits.h: restarting will not help
 
 
+WAKE_S = 0.5
 LONGEST_DRAIN_S = 20.0  # what is left of a pod's grace period is for finishing
 
 
@@ -93,6 +94,16 @@ def stop_on_signals() -> threading.Event:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     return stopping
+
+
+def wait_for_stop(stopping: threading.Event) -> None:
+    """Until it is set; call it in the main thread.
+
+    The system may give a signal to any thread. Its handler runs in the main one, once that wakes: one that
+    waits for ever need not hear of it.
+    """
+    while not stopping.wait(WAKE_S):
+        pass
 
 
 def stop_with_parent(stopping: threading.Event, *, every_s: float = 1.0) -> None:

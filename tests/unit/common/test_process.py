@@ -67,6 +67,30 @@ def test_a_signal_stops_whatever_the_waiting_thread_is_about() -> None:
     assert ended.stdout == "stopped\n"
 
 
+def test_a_signal_that_another_thread_is_given_stops_too() -> None:
+    program = (
+        "import os, signal, threading, time\n"
+        "from wattbook.process import stop_on_signals, wait_for_stop\n"
+        "stopping = stop_on_signals()\n"
+        "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # so that it is the other one\n"
+        "print('ready', flush=True)\n"
+        "wait_for_stop(stopping)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+
+    child.send_signal(signal.SIGTERM)
+
+    try:
+        assert child.wait(30) == 0
+    finally:
+        child.kill()
+        child.wait(10)
+        child.stdout.close()
+
+
 def test_a_child_does_not_outlive_its_killed_parent() -> None:
     child = (
         "import sys\n"

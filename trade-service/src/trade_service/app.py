@@ -29,6 +29,7 @@ from wattbook.process import (
     start_telemetry,
     stop_on_signals,
     stop_with_parent,
+    wait_for_stop,
 )
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
@@ -154,7 +155,7 @@ def main() -> None:
         sys.exit(f"{NAME}: {error}")
     _calm_garbage_collector()
     _log.info("listening", extra={"port": port})
-    stopping.wait()
+    wait_for_stop(stopping)
     _log.info("stopping")
     shut_down(app.stop, exporting.stop)
     leave()

@@ -16,7 +16,7 @@ from report_service.api.chart import scale_of
 from report_service.api.figures import Writer, time_text
 from report_service.api.slots import Column, Decimals, Slots, cells, connection, strip
 from report_service.domain.performance import DeskDay, Performance
-from report_service.usecases.model import FeedState
+from report_service.usecases.model import BookState
 from report_service.usecases.prices import PriceState
 
 COLUMNS = (
@@ -68,11 +68,11 @@ def row_id(trader_id: str) -> str:
     return "t" + blake2b(trader_id.encode(), digest_size=6).hexdigest()
 
 
-def desk_slots(found: DeskDay, *, feed: FeedState, prices: PriceState, locale: str) -> Slots:
+def desk_slots(found: DeskDay, *, book: BookState, prices: PriceState, locale: str) -> Slots:
     """Everything on the page that may change."""
     writer = Writer(locale)
     decimals = Decimals.of(each.total for each in found.traders)
-    slots = {**connection(feed, prices), **strip(found.total, writer, found.area)}
+    slots = {**connection(book, prices), **strip(found.total, writer, found.area)}
     for each in found.traders:
         slots.update(_line(each, locale, decimals))
     slots.update(cells("total", found.total, writer, decimals))

@@ -15,7 +15,7 @@ from report_service.api.slots import Slots
 from report_service.api.streams import Snapshot
 from report_service.domain.feed import Feed, Standing, TradingDay
 from report_service.usecases.feed import FeedBoard, FeedWatch
-from report_service.usecases.model import FeedState
+from report_service.usecases.model import BookState
 
 _DAY = timedelta(days=1)
 _US_PER_MIN = 60_000_000
@@ -50,19 +50,19 @@ def joined(figures: Snapshot, said: Slots) -> Snapshot:
     return Snapshot(figures.version + mark, {**figures.slots, **texts})
 
 
-def pill_slots(watch: FeedWatch, book: FeedState, now: datetime) -> Slots:
+def pill_slots(watch: FeedWatch, book: BookState, now: datetime) -> Slots:
     """The header's pill."""
     return _pill(watch, book, now).slots("pill", "pill")
 
 
-def pill_mark(watch: FeedWatch, book: FeedState) -> tuple[object, ...]:
+def pill_mark(watch: FeedWatch, book: BookState) -> tuple[object, ...]:
     """Equal while the pill says the same, its seconds aside; for pages that are kept."""
     feed = watch.feed
     said = (feed.standing, feed.connected, feed.last_frame_us // _US_PER_MIN) if feed is not None else ()
     return (watch.is_used, watch.lost_since, book, *said)
 
 
-def _pill(watch: FeedWatch, book: FeedState, now: datetime) -> Said:
+def _pill(watch: FeedWatch, book: BookState, now: datetime) -> Said:
     if book.lost_since:
         return Said("off", "○", _words("not live", f"trade book away since {moment(book.lost_since, now)}"))
     feed = watch.feed

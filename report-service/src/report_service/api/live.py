@@ -16,7 +16,7 @@ from report_service.api.figures import Writer, day_text
 from report_service.api.site import day_address
 from report_service.api.slots import Decimals, Slots, cells, connection, data, drawing, floats, strip
 from report_service.domain.performance import Performance, Standing
-from report_service.usecases.model import FeedState
+from report_service.usecases.model import BookState
 from report_service.usecases.prices import PriceState
 
 Nearest = tuple[tuple[date, str], ...]
@@ -24,13 +24,13 @@ _GAUGE_WIDTH = 40
 
 
 def live_slots(
-    found: Performance, *, feed: FeedState, prices: PriceState, locale: str, nearest: Nearest = ()
+    found: Performance, *, book: BookState, prices: PriceState, locale: str, nearest: Nearest = ()
 ) -> Slots:
     """Everything on the page that may change; ``nearest`` are other days, where this one has no trades."""
     writer = Writer(locale)
     decimals = Decimals.of(each for _, each in found.hours)
     unpriced = why_unpriced(found, prices)
-    slots = {**connection(feed, prices), **strip(found.total, writer, found.key.area)}
+    slots = {**connection(book, prices), **strip(found.total, writer, found.key.area)}
     slots["empty"] = Markup("") if found.total.figures.trades else _empty(found, nearest)
     for at, (_, each) in enumerate(found.hours):
         slots.update(cells(f"h{at}", each, writer, decimals, unpriced=unpriced))

@@ -84,10 +84,10 @@ def desk_topic(key: DayKey, locale_: str) -> Topic:
 
     def render() -> Snapshot:
         found = parts.performances.desk(area=key.area, day=key.day)
-        feed, prices = parts.model.state, parts.board.state
-        tag = tag_of("desk", found.version, feed, prices, locale_)
+        book, prices = parts.model.state, parts.board.state
+        tag = tag_of("desk", found.version, book, prices, locale_)
         figures = parts.snapshots.of(
-            tag, lambda: desk.desk_slots(found, feed=feed, prices=prices, locale=locale_)
+            tag, lambda: desk.desk_slots(found, book=book, prices=prices, locale=locale_)
         )
         now = parts.clock.now()
         blocks = block_slots(

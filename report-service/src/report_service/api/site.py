@@ -16,14 +16,14 @@ from wattbook.periods import DEFAULT_AREA
 
 from report_service.api.assets import Assets
 from report_service.api.columns import Shown, shown_of
-from report_service.api.figures import locale_for, time_text
+from report_service.api.figures import locale_for
 from report_service.api.health import pill_mark, pill_slots
 from report_service.api.slots import Slots
 from report_service.api.streams import Hub, Snapshot
 from report_service.domain.people import Person, SignedIn
 from report_service.usecases.details import Details
 from report_service.usecases.feed import FeedBoard
-from report_service.usecases.model import FeedState, ReadModel
+from report_service.usecases.model import ReadModel
 from report_service.usecases.people import People
 from report_service.usecases.performance import Performances
 from report_service.usecases.prices import PriceBoard
@@ -214,17 +214,13 @@ def feed_mark() -> tuple[object, ...]:
 
 def rendered(template: str, *, section: str = "trading", **context: object) -> str:
     """A page with its frame."""
-    feed: FeedState = site().model.state
     if "slots" not in context:  # a live page's pill comes with its other slots
-        context["pill"] = pill_slots(site().feed.watch, feed, site().clock.now())
-    since = time_text(feed.lost_since, DEFAULT_AREA, with_day=True) if feed.lost_since else ""
+        context["pill"] = pill_slots(site().feed.watch, site().model.state, site().clock.now())
     return render_template(
         template,
         person=person(),
         theme=theme(),
         assets=site().assets,
-        feed=feed,
-        feed_since=since,
         here=here(),
         section=section,
         course=site().course,

@@ -19,7 +19,7 @@ from wattbook.periods import DEFAULT_AREA
 from report_service.api.chart import Chart
 from report_service.api.figures import Writer, decimals_needed, time_text
 from report_service.domain.performance import Light, Standing
-from report_service.usecases.model import FeedState
+from report_service.usecases.model import BookState
 from report_service.usecases.prices import PriceState
 
 Slots = dict[str, Markup]
@@ -174,11 +174,11 @@ def _average(writer: Writer, value: Decimal | None, why_not: str) -> Markup:
     )
 
 
-def connection(feed: FeedState, prices: PriceState) -> Slots:
+def connection(book: BookState, prices: PriceState) -> Slots:
     """What is said about where the figures come from."""
     said: list[Markup] = []
-    if feed.lost_since:
-        since = time_text(feed.lost_since, DEFAULT_AREA, with_day=True)
+    if book.lost_since:
+        since = time_text(book.lost_since, DEFAULT_AREA, with_day=True)
         said.append(
             Markup(
                 "<strong>Not connected to the trade book since {}.</strong> The figures are those known then."

@@ -126,12 +126,12 @@ def trader_topic(key: ReportKey, locale_: str) -> Topic:
     parts = site()
 
     def render() -> Snapshot:
-        found, feed, prices = parts.performances.performance(key), parts.model.state, parts.board.state
+        found, book, prices = parts.performances.performance(key), parts.model.state, parts.board.state
         nearest = _nearest_days(parts, key) if found.report.is_empty else ()
-        tag = tag_of("live", found.version, found.prices.is_loaded, feed, prices, nearest, locale_)
+        tag = tag_of("live", found.version, found.prices.is_loaded, book, prices, nearest, locale_)
         figures = parts.snapshots.of(
             tag,
-            lambda: live.live_slots(found, feed=feed, prices=prices, locale=locale_, nearest=nearest),
+            lambda: live.live_slots(found, book=book, prices=prices, locale=locale_, nearest=nearest),
         )
         return joined(figures, said_of_feed(parts, key.day, locale_))
 

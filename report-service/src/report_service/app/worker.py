@@ -21,8 +21,8 @@ from wattbook.walls import service_passes
 from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
 
 from report_service.api.assets import Assets
+from report_service.api.book_feed import BookFeed
 from report_service.api.edge import Edge
-from report_service.api.feed import Feed
 from report_service.api.prices import PriceFeed
 from report_service.api.recent import Recent
 from report_service.api.rpc import RULES, Reports
@@ -80,7 +80,7 @@ class Worker:
         bus: Bus,
         channel: grpc.Channel,
         gateway: Gateway,
-        feed: Feed,
+        feed: BookFeed,
         prices: Prices | None,
         health: FeedHealth | None,
         server: rpc.Server,
@@ -143,7 +143,7 @@ def build(settings: Settings, exporting: Running) -> Worker:
     trades = TradeService(channel)
     follower = Follower(model, trades, clock)
     booked = partial(bus.subscribe, (TRADE_BOOKED,), group=None)
-    feed = Feed(booked, follower, model, clock=clock, system=bus.system)
+    feed = BookFeed(booked, follower, model, clock=clock, system=bus.system)
     real = SystemClock()  # tokens and sessions end in real time
     gateway = Gateway(settings.gateway_url, real)
     exchange = FeedBoard(clock, is_used=bool(settings.ingest_target))

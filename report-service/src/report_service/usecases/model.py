@@ -19,7 +19,7 @@ MOST_REPORTS_KEPT = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class FeedState:
+class BookState:
     """How far to trust the figures: ``ready`` after the first snapshot, ``lost_since`` while cut off."""
 
     ready: bool
@@ -27,7 +27,7 @@ class FeedState:
 
 
 class ReadModel:
-    """Answers from memory; readers from any thread, changed by the feed's thread only."""
+    """Answers from memory; readers from any thread, changed by the book feed's thread only."""
 
     def __init__(self, clock: Clock, *, most_reports: int = MOST_REPORTS_KEPT) -> None:
         """Be empty and not ready until the first snapshot."""
@@ -36,7 +36,7 @@ class ReadModel:
         self._lock = threading.Lock()
         self._book = Book()
         self._reports: OrderedDict[ReportKey, Report] = OrderedDict()
-        self._state = FeedState(ready=False, lost_since=clock.now())
+        self._state = BookState(ready=False, lost_since=clock.now())
         self._traders: tuple[int, list[TraderSummary]] | None = None
         self._names: list[str] = []
         self._on_ready: list[Callable[[], None]] = []
@@ -53,7 +53,7 @@ class ReadModel:
         self._on_change.append(call)
 
     @property
-    def state(self) -> FeedState:
+    def state(self) -> BookState:
         """How far to trust the figures."""
         return self._state
 
@@ -98,12 +98,12 @@ class ReadModel:
     def found(self) -> None:
         """The book is reachable and we are level with it."""
         if not self._state.ready or self._state.lost_since:
-            self._state = FeedState(ready=True)
+            self._state = BookState(ready=True)
 
     def lost(self) -> None:
         """The book cannot be reached: what is known stays, and says since when."""
         if self._state.lost_since is None:
-            self._state = FeedState(ready=self._state.ready, lost_since=self._clock.now())
+            self._state = BookState(ready=self._state.ready, lost_since=self._clock.now())
 
     def reports(self, keys: Iterable[ReportKey]) -> list[Report]:
         """Reports, one a key, in order.

@@ -41,7 +41,7 @@ def bookings_of(deliveries: Sequence[Delivery]) -> list[Booking]:
     return bookings
 
 
-class Feed:
+class BookFeed:
     """Listens first, then loads the snapshot, then follows; whatever fails is tried again, with back-off."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Feed:
         self._follower = follower
         self._model = model
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="book-feed", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -85,7 +85,7 @@ class Feed:
             except WattbookError as error:
                 reason = error.message
             except Exception:
-                _log.exception("the feed failed")
+                _log.exception("following the book failed")
                 reason = "a fault of ours"
             else:
                 return  # told to stop

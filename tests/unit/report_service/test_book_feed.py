@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from report_service.api.feed import Feed, bookings_of
+from report_service.api.book_feed import BookFeed, bookings_of
 from report_service.domain.book import Book
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
@@ -28,7 +28,7 @@ class Running:
         self.is_bus_away = False
         clock = SystemClock()
         follower = Follower(self.model, self.trades, clock)
-        self.feed = Feed(self.subscribe, follower, self.model, clock=clock)
+        self.feed = BookFeed(self.subscribe, follower, self.model, clock=clock)
 
     def subscribe(self) -> FakeSubscription:
         if self.is_bus_away:

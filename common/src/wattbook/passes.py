@@ -88,12 +88,14 @@ class PassReader:
     def __init__(
         self, keys_file: Path, *, audience: str, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Trust the keys in ``keys_file``. Whether it changed is looked at every :data:`LOOK_AGAIN_S`, and
-        when a pass names a key that is not in it; ``monotonic`` tells the seconds.
+        """Trust the keys in ``keys_file``, as they are there now and when they change.
+
+        Whether they did is looked at every :data:`LOOK_AGAIN_S`, by ``monotonic``, and when a pass names
+        another key.
 
         Raises:
             ValueError: the file holds no such keys.
-        """  # noqa: D205
+        """
         self._file = keys_file
         self._audience = audience
         self._monotonic = monotonic

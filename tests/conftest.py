@@ -40,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 FIRST = ("faults", "integration", "e2e", "browser", "contract")
 # About the embedded engines, or on engines of its own: WATTBOOK_TEST_ENGINE=production changes nothing of it.
 NOT_IN_PRODUCTION = ("embedded", "own_engines")
+# After these a test of faults may be run again (``--reruns``); not after a trade that was counted wrong.
+IN_VAIN = ["TooLate", "Timeout"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -49,11 +51,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
 
-    def rank(item: pytest.Item) -> int:
-        kind = item.path.relative_to(ROOT / "tests").parts[0]
-        return FIRST.index(kind) if kind in FIRST else len(FIRST)
+    def kind_of(item: pytest.Item) -> str:
+        return item.path.relative_to(ROOT / "tests").parts[0]
 
-    items.sort(key=rank)
+    if reruns := config.getoption("reruns", None):
+        for item in items:
+            if kind_of(item) == "faults":
+                item.add_marker(pytest.mark.flaky(reruns=reruns, only_rerun=IN_VAIN))
+    items.sort(key=lambda item: FIRST.index(kind_of(item)) if kind_of(item) in FIRST else len(FIRST))
 
 
 @pytest.hookimpl(wrapper=True)

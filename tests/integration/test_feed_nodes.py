@@ -102,6 +102,13 @@ class TwoNodes:
     def _book(self) -> str:
         return self.trade.environment["WATTBOOK_TRADE_STORE_URL"]
 
+    def wait_whole(self) -> None:
+        """Each node reaches the other, also one that was killed by the test before."""
+        wait_until(
+            lambda: self.of_either("/v1/quarantine?limit=1")["nodes_away"] == [],
+            timeout_s=30, what="both nodes answer for both",
+        )  # fmt: skip
+
     def heard_by(self, number: int) -> set[str]:
         """The trades that a node has from its own listener."""
         query = "SELECT trade_id FROM feed_trades WHERE received_us > 0"
@@ -173,6 +180,7 @@ def test_a_gap_of_one_that_the_other_covers_is_none(world: TwoNodes) -> None:
 
 
 def test_what_both_set_aside_is_listed_replayed_and_dropped_through_either(world: TwoNodes) -> None:
+    world.wait_whole()
     before = {item["id"] for item in world.of_either("/v1/quarantine?limit=1000")["items"]}
     world.exchange.post("frame", json={"notice": "no trade"})
     world.exchange.post("frame", json={"notice": "nor this"})

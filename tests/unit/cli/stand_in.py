@@ -58,8 +58,10 @@ def main() -> None:
 
     stopping = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: note(said.notes, f"{said.name} interrupted"))
-    # From a thread of its own, as in wattbook.process.stop_on_signals.
-    stop = lambda *_: _thread.start_new_thread(stopping.set, ())  # noqa: E731
+
+    def stop(*_: Any) -> None:
+        _thread.start_new_thread(stopping.set, ())  # why not here: wattbook.process.stop_on_signals
+
     signal.signal(signal.SIGTERM, signal.SIG_IGN if said.mood == "deaf" else stop)
     if said.with_worker:
         sleeper = [sys.executable, "-c", "import time; time.sleep(600)  # a worker"]

@@ -218,8 +218,7 @@ class Fleet(Live):
         try:
             code = pod.process.wait(grace_s)
         except subprocess.TimeoutExpired:
-            _kill_group(pod.process)
-            code = pod.process.wait(10)
+            code = _kill_telling_where(pod.process)
         self.ended.append(Ended(pod.name, pod.address, code, time.monotonic() - begun_s, grace_s))
         self.pods.remove(pod)
 
@@ -332,6 +331,7 @@ class Fleet(Live):
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONFAULTHANDLER": "1",
             "WATTBOOK_LOG_JSON": "true",
         }
         with (self.folder / f"{log}.log").open("ab") as out:
@@ -412,6 +412,16 @@ def _pass(seconds_s: float) -> None:
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """``kill -9`` of a container takes all of its processes."""
     os.killpg(process.pid, signal.SIGKILL)
+
+
+def _kill_telling_where(process: subprocess.Popen[bytes]) -> int:
+    """End one that did not end; its log tells what each of its threads was at."""
+    process.send_signal(signal.SIGABRT)  # faulthandler's
+    try:
+        return process.wait(5)
+    except subprocess.TimeoutExpired:
+        _kill_group(process)
+        return process.wait(10)
 
 
 @contextmanager

@@ -16,12 +16,13 @@ from functools import partial
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from wattbook import telemetry
 from wattbook.access import Principal
 from wattbook.errors import BY_CODE, BY_GRPC_STATUS, Internal, WattbookError
 from wattbook.rpc_handlers import wrapped
+from wattbook.rpc_health import health_servicer
 from wattbook.rpc_options import CHANNEL_OPTIONS, LIVE, SERVER_OPTIONS
 from wattbook.telemetry.calls import aio_client_interceptors, client_interceptors, server_interceptors
 from wattbook.tls import Tls
@@ -134,7 +135,7 @@ class Server:
             interceptors=[*server_interceptors(), _HandleErrors(guard, self._rules)],
             options=SERVER_OPTIONS,
         )
-        self._health = health.HealthServicer()
+        self._health = health_servicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
     def register(

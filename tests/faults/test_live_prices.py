@@ -93,8 +93,10 @@ def endure(live: LiveDesk, *, cycles: int, trouble: str = "", **faults: Any) -> 
 
     Prices and lights must be there all the time.
     """
-    before, lights = known(live), priced_hours(live)
     live.provider_faults(**faults)
+    # Only then: a publication that came just before the fault may still be on its way to us.
+    wait_until(lambda: trouble in (status(live)["trouble"] or ""), timeout_s=60, what=f"it tells {trouble!r}")
+    before, lights = known(live), priced_hours(live)
     goal = cycles_out(live) + cycles
     wait_until(lambda: cycles_out(live) >= goal, timeout_s=90, what="publications go by", most_s=0.2)
     wait_until(lambda: trouble in (status(live)["trouble"] or ""), timeout_s=60, what=f"it tells {trouble!r}")

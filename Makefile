@@ -73,7 +73,7 @@ k8s-secrets: setup ## Print random secrets for a trial cluster (| kubectl apply 
 # Wants kubectl (or kustomize), Prometheus and Alertmanager with their tools, PostgreSQL and RabbitMQ of the machine.
 check-deploy: setup ## Check the Dockerfile, compose file, manifests, alerts and dashboards
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group deploy --group release
-	$(BIN)/python -m pytest -q deploy/checks $(ARGS)
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile deploy/checks $(ARGS)
 
 containers: setup ## Build every image, run the stack in containers, send trades through it (as root, on Debian)
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group deploy

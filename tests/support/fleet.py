@@ -18,7 +18,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -238,7 +238,9 @@ class Fleet(Live):
         """Every deleted pod ended with 0 within its grace period."""
         assert self.ended, "nothing ended"
         bad = [each for each in self.ended if each.code != 0 or each.took_s > each.grace_s]
-        assert not bad, f"{bad}\n{self.logs()}"
+        logs = [self.folder / f"{each.name}-{each.address}.log" for each in bad]
+        told = "\n".join(log.read_text(errors="replace")[-20_000:] for log in logs)
+        assert not bad, f"{bad}\n{told}"
 
     # --- to look at it
 
@@ -417,11 +419,11 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 def _kill_telling_where(process: subprocess.Popen[bytes]) -> int:
     """End one that did not end; its log tells what each of its threads was at."""
     process.send_signal(signal.SIGABRT)  # faulthandler's
-    try:
-        return process.wait(5)
-    except subprocess.TimeoutExpired:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    with suppress(ProcessLookupError):  # its workers, where it has some
         _kill_group(process)
-        return process.wait(10)
+    return process.wait(10)
 
 
 @contextmanager

@@ -134,6 +134,40 @@ class TestTheDesk:
         assert ana.get("/desk").location == "/desk/2023-02-28"
         assert ana.get("/desk?day=2023-03-01&sort=-edge").location == "/desk/2023-03-01?sort=-edge"
 
+    @pytest.mark.parametrize(
+        ("trader", "cell"),
+        [
+            ('=HYPERLINK("http://x")', '\'=HYPERLINK("http://x")'),
+            ("+1", "'+1"),
+            ("-1+1", "'-1+1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            (" =1", "' =1"),
+            ("a;=1", "a;'=1"),
+            ("\uff1d1", "'\uff1d1"),
+            ("trader-1=a", "trader-1=a"),
+        ],
+    )
+    def test_its_csv_holds_no_formula(self, trader: str, cell: str) -> None:
+        pages = Pages((booking(1, trader=trader, buy=True, mw=1, eur=70),))
+
+        _, row, total = csv.reader(io.StringIO(pages.as_("ana").get("/desk/2023-02-28.csv").text))
+
+        assert row[0] == cell
+        assert row[6] == "-70.00", "a figure is a figure"
+        assert total[0] == "Total"
+
+    @pytest.mark.parametrize("trader", [".", ".."])
+    def test_an_id_that_no_address_can_hold_leads_to_words(self, trader: str) -> None:
+        pages = Pages((booking(1, trader=trader),))
+        ana = pages.as_("ana")
+        link = re.search(r'<a class="through" href="([^"]+)"', ana.get(DESK).text)
+
+        assert link is not None
+        answer = ana.get(link.group(1))
+        assert answer.status_code == 404
+        assert "The API and the terminal show it." in answer.text
+        assert ana.get(f"/traders?trader_id={trader}&day=2023-02-28").status_code == 404
+
     def test_a_day_without_trades_says_what_to_do_and_how_the_feed_is(self, ana: FlaskClient) -> None:
         page = ana.get("/desk/2024-01-01").text
 

@@ -24,6 +24,8 @@ PERFORMANCE_HEADER = (
     "Edge [EUR]", "Open position [MWh]",
 )  # fmt: skip
 DESK_HEADER = ("Trader", *PERFORMANCE_HEADER[1:], "Last trade")
+# What a spreadsheet takes for a formula, at the start of a cell, whichever separator it splits at.
+_FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def pnl_csv(report: Report) -> str:
@@ -90,9 +92,14 @@ def _known(value: Decimal | None) -> object:
     return "" if value is None else value
 
 
+def _inert(cell: object) -> object:
+    """A text that no spreadsheet runs; these files are made for them. Figures stay as they are."""
+    return _FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell
+
+
 def _text(header: Sequence[str], rows: Iterable[tuple[object, ...]]) -> str:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\r\n")
     lines.writerow(header)
-    lines.writerows(rows)
+    lines.writerows(map(_inert, row) for row in rows)
     return text.getvalue()

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from report_service.api.figures import Writer, day_text
 from report_service.api.signin import require_person
 from report_service.api.site import (
+    DOTS,
     day_address,
     locale,
     person,
@@ -41,6 +42,10 @@ def pick() -> AnyResponse | str:
     """Known traders; a search that names one exactly leads to their day."""
     wanted = request.args.get("trader_id", "").strip()
     day = request.args.get("day", "")
+    if wanted in DOTS:
+        raise NotFound(
+            f"No page can have the trader id “{wanted}” in its address. The API and the terminal show it."
+        )
     if not reader().reads_all:
         return redirect(day_address(wanted or _own_trader(), day or "today", area=area_asked()))
     known = site().model.traders()

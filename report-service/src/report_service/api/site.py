@@ -36,6 +36,7 @@ MOST_PAGES_KEPT = 128
 SMALLEST_ZIPPED = 1024
 HTML = "text/html; charset=utf-8"
 LONGEST_ADDRESS = 2000
+DOTS = frozenset({".", ".."})  # browsers take them out of a path, encoded too
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,9 @@ def safe_address(text: str) -> str:
 
 
 def day_address(trader_id: str, day: str, *, area: str = DEFAULT_AREA, suffix: str = "") -> str:
-    """The address of a trader's day."""
+    """The address of a trader's day; of an id that no path can hold, where that is said."""
+    if trader_id in DOTS:
+        return f"/traders?{urlencode({'trader_id': trader_id})}"
     query = f"?area={quote(area, safe='')}" if area != DEFAULT_AREA else ""
     return f"/traders/{quote(trader_id, safe='')}/days/{day}{suffix}{query}"
 

@@ -299,6 +299,8 @@ def test_clearing_the_faults_lets_out_what_was_held_back(tmp_path: Path) -> None
         ("/control/frame", {}, "exactly one"),
         ("/control/frame", {"base64": "%"}, "base64"),
         ("/control/nightly-file", {"day": "tomorrow"}, "day"),
+        ("/control/nightly-file", {"day": "0001-01-01"}, "day"),
+        ("/control/nightly-file", {"day": "9999-12-31"}, "day"),
     ],
 )
 def test_a_wrong_order_is_refused_and_named(
@@ -313,6 +315,37 @@ def test_a_wrong_order_is_refused_and_named(
     assert answer.status_code == 400
     assert answer.json()["status_code"] == 400
     assert named in answer.json()["message"]
+
+
+JSON = {"Content-Type": "application/json"}
+ELSEWHERE = {"Sec-Fetch-Site": "cross-site"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "status"),
+    [
+        ("/control/rate", b'{"trades_per_min": 7}', {"Content-Type": "text/plain"}, 415),
+        ("/control/rate", b'{"trades_per_min": 7}', {}, 415),
+        ("/control/rate", b'{"trades_per_min": 7}', {**JSON, "Origin": "https://elsewhere.example"}, 403),
+        ("/control/rate", b'{"trades_per_min": 7}', {**JSON, **ELSEWHERE}, 403),
+        ("/control/pause", b"", {"Origin": "null"}, 403),
+        ("/control/pause", b"", ELSEWHERE, 403),
+        ("/control/rate", b'{"trades_per_min": 7}', {"Content-Type": "application/json; charset=utf-8"}, 200),
+    ],
+)
+def test_no_web_page_changes_anything(
+    tmp_path: Path, path: str, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    async def scenario() -> tuple[Any, ...]:
+        async with exchange_world(tmp_path) as world:
+            before = await world.control.get("/control/state")
+            answer = await world.control.http.post(path, content=body, headers=headers)
+            return answer, before, await world.control.get("/control/state")
+
+    answer, before, after = run(scenario())
+
+    assert answer.status_code == status, answer.text
+    assert (before == after) == (status != 200)
 
 
 def test_the_control_endpoint_lists_itself_and_says_it_lives(tmp_path: Path) -> None:

@@ -11,9 +11,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from wattbook.errors import BY_HTTP_STATUS, InvalidInput, TooLarge, WattbookError, error_body
+from wattbook.errors import (
+    BY_HTTP_STATUS,
+    Forbidden,
+    InvalidInput,
+    TooLarge,
+    UnsupportedMediaType,
+    WattbookError,
+    error_body,
+)
 
 _MOST_BYTES = 1024 * 1024
+_READS = frozenset({"GET", "HEAD"})
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -40,16 +49,30 @@ def answer(body: Any, *, status: int = 200) -> JSONResponse:
     return JSONResponse(body, status_code=status)
 
 
+def _refuse_browsers(request: Request) -> None:
+    """No page of the web may change anything here: a browser names the page's origin with every change.
+
+    Raises:
+        Forbidden: a browser sends it.
+    """
+    if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none":
+        raise Forbidden("the control endpoint is not for web pages")
+
+
 async def body_of(request: Request, **known: Any) -> dict[str, Any]:
     """A request's JSON object, with defaults for what it leaves out; an empty body is an empty object.
 
     Raises:
         InvalidInput: it is no JSON object, has an unknown field, or one of another type than its default.
         TooLarge: it is over a mebibyte.
+        UnsupportedMediaType: it does not say that it is JSON.
     """
     raw = await request.body()
     if len(raw) > _MOST_BYTES:
         raise TooLarge(f"a control request has at most {_MOST_BYTES} bytes")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if raw and kind != "application/json":
+        raise UnsupportedMediaType("send application/json")
     try:
         given = json.loads(raw) if raw.strip() else {}
     except ValueError as error:
@@ -113,6 +136,8 @@ def _checked(given: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
 def _by_method(handlers: Mapping[str, Handler]) -> Handler:
     async def handle(request: Request) -> Response:
         handler = handlers.get(request.method) or handlers["GET"]  # a HEAD is a GET
+        if request.method not in _READS:
+            _refuse_browsers(request)
         return await handler(request)
 
     return handle

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from wattbook.clock import Clock
 from wattbook.errors import InvalidInput
+from wattbook.periods import DEFAULT_AREA, day_bounds
 
 from sandbox.control import answer, body_of, control_app, in_range, one_of, whole_number
 from sandbox.exchange.domain.faults import HOWS, WHOS
@@ -224,7 +225,9 @@ def _payload(body: dict[str, Any]) -> str | bytes:
 
 def _day(text: Any) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
+        day_bounds(DEFAULT_AREA, day)  # refuses what no market has
+        return day
     except (TypeError, ValueError):
         raise InvalidInput(f"day: {text!r} is no day") from None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from wattbook.clock import from_epoch_us, to_epoch_us
 from wattbook.errors import Unavailable
+from wattbook.periods import DEFAULT_AREA, day_bounds
 from wattbook.units import CT_PER_EUR
 
 from sandbox.exchange.domain.trades import FrameStyle, Trade, file_name, file_text
@@ -91,7 +92,7 @@ class NightlyFiles:
         return written
 
     def _own_rows(self, day: date, sent: tuple[list[Trade], dict[int, str]]) -> list[str]:
-        begin_us, end_us = (to_epoch_us(local_midnight(day + timedelta(days=days))) for days in (0, 1))
+        begin_us, end_us = map(to_epoch_us, day_bounds(DEFAULT_AREA, day))
         return [self._row(trade, mark) for trade, mark in SentLog.file_trades(sent, begin_us, end_us)]
 
     def _row(self, trade: Trade, mark: str) -> str:

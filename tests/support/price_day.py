@@ -127,6 +127,7 @@ class MemoryPrices:
             raise Deposed
         self.spent = {number: at + seconds for number, at in self.spent.items()}
         self.until_s += seconds
+        self.health = self.health._replace(held_until_us=self.health.held_until_us + round(seconds * 1e6))
         self.sightings = {
             key: Sighting(seen.after_s + seconds, seen.by_s + seconds, seen.stamp_s)
             for key, seen in self.sightings.items()

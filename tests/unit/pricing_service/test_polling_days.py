@@ -194,6 +194,27 @@ def test_retry_after_is_kept_to_even_when_something_else_worked_meanwhile() -> N
     assert min(after) >= told[0] + 199.0
 
 
+def test_retry_after_outlives_a_restart_and_what_another_request_said() -> None:
+    world = World(wanted=24, replicas=2)
+    told: list[float] = []
+
+    def fault(at_s: float, slot: Any) -> Any:
+        if at_s - world.began_s > 3000 and not told:
+            told.append(at_s)
+            return Trouble("too many requests", slow_down=True, retry_after_s=1800.0)
+        return None
+
+    world.provider.fault = fault
+    world.after(3400, world.replicas[0].kill)
+    world.after(3500, world.replicas[1].kill)
+    world.after(3700, world.replicas[0].start)
+    world.after(3800, world.replicas[1].start)
+    world.run(hours=2.0)
+
+    after = [at_s for at_s in world.provider.asked_s if at_s > told[0] + 1.0]
+    assert told[0] + 1799.0 <= min(after) <= told[0] + 1900.0
+
+
 @pytest.mark.parametrize("ahead_s", [60.0, -60.0])
 def test_a_clock_a_minute_off_costs_one_cycle(ahead_s: float) -> None:
     world = World(wanted=24, provider=ModelProvider(Random(3), ahead_s=ahead_s))

@@ -114,18 +114,20 @@ def test_settled_requests_count_at_their_answers(store: Any) -> None:
 def test_a_clock_that_was_set_moves_everything_with_it(store: Any) -> None:
     store.lead("a", now_s=NOW_S, until_s=NOW_S + 6)
     (one,) = spend(store, 1)
-    store.note(Note(sightings=[Sighting(NOW_S - 2, NOW_S - 1, NOW_S - 1.5)]))
+    held = Health(0, "slow down", 1, held_until_us=round((NOW_S + 900) * 1e6))
+    store.note(Note(sightings=[Sighting(NOW_S - 2, NOW_S - 1, NOW_S - 1.5)], health=held))
 
     store.shift("a", -100.0)
 
     known = store.known(now_s=NOW_S - 100, since_s=0)
     assert known.spent == {one: NOW_S - 89}
     assert known.sightings == [Sighting(NOW_S - 102, NOW_S - 101, NOW_S - 1.5)], "its stamp is the provider's"
+    assert known.health.held_until_us == round((NOW_S + 800) * 1e6)
     assert spend(store, 1, at_s=NOW_S - 95)
 
 
 def test_what_was_learned_is_there_for_the_next_leader(store: Any) -> None:
-    health = Health(5, "down", 7)
+    health = Health(5, "down", 7, 11)
     seen = [Sighting(NOW_S - 2, NOW_S - 1, NOW_S - 1.5), Sighting(NOW_S + 598, NOW_S + 599, NOW_S + 598.5)]
 
     store.note(Note([price("1.5", NOW_S)], {}, seen[:1], health))

@@ -7,6 +7,7 @@ from pricing_service.domain.answers import NoPrice, Outcome, Price, Trouble, rea
 from pricing_service.domain.belief import Belief, Sighting
 from pricing_service.domain.budget import LONGEST_S, Deposed, Limits, Spent
 from pricing_service.domain.health import Health, Status
+from pricing_service.domain.patience import LONGEST_HOLD_S
 from pricing_service.domain.quotes import (
     CYCLE_S,
     KnownPrice,
@@ -29,6 +30,7 @@ from pricing_service.domain.slots import (
 __all__ = [
     "AREA",
     "CYCLE_S",
+    "LONGEST_HOLD_S",
     "LONGEST_S",
     "Ask",
     "Belief",

@@ -7,11 +7,15 @@ from typing import NamedTuple
 
 
 class Health(NamedTuple):
-    """When it last answered, and why it does not now (``""``: it does); microseconds, 0 is never."""
+    """When it last answered, and why it does not now (``""``: it does); microseconds, 0 is never.
+
+    ``held_until_us``: before that it wants no request, as it said itself.
+    """
 
     last_success_us: int = 0
     trouble: str = ""
     trouble_since_us: int = 0
+    held_until_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

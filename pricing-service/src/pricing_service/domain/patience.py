@@ -41,14 +41,14 @@ class Patience:
     reason: str = ""
     since_s: float = 0.0
     share_failed: float = 0.0
+    held_until_s: float = 0.0
     _closed_until_s: float = field(default=0.0)
-    _held_until_s: float = field(default=0.0)
     _failed_s: float = field(default=0.0)
 
     @property
     def open_at_s(self) -> float:
         """When it may be asked again."""
-        return max(self._closed_until_s, self._held_until_s)
+        return max(self._closed_until_s, self.held_until_s)
 
     def count(self, *, failed: bool) -> None:
         """Keep the share of requests that fail, of about the last fifty."""
@@ -64,7 +64,7 @@ class Patience:
             self.since_s = now
         self.reason = trouble.reason
         if trouble.retry_after_s is not None:
-            self._held_until_s = max(self._held_until_s, now + min(trouble.retry_after_s, LONGEST_HOLD_S))
+            self.held_until_s = max(self.held_until_s, now + min(trouble.retry_after_s, LONGEST_HOLD_S))
         if self.failures and sent_s < self._failed_s:
             return
         self.failures += 1
@@ -74,7 +74,7 @@ class Patience:
 
     def shift(self, seconds: float) -> None:
         """The clock was set."""
-        for name in ("_closed_until_s", "_held_until_s", "_failed_s", "since_s"):
+        for name in ("_closed_until_s", "held_until_s", "_failed_s", "since_s"):
             value = getattr(self, name)
             setattr(self, name, value + seconds if value else value)
 

@@ -51,12 +51,21 @@ class Schedule:
     """The poller's mind: told what was sent and answered, it says what to do next. One at a time uses it."""
 
     def __init__(
-        self, *, spent: Spent, stamps: Mapping[Slot, int], sightings: Sequence[Sighting], rng: Random
+        self,
+        *,
+        spent: Spent,
+        stamps: Mapping[Slot, int],
+        sightings: Sequence[Sighting],
+        rng: Random,
+        held_until_s: float = 0.0,
     ) -> None:
-        """Go on from what is known: the newest ``last_update`` (µs) of each hour, and past publications."""
+        """Go on from what is known: the newest ``last_update`` (µs) of each hour, and past publications.
+
+        Ask for nothing before ``held_until_s``.
+        """
         self.spent = spent
         self.board = Board(stamps, rng)
-        self.patience = Patience(rng)
+        self.patience = Patience(rng, held_until_s=held_until_s)
         self.sightings = list(sightings)
         self._old_s = -math.inf  # when the last request was sent that the last publication was not in
         self._cycle: int | None = None

@@ -132,7 +132,8 @@ class PriceStore:
 
     def note(self, note: Note) -> list[KnownPrice]:
         """Write down what was learned; the prices that were not known yet. Safe to repeat."""
-        with self._store.write(durable=bool(note.prices)) as connection:
+        is_held = note.health is not None and note.health.trouble and note.health.held_until_us
+        with self._store.write(durable=bool(note.prices or is_held)) as connection:
             for number, answered_s in note.settled.items():
                 counted = spent.c.request == number, spent.c.counted_us > _us(answered_s)
                 connection.execute(sa.update(spent).where(*counted).values(counted_us=_us(answered_s)))
@@ -163,6 +164,7 @@ class PriceStore:
                 )
             )
             connection.execute(sa.update(polling).values(until_us=polling.c.until_us + by_us))
+            connection.execute(sa.update(health).values(held_until_us=health.c.held_until_us + by_us))
 
     def day(self, *, from_s: int, before_s: int) -> tuple[int, list[KnownPrice]]:
         """The last ``price_seq``, and the newest price of each hour that starts in a span."""
@@ -256,7 +258,7 @@ def _stamps_us(connection: sa.Connection, where: sa.ColumnElement[bool]) -> dict
 
 def _health(connection: sa.Connection) -> Health:
     row = connection.execute(sa.select(health)).one()
-    return Health(row.last_success_us, row.trouble, row.trouble_since_us)
+    return Health(row.last_success_us, row.trouble, row.trouble_since_us, row.held_until_us)
 
 
 def _keep_sightings(connection: sa.Connection, found: Sequence[Sighting]) -> None:

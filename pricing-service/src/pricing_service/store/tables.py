@@ -70,6 +70,7 @@ health = sa.Table(
     sa.Column("last_success_us", sa.BigInteger, nullable=False),
     sa.Column("trouble", sa.String(500), nullable=False),
     sa.Column("trouble_since_us", sa.BigInteger, nullable=False),
+    sa.Column("held_until_us", sa.BigInteger, nullable=False, server_default="0"),
     sa.CheckConstraint("id = 1", name="ck_health_single"),
 )
 

@@ -45,12 +45,14 @@ class Findings:
         self._settled: dict[int, float] = {}
         self.causes: list[str] = []
         self._last_sighting_s = 0.0
+        self._held_until_us = 0
         self._health = self._written_health = Health()
 
     def go_on(self, known: Known) -> None:
         """What the store knows need not be written again."""
         self._last_sighting_s = known.sightings[-1].stamp_s if known.sightings else 0.0
         self._health = self._written_health = known.health
+        self._held_until_us = known.health.held_until_us
 
     def take(self, answer: Answer, schedule: Schedule | None) -> None:
         """Keep what an answer says, and tell the schedule, if this replica polls."""
@@ -68,6 +70,7 @@ class Findings:
             ]
         if schedule is not None:
             schedule.answered(answer.slot, outcome, sent_s=answer.sent_s, now=answer.at_s)
+            self._held_until_us = round(schedule.patience.held_until_s * _US)
         self._judge(outcome, answer.at_s)
 
     def note(self, schedule: Schedule | None) -> Note | None:
@@ -90,12 +93,13 @@ class Findings:
         if not isinstance(outcome, Trouble):
             if self._health.trouble:
                 _log.info("the provider answers again", extra={"trouble_was": self._health.trouble})
-            self._health = Health(round(at_s * _US))
+            self._health = Health(round(at_s * _US), held_until_us=self._held_until_us)
         elif not outcome.unsent:
             if not self._health.trouble:
                 _log.warning("the provider is in trouble", extra={"reason": outcome.reason})
             since_us = self._health.trouble_since_us or round(at_s * _US)
-            self._health = Health(self._health.last_success_us, outcome.reason[:MOST_REASON], since_us)
+            reason = outcome.reason[:MOST_REASON]
+            self._health = Health(self._health.last_success_us, reason, since_us, self._held_until_us)
 
 
 def _last(schedule: Schedule | None) -> list[Sighting]:

@@ -17,6 +17,7 @@ from wattbook.errors import Unavailable
 from wattbook.retry import Backoff, Retrying
 
 from pricing_service.domain import (
+    LONGEST_HOLD_S,
     Ask,
     Deposed,
     Limits,
@@ -144,7 +145,12 @@ class Poller:
             if slot := slots.get(start):
                 stamps[slot] = max(stamp_us, stamps.get(slot, 0))
         self._schedule = Schedule(
-            spent=Spent(self._limits, known.spent), stamps=stamps, sightings=known.sightings, rng=self._rng
+            spent=Spent(self._limits, known.spent),
+            stamps=stamps,
+            sightings=known.sightings,
+            rng=self._rng,
+            # No farther ahead than it may be: a clock that was set meanwhile does not stop the prices.
+            held_until_s=min(known.health.held_until_us / 1e6, now + LONGEST_HOLD_S),
         )
         self._findings.go_on(known)
         self._refresh_at_s = 0.0

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -119,3 +120,19 @@ def test_a_day_without_its_file_is_not_tied_out(live: Live) -> None:
     )  # fmt: skip
     assert live.rest.get(f"/v1/reconciliations/{DAY}?area=AT").status_code == 400
     assert live.rest.get("/v1/reference-prices/2023-02-06T11:30:00Z/history").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "9999-12-31T23:00:00-14:00",
+        "9999-12-31T23:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00Z",
+    ],
+)
+def test_an_hour_at_the_end_of_the_calendar_is_refused_by_name(live: Live, start: str) -> None:
+    answer = live.rest.get(f"/v1/reference-prices/{quote(start)}/history")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input")
+    assert answer.json()["message"].startswith("delivery_start: no delivery hour starts at")

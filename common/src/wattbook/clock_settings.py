@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from wattbook.clock import Clock, DeskClock, SimulatedClock, SystemClock
+from wattbook.periods import FIRST_DAY, LAST_DAY
 from wattbook.settings import setting
 
 
@@ -61,4 +62,6 @@ def _instant(text: str) -> datetime | None:
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError(f"{text!r} does not say its offset from UTC")
+    if not FIRST_DAY < instant.date() < LAST_DAY:
+        raise ValueError(f"{text!r} is not between {FIRST_DAY} and {LAST_DAY}")
     return instant

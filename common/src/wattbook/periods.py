@@ -15,6 +15,7 @@ HOUR_MINUTES = 60
 TRADED_MINUTES = (60, 30, 15)
 FIRST_DAY = date(1990, 1, 1)
 LAST_DAY = date(2199, 12, 31)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +157,13 @@ def hour_starting(area: str, start: datetime) -> DeliveryPeriod:
         NoSuchPeriod: unknown area, out of range, or no hour starts then.
     """
     code = area_of(area).code
-    period = DeliveryPeriod(code, start.astimezone(UTC), HOUR_MINUTES)
-    in_range = FIRST_DAY.year <= period.start.year <= LAST_DAY.year
-    if not in_range or period not in periods_of_day(code, period.delivery_day):
-        raise NoSuchPeriod(f"no delivery hour starts at {start.isoformat()}")
-    return period
+    # With a day to spare on both sides, else an offset may lead out of what dates can say.
+    if FIRST_DAY - _DAY <= start.date() <= LAST_DAY + _DAY:
+        period = DeliveryPeriod(code, start.astimezone(UTC), HOUR_MINUTES)
+        day = period.delivery_day
+        if FIRST_DAY <= day <= LAST_DAY and period in periods_of_day(code, day):
+            return period
+    raise NoSuchPeriod(f"no delivery hour starts at {start.isoformat()}")
 
 
 @lru_cache(maxsize=4096)

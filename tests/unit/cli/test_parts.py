@@ -463,6 +463,8 @@ def test_a_notice_that_comes_again_and_again_is_shown_with_its_number() -> None:
         (lambda base: ("--no-sandbox", "--clock-speed", "60"), "a simulated clock is for the sandbox only"),
         (lambda base: ("--sandbox", "--clock-start", "2023-02-28T08:00"), "does not say its offset"),
         (lambda base: ("--sandbox", "--clock-start", "noon"), "'noon' is no instant"),
+        (lambda base: ("--sandbox", "--clock-start", "9999-12-31T23:00Z"), "is not between 1990-01-01 and"),
+        (lambda base: ("--sandbox", "--clock-start", "0001-01-01T00:00+14:00"), "is not between 1990-01-01"),
         (lambda base: ("--sandbox", "--clock-speed", "0"), "not in the range"),
     ],
 )

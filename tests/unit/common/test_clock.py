@@ -131,6 +131,8 @@ COMPLETE = {
     "wrong",
     [
         {"WATTBOOK_CLOCK_START": "2023-02-06"},
+        {"WATTBOOK_CLOCK_START": "9999-12-31T23:00:00Z"},
+        {"WATTBOOK_CLOCK_START": "0001-01-01T00:00:00+14:00"},
         {"WATTBOOK_CLOCK_ANCHOR": "yesterday"},
         {"WATTBOOK_CLOCK_SPEED": "-1"},
     ],

@@ -114,6 +114,9 @@ def test_lengths_that_are_not_traded_are_refused(minutes: int) -> None:
         utc(2200, 1, 1),
         datetime.min.replace(tzinfo=UTC),
         datetime.max.replace(tzinfo=UTC),
+        utc(2199, 12, 31, 23),
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
+        datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-14))),
     ],
 )
 def test_an_instant_at_which_no_hour_starts_is_refused(start: datetime) -> None:

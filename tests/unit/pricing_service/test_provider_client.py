@@ -168,6 +168,11 @@ def test_404_is_no_price_yet() -> None:
         ("Retry-After: soon\r\n", None),
         ("Retry-After: -5\r\n", None),
         ("Retry-After: 99999999999999\r\n", None),
+        ("Date: Mon, 06 Feb 2023 09:00:00 GMT\r\nRetry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n", 86_400.0),
+        (
+            "Date: Mon, 06 Feb 2023 09:00:00 GMT\r\nRetry-After: Fri, 31 Dec 99999999999 23:59:59 GMT\r\n",
+            None,
+        ),
         ("", None),
     ],
 )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from wattbook.periods import FIRST_DAY, LAST_DAY
+
 from wattbook_cli.domain.desk import (
     EXCHANGE,
     EXCHANGE_CONTROL,
@@ -157,4 +159,6 @@ def _instant(text: str) -> str:
         raise Stop(f"{text!r} is no instant; say 2023-02-28T08:00+01:00") from None
     if instant.tzinfo is None:
         raise Stop(f"{text!r} does not say its offset from UTC; say {text}Z or {text}+01:00")
+    if not FIRST_DAY < instant.date() < LAST_DAY:
+        raise Stop(f"{text!r} is not between {FIRST_DAY} and {LAST_DAY}")
     return instant.isoformat()

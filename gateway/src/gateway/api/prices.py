@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from wattbook.clock import Clock, from_epoch_s, iso_z, to_epoch_us
 from wattbook.errors import InvalidInput
-from wattbook.periods import DEFAULT_AREA, DeliveryPeriod
+from wattbook.periods import DEFAULT_AREA, DeliveryPeriod, NoSuchPeriod, hour_starting
 from wattbook_proto import prices_pb2
 
 from gateway.api.http import Request, Response, json_response
@@ -47,20 +47,26 @@ class PricesApi:
 
     async def history(self, request: Request) -> Response:
         """``GET /reference-prices/{delivery_start}/history``."""
-        area, start_s = request.params.get("area", DEFAULT_AREA), _start_s(request.params["delivery_start"])
+        area = request.params.get("area", DEFAULT_AREA)
+        start_s = _start_s(request.params["delivery_start"], area)
         reply = await self._prices.history(request.principal, delivery_start_s=start_s, area=area)
         start = iso_z(from_epoch_s(start_s))
         return json_response({"delivery_start": start, "area": area, "prices": _rows(reply.prices)})
 
 
-def _start_s(text: str) -> int:
+def _start_s(text: str, area: str) -> int:
     try:
         start = dt.datetime.fromisoformat(text)
     except ValueError:
         start = None
     if start is None or start.tzinfo is None:
         raise InvalidInput("delivery_start: expected a date-time with a zone (2023-02-28T13:00:00Z)")
-    return delivery_start_s(start)
+    start_s = delivery_start_s(start)
+    try:
+        hour_starting(area, start)
+    except NoSuchPeriod as error:
+        raise InvalidInput(f"delivery_start: {error}") from None
+    return start_s
 
 
 def _version(reply: prices_pb2.DayReply) -> str:

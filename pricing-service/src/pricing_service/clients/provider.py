@@ -157,5 +157,5 @@ def _retry_after_s(text: str, date: str) -> float | None:
     try:
         until, since = email.utils.parsedate_to_datetime(text), email.utils.parsedate_to_datetime(date)
         return min(max((until - since).total_seconds(), 0.0), MOST_HOLD_S)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from wattbook.clock import to_epoch_us
+from wattbook.periods import FIRST_DAY
 from wattbook.units import PRICE_MAX_CT_PER_MWH, PRICE_MIN_CT_PER_MWH
 
 from pricing_service.domain.slots import Slot
@@ -126,6 +127,8 @@ def _stamp_us(text: Any, now_s: float) -> int:
         stamp_us = to_epoch_us(stamp.astimezone(UTC))
     except OverflowError:
         raise _NotUnderstood(f"its last_update is {_shown(text)}") from None
+    if stamp.year < FIRST_DAY.year:
+        raise _NotUnderstood(f"its last_update {_shown(text)} is before there was a market")
     if stamp_us > (now_s + MOST_AHEAD_S) * 1e6:
         raise _NotUnderstood(f"its last_update {_shown(text)} is in the future")
     return stamp_us

@@ -13,6 +13,7 @@ from wattbook.passes import PassReader
 from wattbook.walls import ServicePasses, service_passes
 
 from tests.integration.gateway.support import refusal, user_of
+from tests.support.waiting import wait_until
 from tests.unit.gateway.started import ADMIN_PASSWORD, CLIENT_SECRET, REPORT_SECRET, Started
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -67,6 +68,7 @@ class TestTokens:
         with own_gateway.client(None) as client:
             first, other = self.sign_in(client), self.sign_in(client)
             second = self.ask(client, grant_type="refresh_token", refresh_token=first["refresh_token"]).json()
+            assert self.bearer(client, second["access_token"]).status_code == 200
 
             old = client.post("/v1/oauth/revoke", data={"token": first["refresh_token"]})
             again = client.post("/v1/oauth/revoke", data={"token": "never given out"})
@@ -74,6 +76,9 @@ class TestTokens:
             ended = self.ask(client, grant_type="refresh_token", refresh_token=second["refresh_token"])
             kept = self.ask(client, grant_type="refresh_token", refresh_token=other["refresh_token"])
             nothing = client.post("/v1/oauth/revoke", data={"token_type_hint": "refresh_token"})
+
+            refusal(self.bearer(client, second["access_token"]), 401)
+            assert self.bearer(client, other["access_token"]).status_code == 200
 
         assert (old.status_code, old.content, again.status_code) == (200, b"", 200)
         assert ended.json()["error"] == "invalid_grant"
@@ -279,3 +284,35 @@ class TestTokens:
 
         refusal(self.bearer(nobody, tokens["access_token"]), 401)
         refusal(self.ask(nobody, grant_type="refresh_token", refresh_token=tokens["refresh_token"]), 400)
+
+    def test_another_replica_refuses_within_seconds_whom_it_remembered(
+        self, own_gateway: Started, tmp_path: Path
+    ) -> None:
+        changes: list[dict[str, Any]] = [
+            {"password": "another one"}, {"roles": []}, {"disabled": True}, {},
+        ]  # fmt: skip
+        with Started(tmp_path, key=own_gateway.key) as other, own_gateway.client() as admin:
+            remembered = []
+            for change in changes:
+                name, password = user_of(admin, "desk")
+                with other.client(None) as client:
+                    tokens = self.ask(client, grant_type="password", username=name, password=password).json()
+                    assert self.bearer(client, tokens["access_token"]).status_code == 200
+                user = other.client(name, password)
+                assert user.get("/v1/me").json()["roles"] == ["desk"]
+                remembered.append((user, tokens["access_token"]))
+                if change:
+                    assert admin.patch(f"/v1/users/{name}", json=change).status_code == 200
+                else:
+                    admin.post("/v1/oauth/revoke", data={"token": tokens["refresh_token"]})
+
+            with other.client(None) as client:
+                for _, token in remembered:  # the clock stands still: no memory ends by itself
+                    wait_until(
+                        lambda token=token: self.bearer(client, token).status_code == 401,
+                        timeout_s=10, what="the token is refused",
+                    )  # fmt: skip
+            answers = [user.get("/v1/me") for user, _ in remembered]
+
+        assert [answer.status_code for answer in answers] == [401, 200, 401, 200]
+        assert answers[1].json()["roles"] == []

@@ -28,10 +28,12 @@ START = datetime(2023, 2, 28, 12, tzinfo=UTC)
 class Started:
     """Use it as a context manager; ``clock`` stands still until a test moves it."""
 
-    def __init__(self, folder: Path, *, owners: Owners | None = None, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, *, owners: Owners | None = None, key: ECKey | None = None, **settings: Any
+    ) -> None:
         self.owners = owners or Owners()
         self.clock = FakeClock(START)
-        self.key = ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256"})
+        self.key = key or ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256"})
         self.key.ensure_kid()
         self.settings = Settings(
             **{

@@ -55,7 +55,9 @@ class OAuthApi:
         form = _form(await request.body())
         if not form.get("token"):
             return _refused(400, "invalid_request", "token: which one?")
-        await self._database.run(self._server.revoke, form["token"])
+        ended = await self._database.run(self._server.revoke, form["token"])
+        if ended is not None:
+            self._sign_in.memory.forget_session(ended)
         return Response(200, content_type=None, headers=_ALWAYS)
 
     async def jwks(self, request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -34,8 +35,8 @@ from gateway.app.settings import Settings
 from gateway.clients import FeedClient, PricesClient, ReportsClient, TradesClient
 from gateway.clients.coalescer import Limits
 from gateway.clients.owner import Door
-from gateway.store import TokenStore, UserStore
-from gateway.usecases import accounts, live, memory, passes, signin, tokens
+from gateway.store import RevocationStore, TokenStore, UserStore
+from gateway.usecases import accounts, live, memory, passes, revocations, signin, tokens
 from gateway.usecases import batch as batch_usecase
 from gateway.usecases import oauth as oauth_usecase
 from gateway.usecases import reports as reports_usecase
@@ -74,9 +75,13 @@ class Gateway:
         self._passes = passes.Passes(key)
         programs = frozenset(name for name, client in self._clients.items() if client.uses_api)
         self._tokens = tokens.AccessTokens(key=key, issuer=ISSUER, clock=clock, clients=programs)
+        self._sessions = TokenStore(store)
+        self._memory = memory.Memory(clock)
+        self._revocations = revocations.Revocations(
+            store=RevocationStore(store), database=self._database, memory=self._memory
+        )
         self._token_server = oauth_usecase.TokenServer(
-            users=self._users,
-            store=TokenStore(store),
+            store=self._sessions,
             access=self._tokens,
             service_pass=self._passes.for_service,
             clients=self._clients,
@@ -111,10 +116,11 @@ class Gateway:
         settings = self._settings
         sign_in = signin.SignIn(
             users=self._users,
+            sessions=self._sessions,
             database=self._database,
             passwords=self._passwords,
             tokens=self._tokens,
-            memory=memory.Memory(self._clock),
+            memory=self._memory,
             throttle=Throttle(self._clock),
         )
         people = accounts.Accounts(
@@ -158,9 +164,11 @@ class Gateway:
         clients = (self._trades, self._reports, self._prices, self._feed)
         for client in clients:
             client.open()
+        following = asyncio.create_task(self._revocations.follow())
         try:
             yield
         finally:
+            following.cancel()
             for client in clients:
                 await client.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from wattbook.access import Principal, Role
@@ -29,7 +29,8 @@ class User:
     disabled: bool
     created_at: datetime
     changed_at: datetime
-    signed_out_at: datetime | None = None  # what was given out before no longer holds
+    signed_out_at: datetime | None = None  # what the release before this one gave out until then is over
+    session_counter: int = 0  # what was given out under a lower one is over
 
     @property
     def principal(self) -> Principal:
@@ -40,6 +41,14 @@ class User:
     def is_working_admin(self) -> bool:
         """Whether they can administer users now."""
         return Role.ADMIN in self.roles and not self.disabled
+
+
+def changed(old: User, new: User) -> User:
+    """``new``, with its sessions over where what the old one was given may not count for the new one."""
+    ends = (old.password_hash, old.roles, old.trader_id) != (new.password_hash, new.roles, new.trader_id)
+    if not ends and (old.disabled or not new.disabled):
+        return replace(new, session_counter=old.session_counter, signed_out_at=old.signed_out_at)
+    return replace(new, session_counter=old.session_counter + 1, signed_out_at=new.changed_at)
 
 
 def check_name(name: str) -> None:

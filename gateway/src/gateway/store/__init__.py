@@ -1,6 +1,7 @@
-"""What the gateway remembers: users and refresh tokens; nothing of the business."""
+"""What the gateway remembers: users and their sessions; nothing of the business."""
 
+from gateway.store.revocations import RevocationStore
 from gateway.store.tokens import RefreshToken, TokenStore
 from gateway.store.users import UserStore
 
-__all__ = ["RefreshToken", "TokenStore", "UserStore"]
+__all__ = ["RefreshToken", "RevocationStore", "TokenStore", "UserStore"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table
 
 metadata = MetaData()
 
@@ -16,7 +16,8 @@ users = Table(
     Column("disabled", Boolean, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("changed_us", BigInteger, nullable=False),
-    Column("signed_out_us", BigInteger),
+    Column("signed_out_us", BigInteger),  # for the release before this one, which knows no counters
+    Column("session_counter", Integer, nullable=False, server_default="0"),
 )
 
 refresh_tokens = Table(
@@ -28,7 +29,19 @@ refresh_tokens = Table(
     Column("client_id", String(64), nullable=False),
     Column("expires_us", BigInteger, nullable=False),
     Column("used_us", BigInteger),
+    Column("session_counter", Integer),  # NULL: written by the release before
     Index("refresh_tokens_family", "family"),
     Index("refresh_tokens_user", "user_name"),
     Index("refresh_tokens_expiry", "expires_us"),
+)
+
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),  # without gaps, as committed
+    Column("user_name", String(64), nullable=False),
+    Column("family", String(32)),  # NULL: all sessions with a lower counter
+    Column("session_counter", Integer, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Index("revocations_family", "family"),
 )

@@ -12,7 +12,8 @@ from wattbook.clock import from_epoch_us, to_epoch_us
 from wattbook.db import Store, can_be_kept, repeated
 from wattbook.errors import Conflict, NotFound
 
-from gateway.domain.users import User
+from gateway.domain.users import User, changed
+from gateway.store.revocations import note_revocation
 from gateway.store.tables import refresh_tokens, users
 
 
@@ -26,7 +27,7 @@ class UserStore:
     def find(self, name: str) -> User | None:
         """The user of that name, if any."""
         with self._store.read() as connection:
-            return _find(connection, name)
+            return find_user(connection, name)
 
     def all(self) -> list[User]:
         """Every user, by name."""
@@ -48,26 +49,30 @@ class UserStore:
 
     @repeated
     def change(self, name: str, alter: Callable[[User], User]) -> User:
-        """Replace a user by what ``alter`` makes of them; a new ``signed_out_at`` ends their sessions.
+        """Replace a user by what ``alter`` makes of them; ends their sessions where that takes it.
 
         Raises:
             NotFound: no such user.
             Conflict: nobody would be left to administer users.
         """
         with self._store.write() as connection:
-            old = _find(connection, name)
+            old = find_user(connection, name)
             if old is None:
                 raise NotFound(f"no user {name!r}")
-            new = alter(old)
+            new = changed(old, alter(old))
             connection.execute(update(users).where(users.c.name == name).values(**_row(new)))
             if old.is_working_admin and not any(user.is_working_admin for user in _all(connection)):
                 raise Conflict("the last enabled admin cannot be disabled or demoted")
-            if new.signed_out_at != old.signed_out_at:
+            if new.session_counter != old.session_counter:
                 connection.execute(refresh_tokens.delete().where(refresh_tokens.c.user_name == name))
+                note_revocation(
+                    connection, user_name=name, session_counter=new.session_counter, now=new.changed_at
+                )
             return new
 
 
-def _find(connection: Connection, name: str) -> User | None:
+def find_user(connection: Connection, name: str) -> User | None:
+    """The user of that name, if any, as a transaction sees them."""
     if not can_be_kept(name):  # anybody may try to sign in as anything
         return None
     row = connection.execute(select(users).where(users.c.name == name)).first()
@@ -88,6 +93,7 @@ def _user(row: Any) -> User:
         created_at=from_epoch_us(row.created_us),
         changed_at=from_epoch_us(row.changed_us),
         signed_out_at=None if row.signed_out_us is None else from_epoch_us(row.signed_out_us),
+        session_counter=row.session_counter,
     )
 
 
@@ -101,4 +107,5 @@ def _row(user: User) -> dict[str, Any]:
         "created_us": to_epoch_us(user.created_at),
         "changed_us": to_epoch_us(user.changed_at),
         "signed_out_us": to_epoch_us(user.signed_out_at) if user.signed_out_at else None,
+        "session_counter": user.session_counter,
     }

@@ -78,7 +78,7 @@ class Accounts:
         return user
 
     async def change(self, asker: Principal, name: str, change: Change) -> User:
-        """Change a user; a new password or being disabled ends their sessions.
+        """Change a user; a new password, other roles or being disabled end their sessions.
 
         Raises:
             Forbidden: no admin asks.
@@ -124,7 +124,6 @@ class Accounts:
             roles = user.roles if change.roles is None else change.roles
             now = self._clock.now()
             disabled = user.disabled if change.disabled is None else change.disabled
-            ends_sessions = hashed is not None or (disabled and not user.disabled)
             return replace(
                 user,
                 password_hash=hashed or user.password_hash,
@@ -132,7 +131,6 @@ class Accounts:
                 trader_id=trader_id,
                 disabled=disabled,
                 changed_at=now,
-                signed_out_at=now if ends_sessions else user.signed_out_at,
             )
 
         try:
@@ -169,9 +167,7 @@ def ensure_admin(
     roles = found.roles | {Role.ADMIN}
     users.change(
         ADMIN,
-        lambda user: replace(
-            user, password_hash=hashed, roles=roles, disabled=False, changed_at=now, signed_out_at=now
-        ),
+        lambda user: replace(user, password_hash=hashed, roles=roles, disabled=False, changed_at=now),
     )
 
 

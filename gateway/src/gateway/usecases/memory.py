@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from dataclasses import dataclass
 from typing import Any
 
 from wattbook.access import Principal
@@ -14,6 +15,13 @@ RIGHT_RECENTLY_S = 12 * 3600.0
 MOST_REMEMBERED = 20_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    principal: Principal
+    until_s: float
+    session_id: str
+
+
 class Memory:
     """Credentials verified within the last minute, under an HMAC whose key only this process has."""
 
@@ -22,7 +30,7 @@ class Memory:
         self._clock = clock
         self._remember_s = remember_s
         self._key = secrets.token_bytes(32)
-        self._known: dict[bytes, tuple[Principal, float]] = {}
+        self._known: dict[bytes, _Known] = {}
         self._right: dict[bytes, tuple[str, float]] = {}
         self.generation = 0
 
@@ -35,20 +43,21 @@ class Memory:
         known = self._known.get(digest)
         if known is None:
             return None
-        principal, until_s = known
-        if self._clock.monotonic_s() >= until_s:
+        if self._clock.monotonic_s() >= known.until_s:
             del self._known[digest]
             return None
-        return principal
+        return known.principal
 
     def remember(
-        self, digest: bytes, principal: Principal, *, generation: int, at_most_s: float = REMEMBER_S
-    ) -> None:
+        self, digest: bytes, principal: Principal, *, generation: int, at_most_s: float = REMEMBER_S,
+        session_id: str = "",
+    ) -> None:  # fmt: skip
         """Keep it, unless somebody was forgotten since ``generation`` was read, before verifying began."""
         if generation != self.generation:
             return
         _make_room(self._known)
-        self._known[digest] = (principal, self._clock.monotonic_s() + min(self._remember_s, at_most_s))
+        until_s = self._clock.monotonic_s() + min(self._remember_s, at_most_s)
+        self._known[digest] = _Known(principal, until_s, session_id)
 
     def was_right(self, digest: bytes) -> bool:
         """Whether a password was right within some hours: it is verified again, but not throttled.
@@ -66,8 +75,18 @@ class Memory:
     def forget(self, name: str) -> None:
         """Nothing that a user proved counts any more."""
         self.generation += 1
-        self._known = {key: known for key, known in self._known.items() if known[0].name != name}
+        self._known = {key: known for key, known in self._known.items() if known.principal.name != name}
         self._right = {key: known for key, known in self._right.items() if known[0] != name}
+
+    def forget_session(self, session_id: str) -> None:
+        """No token of a session counts any more."""
+        self.generation += 1
+        self._known = {key: known for key, known in self._known.items() if known.session_id != session_id}
+
+    def forget_all(self) -> None:
+        """Nothing counts any more that anybody proved."""
+        self.generation += 1
+        self._known, self._right = {}, {}
 
 
 def _make_room(kept: dict[bytes, Any]) -> None:

@@ -15,16 +15,15 @@ from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, OAuth2Request, TokenMixin, grants
 from authlib.oauth2.rfc6749.errors import InvalidGrantError
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from wattbook.auth.revocations import Session
 from wattbook.clock import Clock
 
 from gateway.domain.users import User
-from gateway.store import RefreshToken, TokenStore, UserStore
+from gateway.store import RefreshToken, TokenStore
 from gateway.usecases.passes import SERVICE_LIFETIME_S
 from gateway.usecases.tokens import ACCESS_LIFETIME, AccessTokens
 
 REFRESH_LIFETIME = timedelta(hours=12)
-# Two requests of one browser may refresh at once: the later is refused, but that is no theft.
-REUSE_FORGIVEN = timedelta(seconds=10)
 PUBLIC_CLIENT_ID = "wattbook"
 # What a service may do with its own secret: book files through the API; read at other owners.
 USE_THE_API = frozenset({"ingest-service"})
@@ -114,11 +113,15 @@ class Request(OAuth2Request):
 
 
 @dataclass(frozen=True, slots=True)
-class _Credential(TokenMixin):
-    token: RefreshToken
+class _Exchange(TokenMixin):
+    """A refresh token that another one has just replaced."""
+
+    user: User
+    session: Session
+    replacement: str
 
     def check_client(self, client: Client) -> bool:
-        return self.token.client_id == client.client_id
+        return True  # it was exchanged for this client
 
     def get_scope(self) -> str:
         return ""
@@ -132,25 +135,31 @@ class _PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):
             raise InvalidGrantError("unknown user or wrong password")
         return self.request.verified_user
 
+    def generate_token(self, **asked: Any) -> Any:
+        begun = self.server.begin(self.request.verified_user, self.request.client)
+        if begun is None:  # a new password came in between
+            raise InvalidGrantError("unknown user or wrong password")
+        return self.server.tokens_of(begun, self.request.client)
+
 
 class _RefreshGrant(grants.RefreshTokenGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = ["none"]  # noqa: RUF012
     INCLUDE_NEW_REFRESH_TOKEN = True
 
-    def authenticate_refresh_token(self, refresh_token: str) -> _Credential:
-        token = self.server.use_refresh_token(refresh_token, self.request.client)
-        if token is None:
+    def authenticate_refresh_token(self, refresh_token: str) -> _Exchange:
+        exchange = self.server.exchange(refresh_token, self.request.client)
+        if exchange is None:
             raise InvalidGrantError("the refresh token does not hold any more")
-        return _Credential(token)
+        return exchange
 
-    def authenticate_user(self, refresh_token: _Credential) -> User:
-        user = self.server.users.find(refresh_token.token.user_name)
-        if user is None or user.disabled:
-            raise InvalidGrantError("the user may not sign in any more")
-        return user
+    def authenticate_user(self, refresh_token: _Exchange) -> User:
+        return refresh_token.user
 
-    def revoke_old_credential(self, refresh_token: _Credential) -> None:
-        """Done when it was used."""
+    def issue_token(self, user: User, refresh_token: _Exchange) -> dict[str, Any]:
+        return self.server.tokens_of(refresh_token, self.request.client)
+
+    def revoke_old_credential(self, refresh_token: _Exchange) -> None:
+        """Done when it was exchanged."""
 
 
 class _ClientGrant(grants.ClientCredentialsGrant):
@@ -182,12 +191,11 @@ class TokenServer(AuthorizationServer):
     """Answers token requests. Everything here blocks: call :meth:`answer` from a thread."""
 
     def __init__(
-        self, *, users: UserStore, store: TokenStore, access: AccessTokens, clients: Mapping[str, Client],
-        clock: Clock, service_pass: Callable[[str, str], str],
+        self, *, store: TokenStore, access: AccessTokens, clients: Mapping[str, Client], clock: Clock,
+        service_pass: Callable[[str, str], str],
     ) -> None:  # fmt: skip
         """Everything is injected."""
         super().__init__()
-        self.users = users
         self._store = store
         self._access = access
         self._clients = clients
@@ -207,37 +215,45 @@ class TokenServer(AuthorizationServer):
         return self._clients.get(client_id)
 
     def save_token(self, token: dict[str, Any], request: Request) -> None:
-        """Keep the refresh token, in the family of the one it replaces."""
-        refresh = token.get("refresh_token")
-        if refresh is None:
-            return
-        old = request.refresh_token
-        now = self._clock.now()
-        kept = RefreshToken(
-            token_hash=_hash(refresh),
-            family=old.token.family if old else secrets.token_hex(16),
-            user_name=request.user.name,
-            client_id=request.client.client_id,
-            expires_at=now + REFRESH_LIFETIME,
-        )
-        self._store.add(kept, now=now)
+        """A refresh token is kept before it is given out."""
 
-    def use_refresh_token(self, token: str, client: Client) -> RefreshToken | None:
-        """The token, marked as used; None where it does not hold. One that comes again ends its family."""
-        now = self._clock.now()
-        found = self._store.use(_hash(token), client_id=client.client_id, now=now)
-        if found is None or found.used_at is None:
-            return found
-        if now - found.used_at > REUSE_FORGIVEN:
-            _log.warning("a refresh token was used twice; its session ends", extra={"user": found.user_name})
-            self._store.revoke_family(found.family)
-        return None
+    def begin(self, user: User, client: Client) -> _Exchange | None:
+        """The first refresh token of a new session; None where the user changed since they were verified."""
+        token, family, now = secrets.token_urlsafe(32), secrets.token_hex(16), self._clock.now()
+        kept = RefreshToken(_hash(token), client.client_id, now + REFRESH_LIFETIME)
+        if not self._store.begin(kept, family=family, user=user, now=now):
+            return None
+        return _Exchange(user, Session(family, user.session_counter), token)
 
-    def revoke(self, token: str) -> None:
-        """End the session that a refresh token is of, whichever of its tokens it is. Who has it may."""
-        family = self._store.family_of(_hash(token))
-        if family is not None:
-            self._store.revoke_family(family)
+    def exchange(self, token: str, client: Client) -> _Exchange | None:
+        """What replaces a refresh token; None where that does not hold."""
+        replacement, now = secrets.token_urlsafe(32), self._clock.now()
+        kept = RefreshToken(_hash(replacement), client.client_id, now + REFRESH_LIFETIME)
+        clients = frozenset({client.client_id})
+        done = self._store.exchange(_hash(token), kept, clients=clients, now=now)
+        if done.is_stolen:
+            _log.warning("a refresh token was used twice; its session ends", extra={"user": done.user_name})
+        if done.user is None:
+            return None
+        return _Exchange(done.user, Session(done.family, done.user.session_counter), replacement)
+
+    def revoke(self, token: str) -> str | None:
+        """End the session that a refresh token is of, whichever of its tokens it is. Who has it may.
+
+        The session's id; None where the token is not known.
+        """
+        return self._store.end(_hash(token), now=self._clock.now())
+
+    def tokens_of(self, exchange: _Exchange, client: Client) -> dict[str, Any]:
+        """What a client gets for a user: an access token, and the refresh token to go on with."""
+        session = exchange.session
+        access = self._access.issue(exchange.user.name, client_id=client.client_id, session=session)
+        return {
+            **_bearer(access),
+            "refresh_token": exchange.replacement,
+            "session_id": session.id,
+            "session_counter": session.counter,
+        }
 
     def service_pass(self, client_id: str, audience: str) -> dict[str, Any]:
         """A service's pass for reading at the owner ``audience``, as a token response."""
@@ -255,16 +271,13 @@ class TokenServer(AuthorizationServer):
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Nobody listens."""
 
-    def _make_token(self, *, client: Client, user: User | None, include_refresh_token: bool, **_: Any) -> Any:
-        name = user.name if user else client.client_id
-        token = {
-            "token_type": "Bearer",
-            "access_token": self._access.issue(name, client_id=client.client_id, is_client=user is None),
-            "expires_in": int(ACCESS_LIFETIME.total_seconds()),
-        }
-        if include_refresh_token:
-            token["refresh_token"] = secrets.token_urlsafe(32)
-        return token
+    def _make_token(self, *, client: Client, **_: Any) -> Any:
+        return _bearer(self._access.issue(client.client_id, client_id=client.client_id))
+
+
+def _bearer(access_token: str) -> dict[str, Any]:
+    lasts_s = int(ACCESS_LIFETIME.total_seconds())
+    return {"token_type": "Bearer", "access_token": access_token, "expires_in": lasts_s}
 
 
 def _hash(token: str) -> str:

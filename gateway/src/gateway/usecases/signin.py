@@ -11,7 +11,7 @@ from wattbook.telemetry.catalogue import SIGN_IN_FAILURES
 from wattbook.telemetry.metrics import Counter
 
 from gateway.domain.users import PASSWORD_MAX_BYTES, User
-from gateway.store import UserStore
+from gateway.store import TokenStore, UserStore
 from gateway.usecases.memory import Memory
 from gateway.usecases.passwords import Passwords
 from gateway.usecases.threads import Pool
@@ -28,11 +28,12 @@ class SignIn:
     """Turns credentials into principals."""
 
     def __init__(
-        self, *, users: UserStore, database: Pool, passwords: Passwords, tokens: AccessTokens, memory: Memory,
-        throttle: Throttle,
+        self, *, users: UserStore, sessions: TokenStore, database: Pool, passwords: Passwords,
+        tokens: AccessTokens, memory: Memory, throttle: Throttle,
     ) -> None:  # fmt: skip
         """Everything is injected; ``database`` is where the store is used."""
         self._users = users
+        self._sessions = sessions
         self._database = database
         self._passwords = passwords
         self._tokens = tokens
@@ -77,11 +78,15 @@ class SignIn:
         if grant.is_client:
             principal: Principal | None = self._tokens.client_principal(grant.name)
         else:
-            user = await self._database.run(self._users.find, grant.name)
+            family = grant.session.id if grant.session else None
+            user = await self._database.run(self._sessions.holder, grant.name, family=family)
             principal = user.principal if user and _still_holds(grant, user) else None
         if principal is None:
             raise Unauthenticated("the token's user may not sign in any more")
-        self.memory.remember(digest, principal, generation=generation, at_most_s=grant.remaining_s)
+        self.memory.remember(
+            digest, principal, generation=generation, at_most_s=grant.remaining_s,
+            session_id=grant.session.id if grant.session else "",
+        )  # fmt: skip
         return principal
 
     async def _verified_once(self, digest: bytes, name: str, password: str, address: str) -> User:
@@ -127,6 +132,10 @@ def _sensible(password: str) -> bool:
 
 
 def _still_holds(grant: Grant, user: User) -> bool:
-    # Whole seconds, as tokens count: who signs in again right after a change keeps what they got.
+    if user.disabled:
+        return False
+    if grant.session is not None:
+        return grant.session.counter == user.session_counter
+    # Of the release before, which knows no counters: its tokens say whole seconds, so the very second is out.
     signed_out = user.signed_out_at
-    return not user.disabled and (signed_out is None or grant.issued_at >= signed_out.replace(microsecond=0))
+    return signed_out is None or grant.issued_at > signed_out

@@ -12,6 +12,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from wattbook.access import Principal, Role
+from wattbook.auth.revocations import Session
 from wattbook.clock import Clock, from_epoch_s
 from wattbook.errors import Unauthenticated
 
@@ -23,12 +24,13 @@ MAX_TOKEN_CHARACTERS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a valid access token says."""
+    """What a valid access token says; of a person's token, also the session that it is of."""
 
     name: str
     is_client: bool
     issued_at: datetime
     remaining_s: float
+    session: Session | None = None
 
 
 def load_signing_key(path: Path) -> ECKey:
@@ -59,10 +61,10 @@ class AccessTokens:
         self._clock = clock
         self._clients = clients
 
-    def issue(self, name: str, *, client_id: str, is_client: bool) -> str:
-        """A token for a user, or for a client itself."""
+    def issue(self, name: str, *, client_id: str, session: Session | None = None) -> str:
+        """A token for a user in their session or, without one, for a client itself."""
         now_s = self._now_s()
-        claims = {
+        claims: dict[str, Any] = {
             "iss": self._issuer,
             "aud": AUDIENCE,
             "sub": name,
@@ -70,8 +72,10 @@ class AccessTokens:
             "exp": now_s + int(ACCESS_LIFETIME.total_seconds()),
             "jti": secrets.token_urlsafe(12),
             "client_id": client_id,
-            "kind": "client" if is_client else "user",
+            "kind": "user" if session else "client",
         }
+        if session is not None:
+            claims |= {"sid": session.id, "session_counter": session.counter}
         return jwt.encode({"alg": ALGORITHM, "kid": self._key.kid}, claims, self._key)
 
     def read(self, token: str) -> Grant:
@@ -86,9 +90,11 @@ class AccessTokens:
             claims = jwt.decode(token, self._key, algorithms=[ALGORITHM]).claims
             self._registry().validate(claims)
             name, issued_s, until_s = str(claims["sub"]), int(claims["iat"]), int(claims["exp"])
+            session = Session(str(claims["sid"]), int(claims["session_counter"])) if "sid" in claims else None
         except (JoseError, ValueError, TypeError, KeyError):
             raise Unauthenticated("the token is not valid, or not any more") from None
-        return Grant(name, claims.get("kind") == "client", from_epoch_s(issued_s), until_s - self._now_s())
+        remaining_s = until_s - self._now_s()
+        return Grant(name, claims.get("kind") == "client", from_epoch_s(issued_s), remaining_s, session)
 
     def client_principal(self, client_id: str) -> Principal | None:
         """What a client may do with its own token: book and read all; None where it is not set up."""

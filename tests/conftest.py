@@ -31,34 +31,62 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("house")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "flow(name): the flow of docs/flows.md that the test walks")
-    config.addinivalue_line("markers", "faults: breaks the running product on purpose")
-
-
 # What waits for processes begins first, so that side by side (`make test`) nothing long is left for the end.
 FIRST = ("faults", "integration", "e2e", "browser", "contract")
-# About the embedded engines, or on engines of its own: WATTBOOK_TEST_ENGINE=production changes nothing of it.
-NOT_IN_PRODUCTION = ("embedded", "own_engines")
+# Who asks for one of these asks for a PostgreSQL or a RabbitMQ.
+SERVERS = {"postgres", "databases", "rabbitmq_server"}
 # After these a test of faults may be run again (``--reruns``); not after a trade that was counted wrong.
 IN_VAIN = ["TooLate", "Timeout"]
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the kinds of tests; within a kind they stay as they are. Leave out what the engine is not for."""
-    if engines.is_production():
-        left_out = [item for item in items if any(map(item.get_closest_marker, NOT_IN_PRODUCTION))]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--part", choices=("fast", "long", "production", "fleet"),
+        help="only the tests of this part; each test is in one (docs/extending.md)",
+    )  # fmt: skip
 
-    def kind_of(item: pytest.Item) -> str:
-        return item.path.relative_to(ROOT / "tests").parts[0]
+
+def _kind_of(item: pytest.Item) -> str:
+    return item.path.relative_to(ROOT / "tests").parts[0]
+
+
+def _part_of(item: pytest.Function) -> str:
+    """`make test` runs what is fast; `make test-long` and the others what is not; nothing runs twice."""
+    marked = item.get_closest_marker
+    if marked("alone"):
+        return "fleet"
+    if marked("servers") or SERVERS & set(item.fixturenames):
+        return "production"
+    if _kind_of(item) == "faults":  # on the engines of production, unless it is about the embedded ones
+        return "long" if marked("embedded") else "production"
+    return "long" if marked("slow") else "fast"
+
+
+def pytest_itemcollected(item: pytest.Function) -> None:
+    """Tests of a file stay together (``--dist loadgroup``), and so do all that share the started product."""
+    fixtures = item._fixtureinfo.name2fixturedefs.get("desk", ())
+    is_shared = any(each.scope == "session" for each in fixtures[-1:])
+    item.add_marker(pytest.mark.xdist_group("desk" if is_shared else str(item.path.relative_to(ROOT))))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    """Order the kinds of tests; within a kind they stay as they are. Leave out what another run is for."""
+    part = config.getoption("part")
+    left_out = [
+        item
+        for item in items
+        if (part and _part_of(item) != part)
+        or (engines.is_production() and item.get_closest_marker("embedded"))
+    ]
+    if left_out:
+        items[:] = [item for item in items if item not in set(left_out)]
+        config.hook.pytest_deselected(items=left_out)
 
     if reruns := config.getoption("reruns", None):
         for item in items:
-            if kind_of(item) == "faults":
+            if _kind_of(item) == "faults":
                 item.add_marker(pytest.mark.flaky(reruns=reruns, only_rerun=IN_VAIN))
-    items.sort(key=lambda item: FIRST.index(kind_of(item)) if kind_of(item) in FIRST else len(FIRST))
+    items.sort(key=lambda item: FIRST.index(_kind_of(item)) if _kind_of(item) in FIRST else len(FIRST))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -95,9 +123,10 @@ def databases(postgres: PostgresServer) -> Iterator[Lender]:
         yield lender
 
 
-@pytest.fixture(
-    params=[engines.PRODUCTION] if engines.is_production() else [engines.EMBEDDED, engines.PRODUCTION]
-)
+ON_SERVERS = pytest.param(engines.PRODUCTION, marks=pytest.mark.servers)
+
+
+@pytest.fixture(params=[ON_SERVERS] if engines.is_production() else [engines.EMBEDDED, ON_SERVERS])
 def new_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> engines.NewStoreUrl:
     """Addresses of new, empty stores; the test runs once on each engine, unless one was chosen for all."""
     return engines.new_store_url(request.param, tmp_path, lambda: request.getfixturevalue("databases"))

@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.flow("How the desk is")]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.flow("How the desk is")]
 
 PASSWORD = "a horse of the right battery"
 SETTINGS = {"WATTBOOK_SANDBOX_EXCHANGE_TRADES_PER_MIN": "0", "WATTBOOK_INGEST_SETTLE_S": "0.2"}

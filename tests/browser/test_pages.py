@@ -144,6 +144,7 @@ def test_signing_in_leads_to_where_one_wanted_to_go(
     assert reader.complaints == []
 
 
+@pytest.mark.slow
 def test_a_wrong_password_is_said_and_the_name_stays(desk: Desk, users: dict[str, str], page: Page) -> None:
     page.goto(f"{desk.pages_url}/sign-in")
     page.fill("#username", users["desk"])
@@ -167,6 +168,7 @@ def test_a_trader_sees_their_own_day_at_once_and_nobody_elses(
     assert "Not yours to see" in page.inner_text("h1")
 
 
+@pytest.mark.slow
 def test_a_trader_is_picked_from_the_list_or_found_by_name(ana: Reader, trader_id: str) -> None:
     assert ana.path() == "/traders"
     ana.page.get_by_role("link", name=trader_id).click()
@@ -182,6 +184,7 @@ def test_a_trader_is_picked_from_the_list_or_found_by_name(ana: Reader, trader_i
     assert ana.page.inner_text("h1") == trader_id
 
 
+@pytest.mark.slow
 def test_days_are_stepped_through_by_keyboard(ana: Reader, trader_id: str) -> None:
     ana.day(trader_id)
 
@@ -197,6 +200,7 @@ def test_days_are_stepped_through_by_keyboard(ana: Reader, trader_id: str) -> No
     ana.wait_for_day("2023-02-27")
 
 
+@pytest.mark.slow
 def test_a_day_is_chosen_in_the_date_field(ana: Reader, trader_id: str) -> None:
     ana.day(trader_id)
 
@@ -207,6 +211,7 @@ def test_a_day_is_chosen_in_the_date_field(ana: Reader, trader_id: str) -> None:
     assert ana.row("02B–03")[0] == "02B–03"
 
 
+@pytest.mark.slow
 def test_help_opens_and_closes_by_keyboard(ana: Reader, trader_id: str) -> None:
     ana.day(trader_id)
 
@@ -250,6 +255,7 @@ def test_a_new_trade_appears_in_place_without_a_reload(ana: Reader, desk: Desk) 
     assert ana.page.evaluate("window.sameDocument") is True
 
 
+@pytest.mark.slow
 def test_a_session_that_ended_is_said_where_one_is(
     desk: Desk, users: dict[str, str], trader_id: str, page: Page
 ) -> None:
@@ -263,6 +269,7 @@ def test_a_session_that_ended_is_said_where_one_is(
     page.wait_for_url("**/sign-in?next=**")
 
 
+@pytest.mark.slow
 def test_the_csv_is_downloaded_under_a_telling_name(ana: Reader, trader_id: str, tmp_path: Path) -> None:
     ana.day(trader_id, date(2023, 3, 10))
 
@@ -277,6 +284,7 @@ def test_the_csv_is_downloaded_under_a_telling_name(ana: Reader, trader_id: str,
     assert rows[-1][:7] == ["Total", "2", "4", "10", "4", "10", "420.00"]
 
 
+@pytest.mark.slow
 def test_colours_follow_the_system_until_chosen_and_are_remembered(
     browser: Browser, desk: Desk, users: dict[str, str], trader_id: str
 ) -> None:
@@ -300,6 +308,7 @@ def test_colours_follow_the_system_until_chosen_and_are_remembered(
         context.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 768, 1280, 2560])
 def test_the_page_never_scrolls_sideways(
     browser: Browser, desk: Desk, users: dict[str, str], trader_id: str, width: int
@@ -322,6 +331,7 @@ def test_the_page_never_scrolls_sideways(
         context.close()
 
 
+@pytest.mark.slow
 def test_everything_is_there_without_scripts(
     browser: Browser, desk: Desk, users: dict[str, str], trader_id: str
 ) -> None:
@@ -350,6 +360,7 @@ def test_everything_is_there_without_scripts(
         context.close()
 
 
+@pytest.mark.slow
 def test_everything_is_reached_by_tab_and_focus_is_seen(ana: Reader, trader_id: str) -> None:
     ana.day(trader_id)
     ana.wait_for_charts()
@@ -383,12 +394,14 @@ def test_everything_is_reached_by_tab_and_focus_is_seen(ana: Reader, trader_id: 
         assert wanted in reached, reached
 
 
+@pytest.mark.slow
 def test_the_session_is_not_the_scripts_business(ana: Reader) -> None:
     assert "session" not in ana.page.evaluate("document.cookie")
     kept = [cookie for cookie in ana.page.context.cookies() if "session" in cookie["name"]]
     assert [(cookie["httpOnly"], cookie["sameSite"]) for cookie in kept] == [(True, "Lax")]
 
 
+@pytest.mark.slow
 def test_the_first_paint_is_quick_and_the_page_is_small(ana: Reader, trader_id: str) -> None:
     ana.day(trader_id)
     sizes: dict[str, int] = {}
@@ -408,6 +421,7 @@ def body_size(request: object) -> int:
     return int(request.sizes()["responseBodySize"])  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_print_is_clean(ana: Reader, trader_id: str) -> None:
     ana.day(trader_id)
     ana.wait_for_charts()

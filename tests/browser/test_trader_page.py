@@ -15,7 +15,7 @@ from tests.support.sign_in import PASSWORD, SignInDesk
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.flow("Live trade")]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.flow("Live trade")]
 
 LIVE = f"/traders/trader_1/days/{DAY}"
 DESK = f"/desk/{DAY}"

@@ -20,7 +20,6 @@ from wattbook.retry import Backoff
 from tests.support.children import started
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.own_engines
 WHEN = datetime(2023, 2, 28, 11, 12, 35, 123456, tzinfo=UTC)
 SOON = Backoff(first_s=0.01, most_s=0.05)
 
@@ -48,7 +47,7 @@ class Engine:
             each.close()
 
 
-@pytest.fixture(params=["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+@pytest.fixture(params=["embedded", pytest.param("rabbitmq", marks=pytest.mark.servers)])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param == "embedded":
         url = f"sqlite:///{tmp_path}/bus/bus.db"

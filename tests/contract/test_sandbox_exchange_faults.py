@@ -15,6 +15,8 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from tests.unit.sandbox.worlds import Ear, ExchangeWorld, exchange_world, run, until
 
+pytestmark = pytest.mark.slow
+
 
 async def _heard(
     folder: Path, *, ears: int = 1, count: int = 1000, faults: str = ""

@@ -19,6 +19,8 @@ from websockets.sync.client import connect
 
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 EXCHANGE = "WATTBOOK_SANDBOX_EXCHANGE_"
 PROVIDER = "WATTBOOK_SANDBOX_MARKET_DATA_"
 Start = Callable[..., subprocess.Popen[str]]

@@ -146,6 +146,7 @@ def test_the_nightly_file_recovers_what_the_feed_did_not_bring_and_says_so(live:
     assert "       4  recovered from the file" in shown.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.flow("Reference price")
 def test_a_killed_poller_comes_back_with_its_prices_and_what_is_left_of_its_budget(live: LiveDesk) -> None:
     day = live.provider("stats")["now"][:10]  # the hours that are tradable now may be tomorrow's only
@@ -169,6 +170,7 @@ def test_a_killed_poller_comes_back_with_its_prices_and_what_is_left_of_its_budg
     assert live.provider("stats")["violations"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.flow("Live trade")
 def test_a_desk_without_the_sandbox_listens_to_what_the_environment_names(
     live: LiveDesk, tmp_path: Path
@@ -192,6 +194,7 @@ def test_a_desk_without_the_sandbox_listens_to_what_the_environment_names(
     assert live.provider("stats")["violations"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.flow("Reference price")
 def test_prices_arrive_each_cycle_without_one_request_too_many(tmp_path: Path) -> None:
     """Three cycles of ten minutes, a hundred and twenty times as fast."""
@@ -240,6 +243,7 @@ def _with_values(desk: LiveDesk, prices: list[dict[str, Any]], least: int) -> li
     return []
 
 
+@pytest.mark.slow
 @pytest.mark.flow("Live trade")
 def test_a_simulated_day_is_today_everywhere(tmp_path: Path) -> None:
     """An early morning, sixty times as fast: what is shown as now, today, age, lag and complete."""

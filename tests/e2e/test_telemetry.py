@@ -26,6 +26,8 @@ from tests.support.pages import STREAM_PATH, PageReader
 from tests.support.trades import HEADER, trade, unique
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 QUIET = {"WATTBOOK_SANDBOX_EXCHANGE_TRADES_PER_MIN": "0", "WATTBOOK_INGEST_SETTLE_S": "0.1"}
 TRADER, DAY = "trader_1", "2023-02-28"
 ARRIVED_S = 30.0

@@ -20,6 +20,8 @@ from tests.support.engines import is_production
 from tests.support.trades import trade, unique
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 MakeDesk = Callable[..., Desk]
 SERVICES = ("trade-service", "report-service", "gateway", "ingest-service")
 # The drivers of PostgreSQL and RabbitMQ take their share.

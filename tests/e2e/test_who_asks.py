@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.desk import Desk
 
-pytestmark = pytest.mark.flow("Sign in")
+pytestmark = [pytest.mark.slow, pytest.mark.flow("Sign in")]
 
 # All of 127.0.0.0/8 is this machine, so callers have addresses of their own without a network. The pages call
 # the gateway from 127.0.0.1; a proxy stands at EDGE.

@@ -23,7 +23,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.trades import trade
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.own_engines, pytest.mark.faults]
+pytestmark = [pytest.mark.servers]
 PASSWORD = "of this test only"
 
 
@@ -130,7 +130,7 @@ def broker(authority: Authority) -> Iterator[rabbitmq.Server]:
         yield started
 
 
-@pytest.mark.rabbitmq
+@pytest.mark.servers
 def test_a_bus_is_refused_and_named_until_it_has_a_new_one(
     broker: rabbitmq.Server, authority: Authority, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from tests.support.live_faults import SETTINGS, assert_whole
 from tests.support.trades import as_csv, as_ndjson, trade, unique
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.timeout(120)]
 DAY = "2023-02-28"
 
 

@@ -19,7 +19,7 @@ from tests.support.pages import LIVE_PATH, PageReader
 from tests.support.trades import unique
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.flow("Report"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.flow("Report"), pytest.mark.timeout(180)]
 DAY = "2026-03-10"
 CLOCK = ("--clock-start", f"{DAY}T08:01:00+01:00")
 PEOPLE, SIGN_INS, REFRESHES = 15, 200, 2_000
@@ -33,7 +33,6 @@ def live(tmp_path: Path) -> Iterator[LiveDesk]:
         yield desk
 
 
-@pytest.mark.slow
 def test_a_minutes_sign_ins_and_refreshes_are_answered_and_ask_the_provider_nothing(live: LiveDesk) -> None:
     names = [unique("p") for _ in range(PEOPLE)]
     traders = [f"trader_{number % 6 + 1}" for number in range(PEOPLE)]

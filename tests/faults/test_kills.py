@@ -14,7 +14,7 @@ from tests.support.load import DAY, Load, assert_nothing_lost_or_doubled, assert
 from tests.support.trades import as_csv, figures_of_day, random_trade, report_figures, unique
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.timeout(120)]
 NIGHTLY_ROWS = 50_000
 
 
@@ -67,7 +67,6 @@ def test_all_processes_killed_at_once_lose_nothing_either(victim: Desk) -> None:
     assert_report_equals_book(load)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("services", [("ingest-service",), ("gateway",), ("trade-service",)], ids="-".join)
 def test_a_nightly_file_is_booked_exactly_once_whoever_is_killed_meanwhile(
     victim: Desk, services: tuple[str, ...]

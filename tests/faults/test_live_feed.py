@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.faults, pytest.mark.flow("Live trade"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.flow("Live trade"), pytest.mark.timeout(240)]
 SPEED = 200
 FILED: set[str] = set()  # booked from a nightly file, though no listener was handed them
 DAY = "2026-03-10"

@@ -17,7 +17,7 @@ from tests.support.live_desk import LiveDesk, running
 from tests.support.live_faults import SETTINGS, assert_booked_as_heard, assert_dashboards_agree, assert_whole
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.flow("Reference price"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.flow("Reference price"), pytest.mark.timeout(240)]
 DAY = "2026-03-10"
 CLOCK = ("--clock-start", f"{DAY}T06:05:00+01:00", "--clock-speed", "120")
 MIXED = {

@@ -20,7 +20,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.trades import unique
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.own_engines, pytest.mark.faults]
+pytestmark = [pytest.mark.servers]
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 6

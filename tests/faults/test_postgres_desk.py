@@ -26,7 +26,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.own_engines, pytest.mark.rabbitmq, pytest.mark.faults, pytest.mark.flow("Live trade"),
+    pytest.mark.servers, pytest.mark.flow("Live trade"),
     pytest.mark.timeout(300),
 ]  # fmt: skip
 SPEED = 200
@@ -126,7 +126,7 @@ def spooled(live: LiveDesk) -> int:
     return int(frames)
 
 
-@pytest.mark.parametrize("away_s", [3.0, pytest.param(60.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("away_s", [3.0, 60.0])
 def test_databases_that_are_away_cost_refusals_only(live: LiveDesk, engines: Engines, away_s: float) -> None:
     with trading(live, retry_for_s=away_s + 60) as load:
         back_at_s = monotonic() + away_s
@@ -139,7 +139,6 @@ def test_databases_that_are_away_cost_refusals_only(live: LiveDesk, engines: Eng
         engines.server.start()
 
 
-@pytest.mark.slow
 def test_databases_that_answer_five_seconds_late_cost_refusals_only(live: LiveDesk, engines: Engines) -> None:
     with trading(live, retry_for_s=120) as load, engines.network.slow(by_s=SLOW_S):
         wait_refused(load, 2 * CLIENTS)

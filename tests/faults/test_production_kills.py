@@ -19,8 +19,7 @@ from tests.support.load import Load
 from tests.support.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.rabbitmq,
-    pytest.mark.faults,
+    pytest.mark.servers,
     pytest.mark.alone,
     pytest.mark.flow("Live trade"),
     pytest.mark.timeout(900),

@@ -25,7 +25,7 @@ from tests.support import proxy, rabbitmq
 from tests.support.certificates import Authority
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.own_engines, pytest.mark.faults]
+pytestmark = [pytest.mark.servers]
 
 WHEN = datetime(2023, 2, 28, 11, 12, 35, tzinfo=UTC)
 SOON = Backoff(first_s=0.02, most_s=0.2)

@@ -20,7 +20,7 @@ from tests.support.postgres import Lender
 from tests.support.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.rabbitmq, pytest.mark.own_engines, pytest.mark.faults, pytest.mark.slow,
+    pytest.mark.servers,
     pytest.mark.timeout(480),
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from tests.support.live_faults import SETTINGS, assert_whole
 from tests.support.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.rabbitmq, pytest.mark.faults, pytest.mark.flow("Live trade"), pytest.mark.timeout(240)
+    pytest.mark.servers, pytest.mark.flow("Live trade"), pytest.mark.timeout(240)
 ]  # fmt: skip
 SPEED = 200
 CLOCK = ("--clock-start", "2026-03-10T00:30:00+01:00", "--clock-speed", str(SPEED))

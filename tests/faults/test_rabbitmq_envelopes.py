@@ -20,7 +20,7 @@ from wattbook.errors import InvalidInput, NotFound
 from tests.support.rabbitmq import Server
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.own_engines, pytest.mark.faults]
+pytestmark = [pytest.mark.servers]
 
 WHEN = datetime(2023, 2, 28, 11, 12, 35, 250_000, tzinfo=UTC)
 GROUP = Group("g", (TRADE_BOOKED,))

@@ -22,8 +22,7 @@ from tests.support.steady_load import SteadyLoad
 from tests.support.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.rabbitmq,
-    pytest.mark.faults,
+    pytest.mark.servers,
     pytest.mark.alone,
     pytest.mark.flow("Live trade"),
     pytest.mark.timeout(900),

@@ -18,7 +18,6 @@ from wattbook_cli.usecases.bus import Operated
 
 from tests.support.rabbitmq import Server
 
-pytestmark = pytest.mark.own_engines
 WHEN = datetime(2023, 2, 28, 11, 12, 35, tzinfo=UTC)
 Command = Callable[..., tuple[int, str, str]]
 
@@ -40,7 +39,7 @@ def command(environment: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFi
     return call
 
 
-@pytest.fixture(params=["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+@pytest.fixture(params=["embedded", pytest.param("rabbitmq", marks=pytest.mark.servers)])
 def bus(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path) -> Iterator[Bus]:
     if request.param == "embedded":
         opened = open_bus(f"sqlite:///{tmp_path}/bus/bus.db")
@@ -177,7 +176,7 @@ def test_what_is_missing_is_said_and_made(bus: Bus, command: Command) -> None:
         assert "Nothing is missing." in out
 
 
-@pytest.mark.rabbitmq
+@pytest.mark.servers
 def test_what_is_different_and_wrongly_bound_is_named(
     rabbitmq_server: Server, environment: dict[str, str], command: Command
 ) -> None:

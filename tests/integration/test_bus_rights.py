@@ -21,7 +21,7 @@ from wattbook.retry import Backoff
 
 from tests.support.rabbitmq import Server
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.own_engines]
+pytestmark = [pytest.mark.servers]
 RIGHTS = Path(__file__).parents[2] / "deploy/k8s/components/engines/rabbitmq/start.sh"
 WHEN = datetime(2023, 2, 28, 11, 12, 35, tzinfo=UTC)
 SOON = Backoff(first_s=0.01, most_s=0.02)

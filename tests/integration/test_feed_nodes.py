@@ -24,6 +24,8 @@ from tests.support.waiting import wait_until
 from tests.support.walls import KeyRing
 from tests.unit.gateway.started import CLIENT_SECRET, Started
 
+pytestmark = pytest.mark.slow
+
 INGEST = "ingest-service"
 
 

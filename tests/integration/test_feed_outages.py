@@ -18,6 +18,8 @@ from tests.support.disks import Ballast, small_disk
 from tests.support.waiting import wait_until
 from tests.unit.ingest_service.fakes import FakeGateway
 
+pytestmark = pytest.mark.slow
+
 FAST = {"WATTBOOK_FEED_PING_S": "1"}
 # A process that gets no processor for seconds answers no ping: not what these tests are about.
 PATIENT = {"WATTBOOK_FEED_PING_S": "100", "WATTBOOK_FEED_SILENCE_S": "600"}

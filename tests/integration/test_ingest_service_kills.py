@@ -16,6 +16,8 @@ from tests.support.trades import as_csv, trade
 from tests.support.waiting import wait_until
 from tests.unit.ingest_service.fakes import POINTS, FakeGateway
 
+pytestmark = pytest.mark.slow
+
 GOOD = 3000
 CONTENT = as_csv([trade(price="1.5"), *(trade() for _ in range(GOOD)), trade(price="2.5")])
 
@@ -198,7 +200,6 @@ def test_killed_while_the_whole_file_is_refused(ingest: IngestProcess, fake: Fak
     ingest.assert_tidy()
 
 
-@pytest.mark.slow
 def test_killed_again_and_again_at_random_moments(ingest: IngestProcess, fake: FakeGateway) -> None:
     chooser = random.Random(7)
     contents = {

@@ -20,7 +20,7 @@ from tests.support.postgres import Lender, PostgresServer, fails_to_serialize
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.own_engines
+pytestmark = pytest.mark.servers
 Open = Callable[..., Store]
 
 

@@ -20,7 +20,7 @@ from tests.integration.trade_process import ADDED, DUPLICATE, Caller, TradeProce
 from tests.support.postgres import PostgresServer
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.own_engines
+pytestmark = pytest.mark.servers
 WATTBOOK = Path(sys.executable).with_name("wattbook")
 NAMES = ("trade", "pricing", "gateway", "ingest")
 

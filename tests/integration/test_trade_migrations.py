@@ -26,7 +26,7 @@ from tests.support.postgres import Lender
 from tests.support.waiting import wait_until
 from tests.unit.trade_service.test_group_commit import NOW, REST, trade
 
-pytestmark = pytest.mark.own_engines
+pytestmark = pytest.mark.servers
 ROWS = 50_000
 FILL = f"""
     INSERT INTO trades SELECT n, 'filled_' || n, 1200, 100, 1, 'trader_' || mod(n, 50),

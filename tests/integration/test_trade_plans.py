@@ -31,7 +31,9 @@ def book(new_store_url: NewStoreUrl) -> Iterator[db.Store]:
     store.close()
 
 
-@pytest.mark.parametrize("new_store_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    "new_store_url", [pytest.param("postgresql", marks=pytest.mark.servers)], indirect=True
+)
 @pytest.mark.parametrize(
     ("criteria", "index", "count"),
     [

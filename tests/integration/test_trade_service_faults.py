@@ -29,6 +29,8 @@ from tests.support.disks import Ballast, small_disk
 from tests.support.engines import NewStoreUrl
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def store_url(new_store_url: NewStoreUrl) -> str:

@@ -28,7 +28,7 @@ _given_buses: dict[Path, str] = {}
 
 
 def is_production() -> bool:
-    """Whether tests that do not choose run on PostgreSQL and RabbitMQ: ``make test ENGINE=production``.
+    """Whether tests that do not choose run on PostgreSQL and RabbitMQ, as in ``make test-production``.
 
     Raises:
         ValueError: WATTBOOK_TEST_ENGINE names neither engine.

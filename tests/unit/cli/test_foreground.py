@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import os, signal, sys
 from wattbook_cli.clients.foreground import own_foreground

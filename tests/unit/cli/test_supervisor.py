@@ -15,6 +15,8 @@ import pytest
 from tests.support.ports import free_port_base
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 

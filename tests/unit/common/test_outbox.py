@@ -298,6 +298,7 @@ BOOKER = """
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_between_commit_and_publish_loses_nothing(
     tmp_path: Path, store_url: str, store: Store, bus: Bus, relaying: Callable[[Bus], Relay]
 ) -> None:

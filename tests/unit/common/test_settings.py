@@ -109,6 +109,7 @@ def test_a_service_with_bad_settings_says_so_and_exits_with_78() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [

@@ -15,6 +15,8 @@ from wattbook import telemetry
 from tests.support.otlp_sink import otlp_sink, recorded
 from tests.support.price_day import Cycle, ModelProvider, World, bound_s, mean_ratio
 
+pytestmark = pytest.mark.slow
+
 
 def after_start(world: World, from_s: float, to_s: float) -> Any:
     return lambda at_s: from_s <= at_s - world.began_s < to_s

@@ -15,6 +15,8 @@ from sandbox.market.hours import hours_named, label_of, opening, tradable_hours
 from sandbox.market.prices import HourMarket, Market
 from wattbook.periods import NoSuchPeriod, periods_of_day
 
+pytestmark = pytest.mark.slow
+
 AT_10_31 = datetime(2023, 2, 6, 9, 31, tzinfo=UTC)
 
 

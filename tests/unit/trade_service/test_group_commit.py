@@ -136,7 +136,9 @@ def test_the_same_id_twice_in_one_request_is_settled_in_order(desk: Desk):
     assert desk.stored() == [(1, "t_1"), (2, "t_2")]
 
 
-@pytest.mark.parametrize("new_store_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    "new_store_url", [pytest.param("postgresql", marks=pytest.mark.servers)], indirect=True
+)
 def test_a_group_that_has_to_give_way_to_another_transaction_is_committed_again(desk: Desk):
     with desk.store.write() as connection:
         connection.exec_driver_sql("CREATE SEQUENCE tries")

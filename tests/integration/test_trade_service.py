@@ -16,6 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from trade_service import api
 from trade_service.app import App
+from trade_service.domain import Source, trade_of
 from trade_service.store.tables import metadata
 from trade_service.usecases import questions
 from wattbook import rpc
@@ -50,6 +51,17 @@ def store_url(new_store_url: NewStoreUrl) -> str:
 def service(tmp_path: Path, store_url: str) -> Iterator[tuple[App, Caller]]:
     with running(tmp_path, clock=FakeClock(NOW), store_url=store_url) as found:
         yield found
+
+
+def book_unchecked(app: App, row: trades_pb2.TradeToBook) -> None:
+    """As a version that knew no rule for names booked it."""
+    trade = trade_of(
+        trade_id=row.id, price_ct_per_mwh=row.price_ct_per_mwh, quantity_kw=row.quantity_kw,
+        direction=row.direction, area=row.area, delivery_day=row.delivery_day,
+        delivery_hour=row.delivery_hour, delivery_start_s=None, trader_id=row.trader_id,
+        execution_time_us=row.execution_time_us,
+    )  # fmt: skip
+    app.booker.book([trade], source=int(Source.REST), timeout_s=10)
 
 
 @pytest.fixture
@@ -111,6 +123,33 @@ def test_a_booked_trade_is_found_as_it_was_stated(caller: Caller):
             next_after_seq=0,
         )
     ]
+
+
+def test_a_name_that_looks_like_another_is_not_booked_anew_and_its_character_is_named(caller: Caller):
+    reply = caller.book(
+        stated("p_1"), stated("p_1 "), stated("p_\u200b1"), stated("p_2", trader_id="trader_1\u00a0"),
+        stated("p_2"), stated("p_3", trader_id=".."),
+    )  # fmt: skip
+
+    assert list(reply.results) == [ADDED, INVALID, INVALID, INVALID, ADDED, INVALID]
+    assert reply.reasons[1] == "id: character 4 (U+0020 SPACE) stands at the end"
+    assert reply.reasons[2] == "id: character 3 (U+200B ZERO WIDTH SPACE) cannot be seen"
+    assert reply.reasons[3] == "trader_id: character 9 (U+00A0 NO-BREAK SPACE) cannot be seen"
+    assert caller.ids() == ["p_1", "p_2"]
+
+
+def test_what_was_booked_before_there_was_a_rule_for_names_stays_readable_and_repeats_as_a_duplicate(
+    app: App, caller: Caller
+):
+    padded = stated("p_1 ", trader_id="trader_1\u00a0")
+    book_unchecked(app, padded)
+
+    reply = caller.book(
+        padded, stated("p_1 ", trader_id="trader_1\u00a0", price_ct_per_mwh=1), stated("p_1 ")
+    )
+
+    assert caller.ids(trader_id="trader_1\u00a0") == ["p_1 "]
+    assert list(reply.results) == [DUPLICATE, INVALID, INVALID]
 
 
 def test_each_row_has_its_own_result_in_the_order_of_the_request(caller: Caller):

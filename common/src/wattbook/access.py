@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wattbook.errors import Forbidden
+from wattbook.text import id_problem
 
 
 class Role(StrEnum):
@@ -49,7 +50,10 @@ class Principal:
         own = self.own_trader_id
         if self.sees_all or (own is not None and own == trader_id):
             return None
-        return f"you may only use trades of {own}" if own else "you have no role that allows this"
+        if not own:
+            return "you have no role that allows this"
+        problem = id_problem(trader_id)  # else nobody could tell both apart
+        return f"you may only use trades of {own}" + (f"; {problem}" if problem else "")
 
     def require_write(self) -> None:
         """Insist that this is no pass for reading only.

@@ -1,11 +1,13 @@
 """Users, roles, and the store they are kept in."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from gateway.store import UserStore
 
 from tests.integration.gateway.support import JSON, REPORT, refusal, user_of
 from tests.support import engines
@@ -33,7 +35,8 @@ class TestUsers:
             ({"password": "short"}, "password: at least"), ({"password": "é" * 600}, "password: at most"),
             ({"roles": ["king"]}, "roles: unknown 'king'"), ({"roles": "admin"}, "roles: "),
             ({"roles": ["trader"]}, "trader_id: the trader role needs one"),
-            ({"trader_id": ""}, "trader_id: "), ({"trader_id": " "}, "trader_id: "),
+            ({"trader_id": ""}, "trader_id: 1 to 64"), ({"trader_id": ".."}, "trader_id: '..' has no page"),
+            ({"trader_id": "csv_t "}, "trader_id: character 6 (U+0020 SPACE) stands at the end"),
             ({"colour": 1}, "colour: unknown field"),
         ],
     )  # fmt: skip
@@ -43,6 +46,16 @@ class TestUsers:
         body = {"name": unique("u"), "password": "long enough", "roles": [], "trader_id": None, **changes}
 
         assert refusal(admin.post("/v1/users", json=body), 400).startswith(message)
+
+    def test_a_trader_id_from_before_there_was_a_rule_stays_its_users(self, own_gateway: Started) -> None:
+        UserStore(own_gateway.store).change("admin", lambda user: replace(user, trader_id="csv_t "))
+
+        with own_gateway.client() as admin:
+            renamed = admin.patch("/v1/users/admin", json={"disabled": False, "trader_id": "csv_t "})
+            other = admin.patch("/v1/users/admin", json={"trader_id": "csv_t\u00a0"})
+
+        assert (renamed.status_code, renamed.json()["trader_id"]) == (200, "csv_t ")
+        assert refusal(other, 400).startswith("trader_id: character 6 (U+00A0 NO-BREAK SPACE)")
 
     def test_a_name_is_taken_once_also_when_raced(self, gateway: Started) -> None:
         body = {"name": unique("u"), "password": "long enough"}

@@ -1,7 +1,7 @@
 """Who may do what."""
 
 import pytest
-from gateway.domain.users import check_name, check_password, checked_roles
+from gateway.domain.users import check_name, check_password, check_trader_id, checked_roles
 from wattbook.access import Principal, Role
 from wattbook.errors import Forbidden, InvalidInput
 
@@ -71,6 +71,20 @@ def test_passwords_have_a_length() -> None:
 def test_roles_are_known_and_a_trader_has_a_trader_id() -> None:
     assert checked_roles(["desk", "admin", "desk"], None) == {Role.DESK, Role.ADMIN}
     assert checked_roles(["trader"], "é 1") == {Role.TRADER}
-    for roles, trader_id in ((["king"], None), (["trader"], None), (["desk"], " "), (["desk"], "a\n")):
+    for roles in (["king"], ["trader"]):
         with pytest.raises(InvalidInput):
-            checked_roles(roles, trader_id)
+            checked_roles(roles, None)
+
+
+@pytest.mark.parametrize(
+    "trader_id", ["", " ", "a\n", "x" * 65, "csv_t ", "csv_t\u00a0", "csv_t\u200b", "Ju\u0308rgen", ".", ".."]
+)
+def test_nobody_is_given_a_trader_id_that_looks_like_another_or_has_no_page(trader_id: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^trader_id: "):
+        check_trader_id(trader_id)
+
+
+def test_a_refusal_says_what_the_eye_cannot_see() -> None:
+    assert TRADER.refusal("trader_1\u00a0") == (
+        "you may only use trades of trader_1; character 9 (U+00A0 NO-BREAK SPACE) cannot be seen"
+    )

@@ -21,7 +21,7 @@ ROOMS = {"app", "api", "usecases", "domain", "store", "clients"}
 # What is no code: documents, pages, and the scripts that change a schema.
 BESIDE_ROOMS = {"__init__.py", "py.typed", "migrations", "openapi", "templates", "static", "__pycache__"}
 FUNCTION_LINES = 40
-FILE_LINES = 300
+FILE_LINES = 400
 
 # Longer than the rule allows, each with its reason. Keep it empty if you can.
 LONGER_FUNCTIONS: dict[str, str] = {}

@@ -32,7 +32,9 @@ from trade_service.domain import (
     Source,
     Trade,
     day_number,
+    different_fields,
     flag_names,
+    name_problem,
     trade_of,
 )
 from trade_service.store import TradeStore
@@ -69,7 +71,7 @@ class TradesServicer(trades_pb2_grpc.TradesServicer):
     def Book(self, request: trades_pb2.BookRequest, context: grpc.ServicerContext) -> trades_pb2.BookReply:  # noqa: N802
         """Book one or many; one result a trade, in order."""
         _require_own(request)
-        trades, invalid = _stated(request.trades)
+        trades, invalid = _stated(request.trades, booked=self._store.booked)
         outcome = self._booker.book(trades, source=_source(request), timeout_s=_timeout_s(context))
         return _counted(_reply(outcome, invalid), request.source)
 
@@ -133,7 +135,7 @@ class Confirmations:
             self._book(heard[start : start + CONFIRMED_TRADES])
 
     def _book(self, heard: Sequence[events_pb2.ConfirmedTrade]) -> None:
-        trades, invalid = _stated(each.trade for each in heard)
+        trades, invalid = _stated((each.trade for each in heard), booked=self._store.booked)
         outcome = self._booker.book(trades, source=int(Source.FEED), timeout_s=BOOK_TIMEOUT_S)
         reply = _counted(_reply(outcome, invalid), int(Source.FEED))
         if reply.reasons:
@@ -176,10 +178,17 @@ def _refused_event(
     )
 
 
-def _stated(rows: Iterable[trades_pb2.TradeToBook]) -> tuple[list[Trade], dict[int, str]]:
-    """The trades that can be booked, and by index why the others cannot."""
-    trades: list[Trade] = []
+def _stated(
+    rows: Iterable[trades_pb2.TradeToBook], *, booked: Callable[[Sequence[str]], dict[str, Trade]]
+) -> tuple[list[Trade], dict[int, str]]:
+    """The trades that can be booked, and by index why the others cannot.
+
+    A name that is not fit to be booked is let through where exactly that trade is ``booked`` already, from
+    before there was such a rule: then it is a duplicate.
+    """
+    trades: dict[int, Trade] = {}
     invalid: dict[int, str] = {}
+    unfit: dict[int, str] = {}
     for index, row in enumerate(rows):
         try:
             trade = trade_of(
@@ -197,8 +206,16 @@ def _stated(rows: Iterable[trades_pb2.TradeToBook]) -> tuple[list[Trade], dict[i
         except InvalidTrade as error:
             invalid[index] = str(error)
         else:
-            trades.append(trade)
-    return trades, invalid
+            trades[index] = trade
+            if problem := name_problem(trade):
+                unfit[index] = problem
+    there = booked([trades[index].trade_id for index in unfit]) if unfit else {}
+    for index, problem in unfit.items():
+        known = there.get(trades[index].trade_id)
+        if known is None or different_fields(known, trades[index]):
+            invalid[index] = problem
+            del trades[index]
+    return list(trades.values()), invalid
 
 
 def _timeout_s(context: grpc.ServicerContext) -> float:

@@ -134,7 +134,7 @@ def delivery_start_s(start: dt.datetime) -> int:
 
 
 def check_trade(trade: StatedTrade) -> None:
-    """What types and limits do not say: printable names and a known area.
+    """What types and limits do not say: names that can be sent and a known area.
 
     Raises:
         InvalidInput: names the field.
@@ -147,13 +147,12 @@ def check_trade(trade: StatedTrade) -> None:
 
 
 def _check_name(field: str, text: str) -> None:
-    if text.isspace():
-        raise InvalidInput(f"{field}: nothing but spaces")
-    if not text.isprintable() and _UNFIT.search(text):
-        raise InvalidInput(f"{field}: control characters")
+    """That it can be sent on at all. Whether it is fit the owner says, who knows what is booked already."""
+    if not text.isprintable() and _HALVES.search(text):
+        raise InvalidInput(f"{field}: half of a surrogate pair")
 
 
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 def json_trade(body: bytes | Raw) -> JsonTrade:

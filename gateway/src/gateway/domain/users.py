@@ -9,13 +9,13 @@ from datetime import datetime
 
 from wattbook.access import Principal, Role
 from wattbook.errors import InvalidInput
+from wattbook.text import trader_id_problem
 
 PASSWORD_MIN_CHARACTERS = 8
 PASSWORD_MAX_BYTES = 1024
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
-TRADER_ID_PATTERN = r"^(?!\s+$)[^\x00-\x1f\x7f-\x9f]{1,64}$"
+TRADER_ID_MAX_CHARACTERS = 64
 _NAME = re.compile(NAME_PATTERN.replace("$", r"\Z"))
-_TRADER_ID = re.compile(TRADER_ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,18 @@ def check_password(password: str) -> None:
         raise InvalidInput(f"password: at most {PASSWORD_MAX_BYTES} bytes")
 
 
+def check_trader_id(trader_id: str) -> None:
+    """Insist on a trader id under which trades can be booked.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not 0 < len(trader_id) <= TRADER_ID_MAX_CHARACTERS:
+        raise InvalidInput(f"trader_id: 1 to {TRADER_ID_MAX_CHARACTERS} characters")
+    if problem := trader_id_problem(trader_id):
+        raise InvalidInput(f"trader_id: {problem}")
+
+
 def checked_roles(roles: Sequence[str], trader_id: str | None) -> frozenset[Role]:
     """The roles, where they and the trader id go together.
 
@@ -83,8 +95,6 @@ def checked_roles(roles: Sequence[str], trader_id: str | None) -> frozenset[Role
     unknown = sorted(set(roles) - known)
     if unknown:
         raise InvalidInput(f"roles: unknown {', '.join(map(repr, unknown))}; known are {', '.join(Role)}")
-    if trader_id is not None and not _TRADER_ID.fullmatch(trader_id):
-        raise InvalidInput("trader_id: 1 to 64 characters without control characters")
     if Role.TRADER in roles and trader_id is None:
         raise InvalidInput("trader_id: the trader role needs one")
     return frozenset(Role(role) for role in roles)

@@ -11,7 +11,14 @@ from wattbook.access import Principal, Role
 from wattbook.clock import Clock
 from wattbook.errors import Conflict, Forbidden, NotFound
 
-from gateway.domain.users import PASSWORD_MAX_BYTES, User, check_name, check_password, checked_roles
+from gateway.domain.users import (
+    PASSWORD_MAX_BYTES,
+    User,
+    check_name,
+    check_password,
+    check_trader_id,
+    checked_roles,
+)
 from gateway.store import UserStore
 from gateway.usecases.passwords import Passwords
 from gateway.usecases.signin import SignIn
@@ -69,6 +76,8 @@ class Accounts:
         asker.require_admin()
         check_name(name)
         check_password(password)
+        if trader_id is not None:
+            check_trader_id(trader_id)
         granted = checked_roles(roles, trader_id)
         now = self._clock.now()
         hashed = await self._passwords.hash(password)
@@ -121,6 +130,8 @@ class Accounts:
     async def _apply(self, name: str, change: Change, hashed: str | None) -> User:
         def alter(user: User) -> User:
             trader_id = user.trader_id if change.trader_id is UNCHANGED else change.trader_id
+            if trader_id not in (None, user.trader_id):  # an id from before a rule stays the user's
+                check_trader_id(trader_id)
             roles = user.roles if change.roles is None else change.roles
             now = self._clock.now()
             disabled = user.disabled if change.disabled is None else change.disabled

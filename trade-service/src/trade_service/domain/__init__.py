@@ -16,6 +16,7 @@ from trade_service.domain.trade import (
     Trade,
     different_fields,
     flag_names,
+    name_problem,
     trade_of,
 )
 
@@ -32,5 +33,6 @@ __all__ = [
     "day_number",
     "different_fields",
     "flag_names",
+    "name_problem",
     "trade_of",
 ]

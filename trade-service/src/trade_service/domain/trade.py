@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from wattbook.clock import to_epoch_us
+from wattbook.text import id_problem, trader_id_problem
 from wattbook.units import PRICE_MAX_CT_PER_MWH, PRICE_MIN_CT_PER_MWH, QUANTITY_STEP_KW
 
 from trade_service.domain.delivery import Delivery, InvalidTrade, delivery_of
@@ -20,7 +20,6 @@ PRICE_LIMITS_CT_PER_MWH = (-(2**31), 2**31 - 1)
 QUANTITY_LIMIT_KW = 1_000_000_000  # a million MW; with the price's limits one product fits 64 bits
 EXECUTED_FROM_US = to_epoch_us(datetime(1990, 1, 1, tzinfo=UTC))
 EXECUTED_BEFORE_US = to_epoch_us(datetime(2200, 1, 1, tzinfo=UTC))
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 AMBIGUOUS, LATE, OFF_TICK, OUT_OF_RANGE = 1, 2, 4, 8
 _FLAG_NAMES = {AMBIGUOUS: "ambiguous", LATE: "late", OFF_TICK: "off_tick", OUT_OF_RANGE: "out_of_range"}
@@ -190,10 +189,20 @@ def flag_names(flags: int) -> tuple[str, ...]:
     return _NAMES_OF_FLAGS[flags]
 
 
+def name_problem(trade: Trade) -> str:
+    """Why its id or its trader's is not booked anew; ``""`` where both are fit."""
+    if problem := id_problem(trade.trade_id):
+        return f"id: {problem}"
+    if problem := trader_id_problem(trade.trader_id):
+        return f"trader_id: {problem}"
+    return ""
+
+
 def _check_names(trade_id: str, trader_id: str) -> None:
-    if not _is_plain(trade_id, TRADE_ID_LIMIT):
+    """Only what no store could keep; see :func:`name_problem`."""
+    if not 0 < len(trade_id) <= TRADE_ID_LIMIT or "\0" in trade_id:
         raise InvalidTrade(_what_is_wrong("id", trade_id, TRADE_ID_LIMIT))
-    if not _is_plain(trader_id, TRADER_ID_LIMIT):
+    if not 0 < len(trader_id) <= TRADER_ID_LIMIT or "\0" in trader_id:
         raise InvalidTrade(_what_is_wrong("trader_id", trader_id, TRADER_ID_LIMIT))
 
 
@@ -236,15 +245,9 @@ def _period_differs(booked: Trade, stated: Trade) -> bool:
     )
 
 
-def _is_plain(text: str, limit: int) -> bool:
-    if not 0 < len(text) <= limit or text.isspace():
-        return False
-    return text.isprintable() or not _CONTROL.search(text)
-
-
 def _what_is_wrong(name: str, text: str, limit: int) -> str:
-    if not text or text.isspace():
+    if not text:
         return f"{name} is empty"
     if len(text) > limit:
         return f"{name} is longer than {limit} characters"
-    return f"{name} contains control characters"
+    return f"{name} contains a zero character"

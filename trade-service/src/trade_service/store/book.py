@@ -28,6 +28,11 @@ class TradeStore:
         with self._store.write() as connection:
             yield Booking(connection)
 
+    def booked(self, trade_ids: Sequence[str]) -> dict[str, Trade]:
+        """Those of the ids that are in the book, with what is booked."""
+        with self._store.read() as connection:
+            return _booked(connection, trade_ids)
+
     @repeated
     def announce(self, events: Sequence[Message]) -> None:
         """Put events that tell of no booking into the outbox, durably."""
@@ -72,8 +77,7 @@ class Booking:
 
     def booked(self, trade_ids: Sequence[str]) -> dict[str, Trade]:
         """Those of the ids that are in the book, with what is booked."""
-        rows = rows_by_key(self._connection, trades.c.trade_id, trade_ids, columns=_TRADE)
-        return {row[0]: Trade._make(row) for row in rows}
+        return _booked(self._connection, trade_ids)
 
     def add(self, rows: Sequence[BookedRow], announce: Callable[[], Sequence[Message]]) -> Sequence[Message]:
         """Add rows in order of ``booking_seq``, and the events that ``announce`` makes of them."""
@@ -82,6 +86,11 @@ class Booking:
         self._connection.execute(_MOVE_LAST_SEQ, {"last_booking_seq": rows[-1][0]})
         outbox.enqueue(self._connection, events)
         return events
+
+
+def _booked(connection: sa.Connection, trade_ids: Sequence[str]) -> dict[str, Trade]:
+    rows = rows_by_key(connection, trades.c.trade_id, trade_ids, columns=_TRADE)
+    return {row[0]: Trade._make(row) for row in rows}
 
 
 _LAST_SEQ_LOCKED = sa.select(booking_counter.c.last_booking_seq).with_for_update()

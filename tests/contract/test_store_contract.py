@@ -6,7 +6,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -30,6 +30,7 @@ from wattbook.db import (
     rows_by_key,
 )
 from wattbook.errors import Unavailable
+from wattbook.startup import await_store
 
 from tests.support.children import started
 from tests.support.disks import Ballast, read_only, small_disk
@@ -765,30 +766,61 @@ def test_a_contract_that_needs_code_of_the_future_is_a_fault(engine: Engine, pac
 def test_without_leave_to_migrate_a_service_waits_until_somebody_has(
     engine: Engine, package: Package, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = engine.open()
-    done = threading.Event()
+    opened: list[Store] = []
+    is_alive = threading.Event()
+
+    @contextmanager
+    def alive() -> Iterator[None]:
+        is_alive.set()
+        yield
+        is_alive.clear()
 
     def wait() -> None:
-        prepare(store, package.name, settings=StoreSettings(store_migrate=False))
-        done.set()
+        settings = StoreSettings(store_migrate=False)
+        name = package.name
+        never = threading.Event()
+        opened.append(
+            await_store(engine.url, name="test", package=name, settings=settings, stopping=never, alive=alive)
+        )
 
     waiting = threading.Thread(target=wait, daemon=True)
     waiting.start()
-    wait_until(lambda: "waiting for a migration" in caplog.text, timeout_s=10, what="it says that it waits")
-    assert not done.is_set()
+    assert is_alive.wait(10)
+    wait_until(lambda: "waiting" in caplog.text, timeout_s=10, what="it says that it waits")
     assert "the store test has schema none, this release needs 0001" in caplog.text
+    assert not opened
     migrate(engine.open(), package.name)
 
-    assert done.wait(10)
     waiting.join(10)
+    assert columns(opened[0]) == {"id"}
+    assert not is_alive.is_set()
+    opened[0].close()
 
 
 def test_who_is_told_to_stop_waits_no_longer_for_a_migration(engine: Engine, package: Package) -> None:
     stopping = threading.Event()
     stopping.set()
+    settings = StoreSettings(store_migrate=False)
 
-    with pytest.raises(Unavailable, match=r"needs 0001; run `python -m migrated_service.app migrate`"):
-        prepare(engine.open(), package.name, settings=StoreSettings(store_migrate=False), stopping=stopping)
+    with pytest.raises(Unavailable, match="this release needs 0001; `wattbook migrate`"):
+        await_store(
+            engine.url, name="test", package=package.name, settings=settings,
+            stopping=stopping, alive=nullcontext,
+        )  # fmt: skip
+
+
+def test_a_release_that_is_too_old_does_not_wait_to_become_newer(engine: Engine, package: Package) -> None:
+    package.add("0002_titles.py", SECOND)
+    package.add("0003_contract.py", CONTRACT)
+    migrate(engine.open(), package.name)
+    for name in ("0003_contract.py", "0002_titles.py"):
+        package.remove(name)
+
+    with pytest.raises(Unavailable, match="this one is too old"):
+        await_store(
+            engine.url, name="test", package=package.name, settings=StoreSettings(),
+            stopping=threading.Event(), alive=nullcontext,
+        )  # fmt: skip
 
 
 def migrate_version(engine: Engine) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
+from wattbook import probe, rpc
 from wattbook.db import Migration, migrate, open_store
 from wattbook.errors import Unavailable
 
+from tests.integration.gateway.test_process import Process as GatewayProcess
 from tests.integration.trade_process import ADDED, DUPLICATE, Caller, Listener, TradeProcess, stated
 from tests.support.postgres import PostgresServer
 from tests.support.trades import unique
@@ -227,3 +231,39 @@ def test_old_code_books_on_while_and_after_a_newer_release_migrates(desk: Desk, 
     load.stop()
     for store in stores:
         store.close()
+
+
+def test_services_that_start_while_their_database_is_away_wait_for_it_alive(tmp_path: Path) -> None:
+    with PostgresServer().running() as server:
+        trades, users = (server.url(server.take()) for _ in range(2))
+        server.kill()
+        trade = TradeProcess(tmp_path, WATTBOOK_TRADE_STORE_URL=trades)
+        gateway = GatewayProcess(tmp_path, WATTBOOK_GATEWAY_STORE_URL=users)
+        with gateway:
+            trade.launch()
+            api = f"http://127.0.0.1:{gateway.port}"
+            wait_until(lambda: probe.is_well(f"grpc://{trade.target}/live"), timeout_s=30, what="it lives")
+            gateway.wait_alive()
+
+            assert not rpc.is_healthy(trade.target)
+            assert "not ready: the store trade at" in trade.log()
+            answer = httpx.post(f"{api}/v1/trades", json={}, trust_env=False)
+            assert (answer.status_code, answer.json()["status_code"]) == (503, 503)
+            assert int(answer.headers["Retry-After"]) > 0
+
+            server.start()
+            trade.wait_ready()
+            wait_until(
+                lambda: httpx.get(f"{api}/v1/trades", trust_env=False).status_code == 401,
+                timeout_s=30, what="the gateway itself answers",
+            )  # fmt: skip
+        assert trade.signal(signal.SIGTERM) == 0
+
+
+def test_a_service_that_waits_for_its_database_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    trade = TradeProcess(tmp_path, WATTBOOK_TRADE_STORE_URL="postgresql+psycopg://a:b@127.0.0.1:1/none")
+    trade.launch()
+    wait_until(lambda: probe.is_well(f"grpc://{trade.target}/live"), timeout_s=30, what="it lives")
+
+    assert trade.signal(signal.SIGTERM) == 1
+    assert "cannot be opened" in trade.log()

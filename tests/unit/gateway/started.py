@@ -14,7 +14,7 @@ from gateway.api.server import Server
 from gateway.app import Settings, build, listen
 from joserfc.jwk import ECKey
 from wattbook.clock import FakeClock
-from wattbook.db import open_store
+from wattbook.db import open_store, prepare
 
 from tests.support import engines
 from tests.unit.gateway.fakes import Owners
@@ -54,6 +54,7 @@ class Started:
 
     def __enter__(self) -> Self:
         self.store = open_store(self.settings.store_url, name="gateway")
+        prepare(self.store, "gateway", settings=self.settings)
         self.gateway = build(self.settings, store=self.store, key=self.key, clock=self.clock)
         listening = listen("127.0.0.1:0")
         self.port = listening.getsockname()[1]

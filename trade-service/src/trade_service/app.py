@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 from wattbook import db, rpc
 from wattbook.bus import Bus
@@ -32,6 +33,7 @@ from wattbook.process import (
     wait_for_stop,
 )
 from wattbook.settings import SettingsError, setting
+from wattbook.startup import alive_on_grpc, await_store
 from wattbook.telemetry import configure_logging
 from wattbook.telemetry.messages import watch_group
 from wattbook.tls import Tls
@@ -102,9 +104,11 @@ def build(settings: Settings, *, clock: Clock | None = None, stopping: threading
         Unavailable: the store or the bus cannot be opened.
         ValueError: an address, a file or a key in the settings is of no use.
     """
-    guard = settings.guard(NAME)
-    store = db.open_store(settings.store_url, name="trade", settings=settings)
-    db.prepare(store, "trade_service", settings=settings, stopping=stopping)
+    guard, tls = settings.guard(NAME), Tls.of(settings)
+    store = await_store(
+        settings.store_url, name="trade", package="trade_service", settings=settings,
+        stopping=stopping or threading.Event(), alive=partial(alive_on_grpc, settings.listen, tls),
+    )  # fmt: skip
     bus = settings.open_bus(groups=(INGEST_SPOOLS, PRICING_SERVICE))
     relay = Relay(store, bus)
     book = TradeStore(store)
@@ -120,9 +124,7 @@ def build(settings: Settings, *, clock: Clock | None = None, stopping: threading
     )
     watch_group(bus, TRADE_SERVICE.types, group=TRADE_SERVICE.name)
     relay.watch(clock)
-    server = rpc.Server(
-        settings.listen, guard=guard, tls=Tls.of(settings), workers=HANDLERS, drain_s=settings.drain_s
-    )
+    server = rpc.Server(settings.listen, guard=guard, tls=tls, workers=HANDLERS, drain_s=settings.drain_s)
     servicer = TradesServicer(store=book, booker=booker)
     server.register(trades_pb2_grpc.add_TradesServicer_to_server, servicer, rules=RULES)
     return App(store, bus, relay, booker, confirmations, server)

@@ -16,7 +16,6 @@ its own, and all of it is run again where it did not come to its end.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -41,13 +40,21 @@ _log = logging.getLogger(__name__)
 
 VERSION_TABLE = "alembic_version"
 ATTEMPTS = 8
-SCHEMA_WAIT_S = 300.0
+MIGRATION_WAIT_S = 300.0
 LOOK_AGAIN_S = 1.0
 # Beside Alembic's own column: the newest script that code must at least know.
 NEEDS_COLUMN = "needs_code"
 _VERSIONS = table(VERSION_TABLE, column("version_num"), column(NEEDS_COLUMN))
 _CURRENT: Select[tuple[str]] = select(_VERSIONS.c.version_num)
 _ADD_NEEDS = f"ALTER TABLE {VERSION_TABLE} ADD COLUMN {NEEDS_COLUMN} VARCHAR(32) DEFAULT '' NOT NULL"
+
+
+class SchemaMissing(Unavailable):
+    """The schema is older than what this release needs."""
+
+
+class ReleaseTooOld(Unavailable):
+    """The schema was made by a newer release, which took away what this one needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +65,26 @@ class Migration:
     after: str
 
 
-def prepare(
-    store: Store, package: str, *, settings: StoreSettings, stopping: threading.Event | None = None
-) -> None:
-    """At a service's start: bring the store to the newest schema, or wait until a job has.
+def prepare(store: Store, package: str, *, settings: StoreSettings) -> None:
+    """At a service's start: bring the store to the newest schema, or make sure that a job has.
 
     Raises:
-        Unavailable: the store cannot be used, now or with this release.
+        SchemaMissing: a job has yet to migrate it.
+        ReleaseTooOld: a newer release has changed it.
+        Unavailable: the store cannot be used now.
     """
     if settings.store_migrate:
         migrate(store, package)
-    else:
-        await_schema(store, package, stopping=stopping or threading.Event())
+        return
+    newest = _newest(Path(str(files(package))) / "migrations")
+    with store.read() as connection:
+        found = _version(connection)
+        _refuse_old_code(store, connection, found, newest)
+    if found < newest:
+        raise SchemaMissing(
+            f"the store {store.name} has schema {found or 'none'}, this release needs {newest}; "
+            f"`wattbook migrate` or the job of this release brings it"
+        )
 
 
 def migrate(store: Store, package: str) -> Migration:
@@ -100,29 +115,6 @@ def migrate(store: Store, package: str) -> Migration:
             time.sleep(delay_s)
 
 
-def await_schema(
-    store: Store, package: str, *, stopping: threading.Event, timeout_s: float = SCHEMA_WAIT_S
-) -> None:
-    """Wait until another process has brought the store to a schema that this code can use.
-
-    Raises:
-        Unavailable: that took too long, ``stopping`` was set, or this code is too old.
-    """
-    newest = _newest(Path(str(files(package))) / "migrations")
-    until_s = time.monotonic() + timeout_s
-    while True:
-        with store.read() as connection:
-            found = _version(connection)
-            _refuse_old_code(store, connection, found, newest)
-        if found >= newest:
-            return
-        waiting = f"the store {store.name} has schema {found or 'none'}, this release needs {newest}"
-        if stopping.is_set() or time.monotonic() >= until_s:
-            raise Unavailable(f"{waiting}; run `python -m {package}.app migrate`")
-        _log.warning("not ready: %s; waiting for a migration", waiting)
-        stopping.wait(LOOK_AGAIN_S)
-
-
 def _migrate(store: Store, folder: Path, newest: str) -> Migration:
     execute = store.outside()
     with _alone(store) if execute else nullcontext():
@@ -151,7 +143,7 @@ def _alone(store: Store) -> Iterator[None]:
     Who waits inside of a statement has a snapshot, and an index that is made concurrently waits for those who
     have one: it would wait for whoever waits for it.
     """
-    until_s = time.monotonic() + SCHEMA_WAIT_S
+    until_s = time.monotonic() + MIGRATION_WAIT_S
     while True:
         with store.sole("migrations", wait_s=0.0) as is_mine:
             if is_mine:
@@ -199,7 +191,7 @@ def _refuse_old_code(store: Store, connection: Connection, found: str, newest: s
         connection.execute(select(_VERSIONS.c.needs_code)).scalar_one() if _has_needs(connection) else found
     )
     if newest < needed:
-        raise Unavailable(
+        raise ReleaseTooOld(
             f"the store {store.name} has schema {found}, made by a newer release; this one is too old for it"
         )
 

@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 import sys
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,7 +14,7 @@ from functools import partial
 from joserfc.jwk import ECKey
 from wattbook import telemetry
 from wattbook.clock import Clock, SystemClock
-from wattbook.db import Store, migrate_if_asked, open_store, prepare
+from wattbook.db import Store, migrate_if_asked
 from wattbook.errors import Unavailable
 from wattbook.passes import ISSUER
 from wattbook.process import (
@@ -27,6 +26,7 @@ from wattbook.process import (
     stop_on_signals,
     stop_with_parent,
 )
+from wattbook.startup import alive_on_http, await_store
 from wattbook.tls import Tls
 
 from gateway import api
@@ -187,12 +187,10 @@ def build(
     store: Store,
     key: ECKey,
     clock: Clock | None = None,
-    stopping: threading.Event | None = None,
 ) -> Gateway:
-    """The gateway over a store that is open; brings its schema up to date and makes the first user."""
+    """The gateway over a store at its newest schema; makes the first user."""
     clock = clock or SystemClock()
     passwords = Passwords()
-    prepare(store, "gateway", settings=settings, stopping=stopping)
     accounts.ensure_admin(
         UserStore(store),
         passwords,
@@ -240,9 +238,12 @@ def main() -> int:
         print(f"setting: WATTBOOK_SIGNING_KEY_FILE: {settings.signing_key_file} {error}", file=sys.stderr)
         return EXIT_BAD_SETTINGS
     try:
-        store = open_store(settings.store_url, name="gateway", settings=settings)
-        gateway = build(settings, store=store, key=key, stopping=stopping)
         listening = listen(settings.listen)
+        store = await_store(
+            settings.store_url, name="gateway", package="gateway", settings=settings,
+            stopping=stopping, alive=partial(alive_on_http, listening),
+        )  # fmt: skip
+        gateway = build(settings, store=store, key=key)
     except (OSError, ValueError, Unavailable) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1

@@ -17,10 +17,11 @@ from wattbook.bus import system_of
 from wattbook.bus.consumer import Consumer
 from wattbook.bus.topology import TRADE_SERVICE, Group, ingest_spool
 from wattbook.clock import Clock, SystemClock
-from wattbook.db import Store, migrate_if_asked, open_store, prepare
+from wattbook.db import Store, migrate_if_asked
 from wattbook.errors import Unavailable
 from wattbook.outbox import Relay
 from wattbook.process import EXIT_BAD_SETTINGS
+from wattbook.startup import alive_on_grpc, await_store
 from wattbook.telemetry.messages import watch_group
 from wattbook.tls import Tls
 from wattbook_proto import feed_pb2_grpc
@@ -219,8 +220,10 @@ def main() -> None:
         process.stop_with_parent(stopping)
     try:
         server = _server(settings)
-        store = open_store(settings.store_url, name="ingest", settings=settings)
-        prepare(store, "ingest_service", settings=settings, stopping=stopping)
+        store = await_store(
+            settings.store_url, name="ingest", package="ingest_service", settings=settings,
+            stopping=stopping, alive=partial(alive_on_grpc, settings.listen, Tls.of(settings)),
+        )  # fmt: skip
         claimed = _claim(store)
         feed = build_feed(settings, store)
         server.register(feed_pb2_grpc.add_FeedServicer_to_server, FeedServicer(feed.nodes.all), rules=RULES)

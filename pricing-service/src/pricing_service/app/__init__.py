@@ -35,6 +35,7 @@ from wattbook.process import (
     wait_for_stop,
 )
 from wattbook.settings import SettingsError, setting
+from wattbook.startup import alive_on_grpc, await_store
 from wattbook.telemetry import configure_logging
 from wattbook.telemetry.messages import watch_group
 from wattbook.tls import Tls
@@ -157,8 +158,10 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> App
     """
     guard, tls = settings.guard(NAME), Tls.of(settings)
     clock = settings.world_clock()
-    store = db.open_store(settings.store_url, name="pricing", settings=settings)
-    db.prepare(store, "pricing_service", settings=settings, stopping=stopping)
+    store = await_store(
+        settings.store_url, name="pricing", package="pricing_service", settings=settings,
+        stopping=stopping or threading.Event(), alive=partial(alive_on_grpc, settings.listen, tls),
+    )  # fmt: skip
     bus = settings.open_bus()
     relay = Relay(store, bus)
     prices, wishes = PriceStore(store, announce=price_events), Wishes(store)

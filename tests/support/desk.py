@@ -105,10 +105,11 @@ class Desk:
         wait_until(ready, timeout_s=timeout_s, what="the product is ready")
 
     def is_ready(self) -> bool:
-        """Whether gateway and pages answer as healthy."""
+        """Whether the gateway reaches all its upstreams, and the pages answer."""
         with httpx.Client(timeout=2.0, trust_env=False, verify=False) as http:
             pages = http.get(f"{self.pages_url}/").status_code
-            return http.get(f"{self.url}/readyz").status_code == 200 and pages < 500
+            ready = http.get(f"{self.url}/readyz")
+            return ready.status_code == 200 and ready.json()["status"] == "ok" and pages < 500
 
     def stop(self) -> int:
         """Stop it the way a person would; its exit status."""

@@ -88,13 +88,17 @@ class TestBooking:
             report = client.get(REPORT)
             ready = client.get("/readyz")
             alive = client.get("/healthz")
+            no_booking = client.get("/readyz/trade-service")
+            users = client.get("/v1/users")
 
         assert "disk is full" in refusal(full, 503)
         assert full.headers["retry-after"] == "1"
         assert refusal(gone, 503)
         assert refusal(report, 503)
-        assert (ready.status_code, alive.status_code) == (503, 200)
+        assert (ready.status_code, alive.status_code, no_booking.status_code) == (200, 200, 503)
+        assert ready.json()["status"] == "degraded"
         assert ready.json()["services"]["trade-service"] == "unreachable"
+        assert users.status_code == 200
         assert ready_to_book.json() == {"status": "ok", "services": {"trade-service": "ok"}}
 
     def test_single_bookings_at_once_share_calls(self, own_gateway: Started) -> None:

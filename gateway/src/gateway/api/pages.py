@@ -28,11 +28,12 @@ _VENDORED = {
     "swagger-ui-standalone-preset.js": b"text/javascript",
     "favicon-32x32.png": b"image/png",
 }
+_OK, _UNREACHABLE = "ok", "unreachable"
 Probe = Callable[[], Awaitable[bool]]
 
 
 def pages_of(probes: Mapping[str, Probe], *, clock: Clock) -> dict[str, Handler]:
-    """Every page by its path; ``probes`` tell whether an owner can be reached, ``clock`` the desk's time."""
+    """Every page by its path; ``probes`` ask upstreams, ``clock`` has the desk's time."""
     ui = f"{documents.BASE_PATH}/ui"
     pages: dict[str, Handler] = {
         "/": partial(_redirect, to=f"{ui}/".encode()),
@@ -43,8 +44,8 @@ def pages_of(probes: Mapping[str, Probe], *, clock: Clock) -> dict[str, Handler]
         "/healthz": partial(_alive, clock=clock),
         "/readyz": partial(_ready, probes=probes),
     }
-    for name, probe in probes.items():  # for who must not go away with an owner that it can do without
-        pages[f"/readyz/{name}"] = partial(_ready, probes={name: probe})
+    for name, probe in probes.items():
+        pages[f"/readyz/{name}"] = partial(_upstream_ready, name=name, probe=probe)
     for name, content_type in _VENDORED.items():
         pages[f"{ui}/{name}"] = partial(_vendored, name=name, content_type=content_type)
     for name in documents.DOCUMENTS:
@@ -57,12 +58,16 @@ async def _alive(request: Request, clock: Clock) -> Response:
 
 
 async def _ready(request: Request, probes: Mapping[str, Probe]) -> Response:
+    """Ready whenever it answers: with one upstream away, the routes of all others still work."""
     answers = await asyncio.gather(*(probe() for probe in probes.values()))
-    found = {name: "ok" if answer else "unreachable" for name, answer in zip(probes, answers, strict=True)}
-    ready = all(answers)
-    return json_response(
-        {"status": "ok" if ready else "unavailable", "services": found}, status=200 if ready else 503
-    )
+    found = {name: _OK if answer else _UNREACHABLE for name, answer in zip(probes, answers, strict=True)}
+    return json_response({"status": _OK if all(answers) else "degraded", "services": found})
+
+
+async def _upstream_ready(request: Request, name: str, probe: Probe) -> Response:
+    if await probe():
+        return json_response({"status": _OK, "services": {name: _OK}})
+    return json_response({"status": "unavailable", "services": {name: _UNREACHABLE}}, status=503)
 
 
 async def _redirect(request: Request, to: bytes) -> Response:

@@ -30,7 +30,7 @@ from wattbook.startup import alive_on_http, await_store
 from wattbook.tls import Tls
 
 from gateway import api
-from gateway.api import batch, feed, oauth, performance, prices, reports, server, trades, users
+from gateway.api import batch, feed, oauth, pages, performance, prices, reports, server, trades, users
 from gateway.app.settings import Settings
 from gateway.clients import FeedClient, PricesClient, ReportsClient, TradesClient
 from gateway.clients.coalescer import Limits
@@ -145,8 +145,19 @@ class Gateway:
             ),
             sign_in=sign_in,
             clock=settings.desk_clock(),
-            probes={"trade-service": self._trades.is_ready, "report-service": self._reports.is_ready},
+            probes=self._probes(),
         )
+
+    def _probes(self) -> dict[str, pages.Probe]:
+        found: dict[str, pages.Probe] = {
+            "trade-service": self._trades.is_ready,
+            "report-service": self._reports.is_ready,
+        }
+        if self._settings.pricing_target:
+            found["pricing-service"] = self._prices.is_ready
+        if self._settings.ingest_target:
+            found["ingest-service"] = self._feed.is_ready
+        return found
 
     def _live(self) -> api.Live:
         clock = self._settings.desk_clock()

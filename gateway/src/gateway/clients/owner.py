@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from wattbook import rpc
 from wattbook.access import Principal
 from wattbook.errors import Unavailable
 from wattbook.tls import Tls
+
+HEALTH_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,10 @@ class OptionalOwner:
             self._channel = self._door.channel()
             self._stub = self._stub_on(self._channel)
 
+    async def is_ready(self) -> bool:
+        """Whether the service says that it serves."""
+        return self._channel is not None and await says_it_serves(health_pb2_grpc.HealthStub(self._channel))
+
     async def close(self) -> None:
         """Disconnect."""
         if self._channel is not None:
@@ -67,3 +74,12 @@ class OptionalOwner:
             return await call(request, timeout=self._timeout_s, metadata=rpc.outgoing_metadata(pass_))
         except grpc.RpcError as error:
             raise rpc.translate(error) from error
+
+
+async def says_it_serves(stub: health_pb2_grpc.HealthStub) -> bool:
+    """What the health service behind ``stub`` answers, False where it does not."""
+    try:
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_TIMEOUT_S)
+    except grpc.RpcError:
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

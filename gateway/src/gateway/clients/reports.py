@@ -14,8 +14,7 @@ from wattbook.access import Principal
 from wattbook_proto import reports_pb2, reports_pb2_grpc
 
 from gateway.clients.coalescer import Coalescer, Limits, call_by_pass
-from gateway.clients.owner import Door
-from gateway.clients.trades import says_it_serves
+from gateway.clients.owner import Door, says_it_serves
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from msgspec import UNSET, UnsetType
 from wattbook import rpc
 from wattbook.access import Principal
@@ -16,12 +16,11 @@ from wattbook.errors import Unavailable
 from wattbook_proto import trades_pb2, trades_pb2_grpc
 
 from gateway.clients.coalescer import Coalescer, Limits, call_by_pass
-from gateway.clients.owner import Door
+from gateway.clients.owner import Door, says_it_serves
 from gateway.domain.trades import JsonTrade, StatedTrade, delivery_start_s, epoch_us, quantity_kw
 
 BATCH_TIMEOUT_S = 30.0
 SEARCH_TIMEOUT_S = 600.0
-HEALTH_TIMEOUT_S = 2.0
 RESULTS: dict[int, str] = {
     trades_pb2.ADDED: "added",
     trades_pb2.DUPLICATE: "duplicate",
@@ -182,12 +181,3 @@ async def _answer(call: Any) -> Any:
         return await call
     except grpc.RpcError as error:
         raise rpc.translate(error) from error
-
-
-async def says_it_serves(stub: health_pb2_grpc.HealthStub) -> bool:
-    """What the health service behind ``stub`` answers, False where it does not."""
-    try:
-        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_TIMEOUT_S)
-    except grpc.RpcError:
-        return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -68,11 +68,14 @@ def render(overlay: str) -> list[Doc]:
     Raises:
         RuntimeError: it cannot be rendered; with what was said.
     """
-    done = subprocess.run(
-        [*kustomize(), str(OVERLAYS / overlay)], capture_output=True, text=True, check=False
-    )
+    return render_folder(OVERLAYS / overlay)
+
+
+def render_folder(folder: Path) -> list[Doc]:
+    """What the kustomization in a folder makes; raises like :func:`render`."""
+    done = subprocess.run([*kustomize(), str(folder)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{overlay}: {done.stderr}")
+        raise RuntimeError(f"{folder.name}: {done.stderr}")
     return read(done.stdout)
 
 

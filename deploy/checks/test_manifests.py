@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import shutil
 from functools import cache
@@ -33,6 +34,75 @@ def test_an_overlay_has_no_problem(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_patch_of_an_overlay_hits_nothing(overlay: str) -> None:
     assert list(lint.source_problems(overlay, rendered(overlay))) == []
+
+
+# What the API server lets nobody change, by kind; of a StatefulSet all but the named.
+UNCHANGING = {"Job": ("template", "selector", "completions"), "Deployment": ("selector",)}
+CHANGING_STATEFUL = {"replicas", "template", "updateStrategy", "minReadySeconds"}
+
+
+def unchanging(doc: Any) -> Any:
+    spec = doc.get("spec", {})
+    if doc["kind"] == "StatefulSet":
+        return {name: value for name, value in spec.items() if name not in CHANGING_STATEFUL}
+    if doc["kind"] in {"ConfigMap", "Secret"} and doc.get("immutable"):
+        return doc["data"]
+    return {name: spec.get(name) for name in UNCHANGING.get(doc["kind"], ())}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_second_sync_with_another_release_and_setting_replaces_what_it_cannot_change(
+    overlay: str, tmp_path: Path
+) -> None:
+    services = ("gateway", "trade-service", "report-service", "pricing-service", "ingest-service", "cli")
+    update = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "wattbook",
+        "resources": [os.path.relpath(lint.OVERLAYS / overlay, tmp_path)],
+        "images": [{"name": name_of(f"wattbook/{each}", overlay), "newTag": "9.9.9"} for each in services],
+        "configMapGenerator": [
+            {"name": "settings", "behavior": "merge", "literals": ["WATTBOOK_LOG_LEVEL=DEBUG"]}
+        ],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(update))
+    before = {named(doc): doc for doc in rendered(overlay)}
+    after = {named(doc): doc for doc in lint.render_folder(tmp_path)}
+
+    changed = [name for name in before.keys() & after if unchanging(before[name]) != unchanging(after[name])]
+
+    migrations = {"Job/migrate-gateway", "Job/migrate-pricing", "Job/migrate-trade"}
+    assert migrations | {"Job/bus"} <= set(changed) <= migrations | {"Job/bus", "Job/databases"}
+    waves = {name: int(annotations(doc).get(WAVE, 0)) for name, doc in after.items()}
+    for name in changed:
+        said = annotations(after[name])
+        assert said["argocd.argoproj.io/hook"] == "Sync", name  # one before the sync would wait for secrets
+        assert said["argocd.argoproj.io/hook-delete-policy"] == "BeforeHookCreation"
+        assert said["kustomize.toolkit.fluxcd.io/force"] == "enabled"
+    schemas = [waves[name] for name in migrations]
+    needed = [
+        waves[name] for name in waves if name.split("/")[0] in {"Secret", "ConfigMap", "Cluster", "Service"}
+    ]
+    assert max(needed) < waves["Job/databases"] < min(schemas)
+    assert max(schemas) < min(waves[f"Deployment/{each}"] for each in services[:4])
+
+
+WAVE = "argocd.argoproj.io/sync-wave"
+
+
+def annotations(doc: Any) -> Any:
+    return doc["metadata"].get("annotations", {})
+
+
+def name_of(image: str, overlay: str) -> str:
+    """What an overlay calls an image by now."""
+    (found,) = {
+        container["image"].rpartition(":")[0]
+        for doc in rendered(overlay)
+        for container in doc.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ())
+        if container["image"].rpartition(":")[0].endswith(image)
+    } or {image}
+    return found
 
 
 @pytest.mark.parametrize("file", DEFECTS, ids=lambda file: file.stem)

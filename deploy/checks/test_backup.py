@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,12 @@ def servers() -> Iterator[tuple[PostgresServer, PostgresServer]]:
         server.close()
 
 
-def command(server: PostgresServer, *words: str | Path) -> subprocess.CompletedProcess[str]:
+def command(
+    server: PostgresServer, *words: str | Path, passwords: Mapping[str, str] = PASSWORDS
+) -> subprocess.CompletedProcess[str]:
     programs = binaries()
     environment = {
-        **os.environ, **PASSWORDS, "PATH": f"{programs}:{os.environ['PATH']}", "PGHOST": "127.0.0.1",
+        **os.environ, **passwords, "PATH": f"{programs}:{os.environ['PATH']}", "PGHOST": "127.0.0.1",
         "PGPORT": str(server.port), "PGUSER": ADMIN, "PGPASSWORD": server.password,
     }  # fmt: skip
     return subprocess.run(
@@ -131,3 +133,36 @@ def test_a_restore_writes_over_nothing_and_takes_no_damaged_backup(
     assert new.rows(
         "SELECT count(*) FROM pg_database WHERE datname LIKE 'wattbook%'", database="postgres"
     ) == [(0,)]
+
+
+def test_a_restore_without_the_passwords_of_its_roles_names_them_and_makes_nothing(
+    servers: tuple[PostgresServer, PostgresServer], tmp_path: Path
+) -> None:
+    old, new = servers
+    furnish(old)
+    done(old, ROOT / "deploy/backup/backup", tmp_path / "backup")
+    some = {name: value for name, value in PASSWORDS.items() if name != "WATTBOOK_GATEWAY_APP_PASSWORD"}
+
+    refused = command(new, ROOT / "deploy/backup/restore", tmp_path / "backup", passwords=some)
+
+    assert refused.returncode == 1
+    assert refused.stderr.split(": ")[-1].split() == ["WATTBOOK_GATEWAY_APP_PASSWORD"]
+    roles = new.rows("SELECT rolname FROM pg_roles WHERE rolname LIKE 'wattbook%'", database="postgres")
+    assert roles == []
+
+
+def test_a_backup_that_fails_half_way_leaves_its_name_to_the_next(
+    servers: tuple[PostgresServer, PostgresServer], tmp_path: Path
+) -> None:
+    old, _ = servers
+    furnish(old)
+    old.execute("UPDATE pg_database SET datallowconn = false WHERE datname = 'wattbook_trade'")
+
+    failed = command(old, ROOT / "deploy/backup/backup", tmp_path / "backup")
+    left = list(tmp_path.iterdir())
+    old.execute("UPDATE pg_database SET datallowconn = true WHERE datname = 'wattbook_trade'")
+    done(old, ROOT / "deploy/backup/backup", tmp_path / "backup")
+
+    assert failed.returncode != 0
+    assert left == []
+    assert (tmp_path / "backup/taken-at").read_text().endswith("Z\n")

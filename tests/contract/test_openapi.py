@@ -11,13 +11,13 @@ import pytest
 import yaml
 from gateway.api import documents
 from gateway.clients import stated
-from gateway.domain.trades import json_trade
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator, FormatChecker
 from wattbook.errors import InvalidInput
 from wattbook.periods import AREAS
-from wattbook.trades import TRADE_FIELDS
+from wattbook.trade import TRADE_FIELDS
+from wattbook.trade.statement import json_trade
 
 from tests.unit.gateway.started import Started
 

@@ -20,6 +20,7 @@ class Role(StrEnum):
 
 _ALL_TRADES = frozenset({Role.DESK, Role.ADMIN, Role.SERVICE})
 _DESK = frozenset({Role.DESK, Role.ADMIN})
+_EXCHANGE_CLIENT = "ingest-service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class Principal:
     def sees_all(self) -> bool:
         """Whether every trader's trades and reports are theirs to see and to book."""
         return not _ALL_TRADES.isdisjoint(self.roles)
+
+    @property
+    def speaks_for_exchange(self) -> bool:
+        """Whether a file that they send is the exchange's own statement: ingest-service's client alone."""
+        return self.is_client and self.name == _EXCHANGE_CLIENT and Role.SERVICE in self.roles
 
     @property
     def own_trader_id(self) -> str | None:

@@ -14,7 +14,7 @@ import pytest
 from tests.integration.gateway.support import refusal, user_of
 from tests.support.trades import PUBLISHED_ROW, as_csv, as_ndjson, trade, unique
 from tests.support.waiting import wait_until
-from tests.unit.gateway.started import ADMIN_PASSWORD, Started
+from tests.unit.gateway.started import ADMIN_PASSWORD, CLIENT_SECRET, Started
 
 
 class TestBatch:
@@ -107,6 +107,23 @@ class TestBatch:
             refusal(self.post(trader, as_csv([trade()]), "text/csv", "?source=file"), 403)
 
         assert own_gateway.owners.trades.sources == {2}
+
+    def test_the_exchanges_own_file_may_be_off_its_steps_and_nobody_elses(self, own_gateway: Started) -> None:
+        rows = as_csv([trade(quantity="12.34"), trade(quantity="12.3456"), trade(quantity="0")])
+        with own_gateway.client("ingest-service", CLIENT_SECRET) as client:
+            answer = client.post("/v1/oauth/token", data={"grant_type": "client_credentials"})
+            bearer = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+        def sent(query: str, name: str | None = "admin", **headers: str) -> list[str]:
+            with own_gateway.client(name) as client:
+                answer = self.post(client, rows, "text/csv", query, **headers).json()
+            return [row.get("reason", row["result"]) for row in answer["rows"]]
+
+        steps = ["quantity: steps of 0.1 MW"] * 2
+        none = "quantity: above 0 and at most 1000000 MW"
+        assert sent("?source=file", None, **bearer) == ["added", "quantity: finer than a kW", none]
+        assert sent("", None, **bearer) == [*steps, none]  # it does not say that this is the exchange's file
+        assert sent("?source=file") == [*steps, none]
 
     def test_an_owner_that_fails_midway_is_unavailable(self, own_gateway: Started) -> None:
         own_gateway.owners.trades.down = True

@@ -1,11 +1,12 @@
 """Rows out of a batch's body, however it is cut into pieces."""
 
 import pytest
-from gateway.api.batch_rows import MAX_LINE_BYTES, reader_of
+from gateway.api.batch_rows import reader_of
 from hypothesis import given
 from hypothesis import strategies as st
 from wattbook.errors import InvalidInput
-from wattbook.trades import TRADE_FIELDS
+from wattbook.trade import TRADE_FIELDS
+from wattbook.trade.rows import MAX_LINE_BYTES
 
 from tests.support.trades import PUBLISHED_ROW, as_csv, as_ndjson, trade
 
@@ -114,6 +115,20 @@ def test_an_overlong_line_is_refused_and_the_next_one_read(mime_type: str) -> No
     rows = read(mime_type, start.encode() + long + row.encode(), every=50_000)
 
     assert rows == [(None, f"the line is over {MAX_LINE_BYTES} bytes"), ("a", "")]
+
+
+@pytest.mark.parametrize("mime_type", [CSV, NDJSON])
+@pytest.mark.parametrize("every", [10_000, 300_000])
+@pytest.mark.parametrize("tail", [b"", b"x"])
+def test_an_overlong_line_is_a_row_though_it_begins_with_spaces_however_it_is_cut(
+    mime_type: str, every: int, tail: bytes
+) -> None:
+    header = f"{HEADER}\n".encode() if mime_type == CSV else b""
+    good = f"{PUBLISHED_ROW}\n".encode() if mime_type == CSV else as_ndjson([trade(id="t_123")]).encode()
+
+    rows = read(mime_type, header + b" " * 70_000 + tail + b"\n" + good, every=every)
+
+    assert rows == [(None, f"the line is over {MAX_LINE_BYTES} bytes"), ("t_123", "")]
 
 
 def test_a_row_of_json_that_is_no_trade_spoils_no_other() -> None:

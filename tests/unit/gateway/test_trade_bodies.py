@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 from gateway.clients import stated
-from gateway.domain.trades import csv_trade, json_trade, quantity_kw
 from hypothesis import given
 from hypothesis import strategies as st
 from wattbook.errors import InvalidInput
+from wattbook.trade.statement import csv_trade, json_trade, quantity_kw
 
 GOOD = {
     "id": "t_123",

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import click
-from wattbook.trades import TRADE_FIELDS
+from wattbook.trade import TRADE_FIELDS
 from wattbook.units import CT_PER_EUR
 
 from wattbook_cli.api.options import Session, calls_gateway

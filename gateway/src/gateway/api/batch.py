@@ -31,13 +31,10 @@ class BatchApi:
         limit = self._limits.get(request.mime_type, self._limit_bytes)
         as_lines = request.accepted == "application/x-ndjson"
         form = Form(lines=as_lines, only_refused=request.params.get("results") == "refused")
-        summary = await self._batches.book(
-            request.principal,
-            _gathered(request.stream(limit)),
-            reader_of(request.mime_type),
-            from_file=request.params.get("source") == "file",
-            form=form,
-        )
+        asker, from_file = request.principal, request.params.get("source") == "file"
+        reader = reader_of(request.mime_type, is_exchange=from_file and asker.speaks_for_exchange)
+        body = _gathered(request.stream(limit))
+        summary = await self._batches.book(asker, body, reader, from_file=from_file, form=form)
         pieces = _as_lines(summary) if as_lines else _as_object(summary)
         return Response(200, content_type=NDJSON if as_lines else JSON, pieces=pieces)
 

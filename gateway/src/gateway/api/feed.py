@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 
 import msgspec
 from wattbook.errors import InvalidInput
+from wattbook.trade.statement import decode, refuse_repeated_keys
 from wattbook_proto import feed_pb2, prices_pb2
 
 from gateway.api.http import Request, Response, json_response
 from gateway.api.values import instant_s, instant_us
-from gateway.domain.trades import decode, refuse_repeated_keys
 from gateway.usecases.live import Feed, Quarantine
 
 DEFAULT_LIMIT = 100

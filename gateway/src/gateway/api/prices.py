@@ -12,12 +12,12 @@ import msgspec
 from wattbook.clock import Clock, from_epoch_s, iso_z, to_epoch_us
 from wattbook.errors import InvalidInput
 from wattbook.periods import DEFAULT_AREA, DeliveryPeriod, NoSuchPeriod, hour_starting
+from wattbook.trade.statement import delivery_start_s
 from wattbook_proto import prices_pb2
 
 from gateway.api.http import Request, Response, json_response
 from gateway.api.reports import tagged
 from gateway.api.values import instant_s, instant_us, number
-from gateway.domain.trades import delivery_start_s
 from gateway.usecases.live import Prices
 
 _US_PER_S = 1_000_000

@@ -11,11 +11,11 @@ import msgspec
 from wattbook.clock import from_epoch_s, from_epoch_us, iso_z
 from wattbook.errors import InvalidInput
 from wattbook.periods import DEFAULT_AREA, DeliveryPeriod
+from wattbook.trade.statement import json_trade
 from wattbook.units import mw_from_kw
 from wattbook_proto import trades_pb2
 
 from gateway.api.http import Request, Response, json_response
-from gateway.domain.trades import json_trade
 from gateway.usecases.threads import Pool
 from gateway.usecases.trades import Filters, Trades
 

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 from wattbook.clock import iso_z
+from wattbook.trade.statement import decode, refuse_repeated_keys
 
 from gateway.api.http import Request, Response, json_response
-from gateway.domain.trades import decode, refuse_repeated_keys
 from gateway.domain.users import User
 from gateway.usecases.accounts import UNCHANGED, Accounts, Change
 

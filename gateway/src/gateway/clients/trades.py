@@ -13,11 +13,11 @@ from msgspec import UNSET, UnsetType
 from wattbook import rpc
 from wattbook.access import Principal
 from wattbook.errors import Unavailable
+from wattbook.trade.statement import JsonTrade, StatedTrade, delivery_start_s, epoch_us
 from wattbook_proto import trades_pb2, trades_pb2_grpc
 
 from gateway.clients.coalescer import Coalescer, Limits, call_by_pass
 from gateway.clients.owner import Door, says_it_serves
-from gateway.domain.trades import JsonTrade, StatedTrade, delivery_start_s, epoch_us, quantity_kw
 
 BATCH_TIMEOUT_S = 30.0
 SEARCH_TIMEOUT_S = 600.0
@@ -53,8 +53,7 @@ def stated(
     Raises:
         InvalidInput: its quantity or delivery start is none.
     """
-    quantity = trade.quantity
-    quantity = quantity_kw(quantity if type(quantity) is str else bytes(quantity))
+    quantity_kw = trade.quantity_kw
     area: str | UnsetType = UNSET
     start_s: int | UnsetType = UNSET
     if type(trade) is JsonTrade:
@@ -64,7 +63,7 @@ def stated(
     message = make()
     message.id = trade.id
     message.price_ct_per_mwh = trade.price
-    message.quantity_kw = quantity
+    message.quantity_kw = quantity_kw
     message.direction = _DIRECTIONS[trade.direction]
     message.delivery_day = _day_text(trade.delivery_day)
     message.delivery_hour = trade.delivery_hour

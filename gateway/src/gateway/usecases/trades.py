@@ -12,10 +12,10 @@ from typing import Any
 from wattbook.access import Principal
 from wattbook.errors import Conflict, InvalidInput
 from wattbook.periods import FIRST_DAY, LAST_DAY
+from wattbook.trade.statement import JsonTrade
 from wattbook_proto import trades_pb2
 
 from gateway.clients import Booking, TradesClient, stated
-from gateway.domain.trades import JsonTrade
 
 _SEQ_BYTES, _CHECK_BYTES = 8, 8
 

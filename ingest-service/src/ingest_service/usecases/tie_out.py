@@ -14,7 +14,7 @@ from operator import itemgetter
 
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import Unavailable
-from wattbook.trades import TRADE_FIELDS
+from wattbook.trade import TRADE_FIELDS
 
 from ingest_service.clients import SourceFile
 from ingest_service.domain import (

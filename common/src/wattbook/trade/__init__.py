@@ -1,4 +1,4 @@
-"""What a trade has, as the trades API's contract and the exchange's nightly file name it."""
+"""A trade as its sender states it: one vocabulary, one validation, one reader for each form it comes in."""
 
 TRADE_FIELDS = (
     "id",

@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
+
 from wattbook.errors import InvalidInput
 from wattbook.periods import AREAS
-from wattbook.trades import TRADE_FIELDS
+from wattbook.trade import TRADE_FIELDS
+from wattbook.units import QUANTITY_STEP_KW, kw_from_mw
 
 ID_MAX_CHARACTERS = 128
 TRADER_ID_MAX_CHARACTERS = 64
@@ -41,12 +43,14 @@ class StatedTrade(Protocol):
 
     id: str
     price: int
-    quantity: Any
     direction: _Direction
     delivery_day: dt.date
     delivery_hour: int
     trader_id: str
     execution_time: dt.datetime
+
+    @property
+    def quantity_kw(self) -> int: ...  # noqa: D102
 
 
 class JsonTrade(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,9 +67,18 @@ class JsonTrade(msgspec.Struct, forbid_unknown_fields=True):
     area: str | UnsetType = UNSET
     delivery_start: _Instant | UnsetType = UNSET
 
+    @property
+    def quantity_kw(self) -> int:
+        """Its quantity in whole kW.
+
+        Raises:
+            InvalidInput: it is none.
+        """
+        return quantity_kw(bytes(self.quantity))
+
 
 class CsvTrade(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """A row of the nightly file, its columns in the order of :data:`~wattbook.trades.TRADE_FIELDS`."""
+    """A row of the nightly file, its columns in the order of :data:`~wattbook.trade.TRADE_FIELDS`."""
 
     id: _Id
     price: _Price
@@ -76,9 +89,28 @@ class CsvTrade(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     trader_id: _TraderId
     execution_time: _Instant
 
+    @property
+    def quantity_kw(self) -> int:
+        """As of :class:`JsonTrade`."""
+        return quantity_kw(self.quantity)
+
+
+class ExchangeTrade(CsvTrade):
+    """The same from the exchange itself, which states facts: its quantity may be as fine as a kW."""
+
+    @property
+    def quantity_kw(self) -> int:
+        """Its quantity in whole kW.
+
+        Raises:
+            InvalidInput: it is none.
+        """
+        return exchange_quantity_kw(self.quantity)
+
 
 TRADE_DECODER = msgspec.json.Decoder(JsonTrade)
-_known_quantities_kw: dict[bytes | str, int] = {}
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_known_quantities: dict[bytes | str, int] = {}
 
 
 def quantity_kw(text: bytes | str) -> int:
@@ -87,18 +119,30 @@ def quantity_kw(text: bytes | str) -> int:
     Raises:
         InvalidInput: not a number, not above 0, over the limit, or finer than 0.1 MW.
     """
-    known = _known_quantities_kw.get(text)
+    known = _known_quantities.get(text)
     if known is None:
-        known = _parse_quantity(text if isinstance(text, str) else text.decode())
-        if len(_known_quantities_kw) < _KNOWN_QUANTITIES_MOST and len(text) < 16:
-            _known_quantities_kw[text] = known
+        known = _read_quantity(text if isinstance(text, str) else text.decode())
+        if known is None or known % QUANTITY_STEP_KW:
+            raise InvalidInput("quantity: steps of 0.1 MW")
+        if len(_known_quantities) < _KNOWN_QUANTITIES_MOST and len(text) < 16:
+            _known_quantities[text] = known
     return known
 
 
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+def exchange_quantity_kw(text: str) -> int:
+    """The same of the exchange's own statement.
+
+    Raises:
+        InvalidInput: not a number, not above 0, over the limit, or finer than a kW.
+    """
+    known = _known_quantities.get(text) or _read_quantity(text)
+    if known is None:
+        raise InvalidInput("quantity: finer than a kW")
+    return known
 
 
-def _parse_quantity(text: str) -> int:
+def _read_quantity(text: str) -> int | None:
+    """Whole kW; None where it is finer."""
     if not _NUMBER.fullmatch(text):
         raise InvalidInput("quantity: expected a number")
     try:
@@ -107,12 +151,10 @@ def _parse_quantity(text: str) -> int:
         raise InvalidInput(f"quantity: above 0 and at most {QUANTITY_MAX_MW} MW") from None
     if not 0 < value <= QUANTITY_MAX_MW:
         raise InvalidInput(f"quantity: above 0 and at most {QUANTITY_MAX_MW} MW")
-    _, digits, exponent = value.as_tuple()
-    kept = "".join(map(str, digits)).rstrip("0")
-    exponent = int(exponent) + len(digits) - len(kept)
-    if exponent < -1:
-        raise InvalidInput("quantity: steps of 0.1 MW")
-    return int(kept) * int(10 ** (exponent + 3))
+    try:
+        return kw_from_mw(value)
+    except ValueError:
+        return None
 
 
 def epoch_us(instant: dt.datetime) -> int:
@@ -173,22 +215,23 @@ def json_commas(trade: JsonTrade) -> int:
     return 7 + (trade.area is not UNSET) + (trade.delivery_start is not UNSET)
 
 
-def csv_trade(row: Sequence[str]) -> CsvTrade:
-    """A valid trade out of its columns in the order of :data:`~wattbook.trades.TRADE_FIELDS`.
+def csv_trade(row: Sequence[str], kind: type[CsvTrade] = CsvTrade) -> CsvTrade:
+    """A valid trade out of its columns in the order of :data:`~wattbook.trade.TRADE_FIELDS`.
+
+    Its quantity is read when it is asked for.
 
     Raises:
         InvalidInput: says what is wrong and names the column.
     """
-    trade: CsvTrade = decode(_from_csv, row)
+    try:
+        trade = msgspec.convert(row, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(_in_our_words(str(error))) from None
     # Read leniently, a bare number would pass as seconds since 1970; no number has a colon.
     if ":" not in row[7]:
         raise InvalidInput("execution_time: not an RFC 3339 date-time")
     check_trade(trade)
     return trade
-
-
-def _from_csv(row: Any) -> CsvTrade:
-    return msgspec.convert(row, CsvTrade, strict=False)
 
 
 def decode(decoder: Callable[[Any], Any], body: Any) -> Any:

@@ -16,7 +16,7 @@ PUSH ?= docker push
 # Where the sources are, without a name or a password; for the images' labels.
 SOURCE ?= $(shell git remote get-url origin 2>/dev/null | sed -n -E 's,^(https?://)([^@/]*@)?,\1,p')
 LABELS = $(if $(SOURCE),--label org.opencontainers.image.source=$(SOURCE) --label org.opencontainers.image.documentation=$(SOURCE))
-.PHONY: help setup up test test-long test-production test-fleet lint format proto docs bench images push compose-env k8s-secrets check-deploy containers release clean lock
+.PHONY: help setup up servers test test-long test-production test-fleet lint format proto docs bench images push compose-env k8s-secrets check-deploy containers release clean lock
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ setup: $(STAMP) $(DIST) ## Install everything into .venv and build the pages' sc
 
 up: setup ## Start Wattbook on this machine (ARGS="--data DIR --port-base N")
 	@exec $(BIN)/wattbook up --data ./data --port-base 8080 $(ARGS)
+
+servers: ## Make roots with the deployed PostgreSQL and RabbitMQ for the tests (as root, on Debian; kept between runs)
+	$(PYTHON) -m tests.support.roots
 
 # A file stays in one process; so does all that shares the one started product. A test is in one part only (docs/extending.md).
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
@@ -35,7 +38,7 @@ test: setup ## Run the tests that are fast (ARGS="tests/unit -k periods" for som
 test-long: setup ## Run those that take long or start a process each
 	$(PYTEST) --part long $(ARGS)
 
-test-production: setup ## Run those on PostgreSQL and RabbitMQ (installed, not running), and what breaks on them
+test-production: setup ## Run those on PostgreSQL and RabbitMQ (not running: `make servers`, or installed), and what breaks on them
 	WATTBOOK_TEST_ENGINE=production $(PYTEST) --part production $(ARGS)
 
 test-fleet: setup ## Run those that want the machine for themselves: two replicas of everything, as Kubernetes runs them

@@ -39,6 +39,10 @@ KNOWN: dict[tuple[str, str], tuple[str, str]] = {
         "replicas image terminationGracePeriodSeconds tls persistence resources affinity rabbitmq override",
     ),
     ("rabbitmq.com/v1beta1", "Vhost"): ("name rabbitmqClusterReference", "defaultQueueType"),
+    ("rabbitmq.com/v1beta1", "Exchange"): (
+        "name rabbitmqClusterReference",
+        "vhost type durable autoDelete arguments",
+    ),
     ("rabbitmq.com/v1beta1", "User"): ("rabbitmqClusterReference", "tags importCredentialsSecret"),
     ("rabbitmq.com/v1beta1", "Permission"): (
         "vhost permissions rabbitmqClusterReference",
@@ -87,3 +91,6 @@ def problems(rendered: Rendered) -> Iterator[str]:
         cluster = at(doc, "spec", "rabbitmqClusterReference", "name")
         if cluster and rendered.find("RabbitmqCluster", cluster) is None:
             yield f"{named(doc)}: RabbitmqCluster {cluster} is not there"
+        exchange = at(doc, "spec", "permissions", "exchange")
+        if exchange and exchange not in {at(each, "spec", "name") for each in rendered.of("Exchange")}:
+            yield f"{named(doc)}: Exchange {exchange} is not there"

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.postgres import ADMIN, PostgresServer, binaries
+from tests.support.postgres import ADMIN, PostgresServer, require
 
 ROOT = Path(__file__).parents[2]
 ROLES = ROOT / "deploy/k8s/base/databases/roles.sql"
@@ -33,13 +34,15 @@ def servers() -> Iterator[tuple[PostgresServer, PostgresServer]]:
 def command(
     server: PostgresServer, *words: str | Path, passwords: Mapping[str, str] = PASSWORDS
 ) -> subprocess.CompletedProcess[str]:
-    programs = binaries()
+    """With the server's own tools, and not as its user."""
+    programs = replace(require(), user="root")
+    folders = [ROOT / "deploy", *(word.parent for word in words[1:] if isinstance(word, Path))]
     environment = {
-        **os.environ, **passwords, "PATH": f"{programs}:{os.environ['PATH']}", "PGHOST": "127.0.0.1",
+        **os.environ, **passwords, "PATH": f"{programs.folder}:{os.environ['PATH']}", "PGHOST": "127.0.0.1",
         "PGPORT": str(server.port), "PGUSER": ADMIN, "PGPASSWORD": server.password,
     }  # fmt: skip
     return subprocess.run(
-        [str(word) for word in words],
+        programs.command(*map(str, words), sees=folders),
         env=environment,
         capture_output=True,
         text=True,

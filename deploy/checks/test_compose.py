@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from wattbook.bus.rabbitmq.places import EXCHANGES
 
 from deploy.checks import lint, posture, told
 from deploy.checks.manifests import quantity
@@ -216,6 +217,7 @@ def test_rights_on_the_bus_are_the_same_with_compose_and_in_production() -> None
     script = (ROOT / "deploy/k8s/components/engines/rabbitmq/start.sh").read_text()
     alone = {found[0]: found[1:] for found in re.findall(r"may (\w+) '(.*?)' '(.*?)' '(.*?)'", script)}
     topics = {found[0]: found[1:] for found in re.findall(r"says (\w+) '(.*?)' '(.*?)'", script)}
+    exchanges = set(re.findall(r"\(exchange (\S+) (\w+)\)", script))
     operated = list(yaml.safe_load_all((ROOT / "deploy/k8s/components/operators/rabbitmq.yaml").read_text()))
     rights = {
         doc["spec"]["user"]: doc["spec"]["permissions"] for doc in operated if doc["kind"] == "Permission"
@@ -226,6 +228,8 @@ def test_rights_on_the_bus_are_the_same_with_compose_and_in_production() -> None
         if doc["kind"] == "TopicPermission"
     }
 
+    made = {(doc["spec"]["name"], doc["spec"]["type"]) for doc in operated if doc["kind"] == "Exchange"}
+    assert exchanges == made == set(EXCHANGES)
     alone.pop("admin")  # RabbitMQ's operator has an admin of its own
     assert alone == {user: (may["configure"], may["write"], may["read"]) for user, may in rights.items()}
     assert topics == {user: (may["write"], may["read"]) for user, may in says.items()}

@@ -394,15 +394,13 @@ def test_a_wrong_password_is_said_in_one_line_that_holds_no_secret(
 
     assert said == (
         f"the bus at 127.0.0.1:{breakable.port} cannot be used: 127.0.0.1:{breakable.port} "
-        "refuses user 'wattbook': unknown, or the password is wrong"
+        "refuses user 'admin': unknown, or the password is wrong"
     )
     assert "not-this-word" not in caplog.text + repr(open_bus(url).__dict__)
 
 
 def test_a_virtual_host_that_is_not_there_is_named(breakable: rabbitmq.Server) -> None:
-    assert "user 'wattbook' has no virtual host 'nowhere' there" in refusal(
-        open_bus(breakable.url("nowhere"))
-    )
+    assert "user 'admin' has no virtual host 'nowhere' there" in refusal(open_bus(breakable.url("nowhere")))
 
 
 def test_hosts_are_tried_until_one_answers(breakable: rabbitmq.Server) -> None:

@@ -122,12 +122,3 @@ def settings() -> dict[str, str]:
         (made,) = yaml.safe_load((folder / "kustomization.yaml").read_text())["configMapGenerator"]
         found |= dict(line.split("=", 1) for line in made["literals"])
     return found
-
-
-def bus_rights() -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-    """(user, configure, write, read) in the virtual host, and (user, write, read) on its exchange."""
-    script = (K8S / "components" / "engines" / "rabbitmq" / "start.sh").read_text()
-    return (
-        re.findall(r"may (\w+) '(.*?)' '(.*?)' '(.*?)'", script),
-        re.findall(r"says (\w+) '(.*?)' '(.*?)'", script),
-    )

@@ -124,6 +124,8 @@ class Fleet(Live):
         self._secrets: dict[tuple[str, str], str] = defaultdict(lambda: secrets.token_urlsafe(24))
         self._secrets["postgres-admin", "username"] = ADMIN
         self._secrets["postgres-admin", "password"] = postgres.password
+        for user in rabbitmq.USERS:
+            self._secrets[f"{user}-bus", "password"] = bus.password
         self._sandbox: list[subprocess.Popen[bytes]] = []
         now = datetime.now(UTC).isoformat()
         self._world = {
@@ -364,7 +366,6 @@ class Fleet(Live):
 
     def _run_jobs(self) -> None:
         """The Jobs of the manifests, in an order in which none has to wait."""
-        self._make_bus_users()
         jobs = {each.name: each for each in deployed.workloads() if each.kind == "Job"}
         self._run(self._databases(), self._environment(jobs.pop("databases")), "databases")
         for name, job in jobs.items():
@@ -384,26 +385,6 @@ class Fleet(Live):
         assert code == 0, (
             f"{name} ended with {code}:\n{(self.folder / f'job-{name}.log').read_text()[-2000:]}"
         )
-
-    def _make_bus_users(self) -> None:
-        """As RabbitMQ's own start script gives them their rights."""
-        ask = self.bus.manage
-        ask("PUT", "vhosts/wattbook")
-        rights, topics = deployed.bus_rights()
-        for user, configure, write, read in rights:
-            password = self._secrets[f"{user}-bus", "password"]
-            ask("PUT", f"users/{user}", {"password": password, "tags": ""})
-            ask(
-                "PUT",
-                f"permissions/wattbook/{user}",
-                {"configure": configure, "write": write, "read": read},
-            )
-        for user, write, read in topics:
-            ask(
-                "PUT",
-                f"topic-permissions/wattbook/{user}",
-                {"exchange": "wattbook", "write": write, "read": read},
-            )
 
 
 def _pass(seconds_s: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -19,12 +18,12 @@ import psutil
 import psycopg
 import pytest
 
+from tests.support import roots
 from tests.support.certificates import Certificate
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 ADMIN = "app"
-SYSTEM_USER = "postgres"
 TEMPLATE = "fresh"
 # What the server's processes were told is in the system's memory, so that it outlives them all the same.
 _FAST = {"fsync": "off", "full_page_writes": "off"}
@@ -39,20 +38,14 @@ _QUIET = {
 _numbers = itertools.count(1)
 
 
-def binaries() -> Path | None:
-    """Where the newest installed server's programs are."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    if found:
-        return found[-1].parent
-    path = shutil.which("postgres")
-    return Path(path).parent if path else None
-
-
-def require() -> Path:
-    """The programs; without them the test is skipped, or on a build machine fails."""
-    found = binaries()
+def require() -> roots.Programs:
+    """The deployed version; this machine's own where there is none, and a skip or, in CI, a failure."""
+    found = roots.postgresql()
+    if found is None and os.environ.get("CI"):
+        pytest.fail("the PostgreSQL that is deployed is not here (make servers)")
+    found = found or roots.postgresql(root=None)
     if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("PostgreSQL's server is not installed")
+        pytest.skip("no PostgreSQL server here (make servers; Debian: apt-get install postgresql)")
     return found
 
 
@@ -62,11 +55,12 @@ class PostgresServer:
     def __init__(
         self,
         *,
+        programs: roots.Programs | None = None,
         durable: bool = False,
         settings: Mapping[str, str] | None = None,
         tls: Certificate | None = None,
     ) -> None:
-        self._programs = require()
+        self._programs = programs or require()
         self.port = free_port()
         self.password = secrets.token_urlsafe(12)
         self.folder = Path(tempfile.mkdtemp(prefix="wattbook-postgres-", dir="/tmp"))
@@ -205,15 +199,14 @@ class PostgresServer:
     def _make(self) -> None:
         password = self.folder / "password"
         password.write_text(self.password)
-        if os.geteuid() == 0:
-            account = pwd.getpwnam(SYSTEM_USER)
-            for path in (self.folder, password):
-                os.chown(path, account.pw_uid, account.pw_gid)
+        self._programs.hand_over(self.folder, password)
         command = [
             "initdb", "-D", str(self.data), "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={password}",
             "-E", "UTF8", "--locale=C", "--no-sync",
         ]  # fmt: skip
-        made = self._run(command)
+        made = subprocess.run(
+            self._command(*command), cwd=self.folder, capture_output=True, text=True, check=False, timeout=60
+        )
         assert made.returncode == 0, made.stdout + made.stderr
         password.unlink()
         self._write_certificate()
@@ -230,9 +223,7 @@ class PostgresServer:
             path = self.data / name
             path.write_bytes(source.read_bytes())
             path.chmod(0o600)
-            if os.geteuid() == 0:
-                account = pwd.getpwnam(SYSTEM_USER)
-                os.chown(path, account.pw_uid, account.pw_gid)
+            self._programs.hand_over(path)
         self._settings["ssl"] = "on"
 
     def _started(self) -> bool:
@@ -242,23 +233,12 @@ class PostgresServer:
         if self._process is None or self._process.poll() is not None:
             with (self.folder / "log").open("ab") as log:
                 self._process = subprocess.Popen(
-                    self._as_its_user(["postgres", "-D", str(self.data)]), cwd=self.folder, stdout=log,
-                    stderr=log,
-                )  # fmt: skip
+                    self._command("postgres", "-D", str(self.data)), cwd=self.folder, stdout=log, stderr=log
+                )
         return False
 
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._as_its_user(command), cwd=self.folder, capture_output=True, text=True, check=False,
-            timeout=60,
-        )  # fmt: skip
-
-    def _as_its_user(self, command: list[str]) -> list[str]:
-        """The server refuses to run as root."""
-        program = [str(self._programs / command[0]), *command[1:]]
-        if os.geteuid() != 0:
-            return program
-        return ["setpriv", "--reuid", SYSTEM_USER, "--regid", SYSTEM_USER, "--clear-groups", *program]
+    def _command(self, *words: str) -> list[str]:
+        return self._programs.command(*words, sees=[self.folder])
 
 
 class Lender:

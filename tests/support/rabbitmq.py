@@ -1,6 +1,8 @@
 """Private RabbitMQ servers: own node name, ports and folders, on loopback, free to be killed.
 
-Skips where the machine has no RabbitMQ, unless ``CI`` is set: then its absence is a failure.
+They start as deployed: by the deployment's own script, with its configuration, users and rights, and in its
+version where there is a root with that (:mod:`tests.support.roots`). Skips where there is no RabbitMQ at all;
+in CI the deployed one must be there.
 """
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ import base64
 import contextlib
 import json
 import os
-import pwd
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import urllib.error
@@ -24,26 +26,28 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support import roots
 from tests.support.certificates import Authority
 from tests.support.ports import free_port_base
 from tests.support.waiting import wait_until
 
-PROGRAMS = Path("/usr/lib/rabbitmq/bin")
-USER = "wattbook"
+DEPLOYED = Path(__file__).parents[2] / "deploy/k8s/components/engines/rabbitmq"
+VHOST, ADMIN = "wattbook", "admin"
+USERS = ("trade", "ingest", "pricing", "report", "ops")
 START_S = 90.0
 # Offsets of what :func:`free_port_base` found free.
 AMQP, DIST, MANAGEMENT, EPMD, AMQPS, METRICS = 0, 1, 2, 10, 11, 12
 
 
-def available() -> None:
-    """Skip the test, or fail it in CI, where there is no RabbitMQ."""
-    if not (PROGRAMS / "rabbitmq-server").exists():
-        reason = (
-            "no RabbitMQ on this machine (Debian: apt-get install --no-install-recommends rabbitmq-server)"
-        )
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+def available() -> roots.Programs:
+    """The deployed version; this machine's own where there is none, and a skip or, in CI, a failure."""
+    found = roots.rabbitmq()
+    if found is None and os.environ.get("CI"):
+        pytest.fail("the RabbitMQ that is deployed is not here (make servers)")
+    found = found or roots.rabbitmq(root=None)
+    if found is None:
+        pytest.skip("no RabbitMQ here (make servers; Debian: apt-get install rabbitmq-server)")
+    return found
 
 
 class Server:
@@ -52,14 +56,18 @@ class Server:
     def __init__(
         self,
         *,
+        programs: roots.Programs | None = None,
         settings: Sequence[str] = (),
         tls: Authority | None = None,
         cookie: str | None = None,
         password: str | None = None,
         epmd_port: int | None = None,
     ) -> None:
-        """Prepare a node; ``settings`` are lines of rabbitmq.conf. Members of a cluster share a cookie."""
-        available()
+        """Prepare a node; ``settings`` are lines of rabbitmq.conf, beside those that are deployed.
+
+        Members of a cluster share a cookie and a password, which is that of all users.
+        """
+        self._programs = programs or available()
         base = free_port_base()
         self.port, self.tls_port = base + AMQP, base + AMQPS
         self.management_port, self.metrics_port = base + MANAGEMENT, base + METRICS
@@ -68,7 +76,7 @@ class Server:
         self.node = f"r{base}x{os.getpid()}@localhost"
         self.password = password or secrets.token_urlsafe(12)
         self.cookie = cookie or secrets.token_hex(10)
-        self.folder = Path(tempfile.mkdtemp(prefix="wattbook-rabbitmq-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="wattbook-rabbitmq-", dir="/tmp"))
         self._dist_port = base + DIST
         self._settings = settings
         self.tls = tls
@@ -81,7 +89,7 @@ class Server:
         """Start it and wait until it answers."""
         with (self.folder / "out.log").open("ab") as out:
             self._process = subprocess.Popen(
-                self._command("rabbitmq-server"),
+                self._command("/bin/sh", f"{self.folder}/deployed/start.sh", "rabbitmq-server"),
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -108,7 +116,7 @@ class Server:
         self.kill()
         if self.owns_epmd:
             subprocess.run(
-                self._command("epmd", "-kill", folder=Path("/usr/bin")),
+                self._command("/usr/bin/epmd", "-kill"),
                 env=self._environment(),
                 check=False,
                 capture_output=True,
@@ -142,20 +150,32 @@ class Server:
         try:
             yield
         finally:
-            self.ctl("set_vm_memory_high_watermark", "0.4")
+            self.ctl("set_vm_memory_high_watermark", "0.6")
 
     # --- how to reach it
 
-    def url(self, vhost: str = "/", *, password: str | None = None) -> str:
+    def url(self, vhost: str = VHOST, *, user: str = ADMIN, password: str | None = None) -> str:
         """Its address for :func:`wattbook.bus.open_bus`."""
         word = self.password if password is None else password
-        return f"amqp://{USER}{f':{word}' if word else ''}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
+        return f"amqp://{user}{f':{word}' if word else ''}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
 
     def vhost(self) -> str:
-        """The name of a new, empty virtual host."""
+        """The name of a new, empty virtual host, the administrator's."""
         name = f"v{secrets.token_hex(4)}"
         self.manage("PUT", f"vhosts/{name}")
-        self.manage("PUT", f"permissions/{name}/{USER}", {"configure": ".*", "write": ".*", "read": ".*"})
+        self.manage("PUT", f"permissions/{name}/{ADMIN}", {"configure": ".*", "write": ".*", "read": ".*"})
+        return name
+
+    def deployed_vhost(self) -> str:
+        """A new one that is like the deployed one: with its exchanges, and its users' rights."""
+        name = self.vhost()
+        for each in self.manage("GET", f"exchanges/{VHOST}"):
+            if each["name"].startswith(VHOST):
+                terms = {key: each[key] for key in ("type", "durable", "auto_delete", "arguments")}
+                self.manage("PUT", f"exchanges/{name}/{each['name']}", terms)
+        for kind in ("permissions", "topic-permissions"):
+            for each in self.manage("GET", f"vhosts/{VHOST}/{kind}"):
+                self.manage("PUT", f"{kind}/{name}/{each.pop('user')}", each)
         return name
 
     def manage(self, method: str, path: str, body: Any = None) -> Any:
@@ -165,7 +185,7 @@ class Server:
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={
-                "Authorization": "Basic " + base64.b64encode(f"{USER}:{self.password}".encode()).decode(),
+                "Authorization": "Basic " + base64.b64encode(f"{ADMIN}:{self.password}".encode()).decode(),
                 "Content-Type": "application/json",
             },
         )
@@ -182,31 +202,27 @@ class Server:
         assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError(f"it ended with {self._process.returncode}")
-        try:
-            return bool(self.manage("GET", "health/checks/local-alarms")) and bool(
-                self.manage("GET", "vhosts")
-            )
-        except urllib.error.HTTPError as error:
-            return error.code == 503  # up, with an alarm of its own
+        # It opens this port last; the management API answers before the definitions are there.
+        socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        return bool(self.manage("GET", "vhosts"))
 
     # --- files and programs
 
     def _write_files(self) -> None:
-        (self.folder / "rabbitmq.conf").write_text(
+        shutil.copytree(DEPLOYED, self.folder / "deployed")
+        shim = self.folder / "bin" / "docker-entrypoint.sh"  # the official image's, for what it does here
+        shim.parent.mkdir()
+        shim.write_text('#!/bin/sh\nexec "$@"\n')
+        shim.chmod(0o755)
+        (self.folder / "more.conf").write_text(
             "\n".join(
                 [
-                    f"listeners.tcp.1 = 127.0.0.1:{self.port}",
+                    f"listeners.tcp.default = 127.0.0.1:{self.port}",
                     "management.tcp.ip = 127.0.0.1",
                     f"management.tcp.port = {self.management_port}",
-                    f"default_user = {USER}",
-                    f"default_pass = {self.password}",
-                    "default_user_tags.administrator = true",
                     "prometheus.tcp.ip = 127.0.0.1",
                     f"prometheus.tcp.port = {self.metrics_port}",
                     "collect_statistics_interval = 1000",
-                    "disk_free_limit.absolute = 50MB",
-                    "log.console = false",
-                    "log.file.level = warning",
                     *self._tls_settings(),
                     *self._settings,
                     "",
@@ -250,15 +266,10 @@ class Server:
         ]
 
     def _hand_over(self) -> None:
-        if os.geteuid() == 0:
-            user = pwd.getpwnam("rabbitmq")
-            for path in (self.folder, *self.folder.iterdir()):
-                os.chown(path, user.pw_uid, user.pw_gid)
+        self._programs.hand_over(self.folder, *self.folder.rglob("*"))
 
-    def _command(self, program: str, *arguments: str, folder: Path = PROGRAMS) -> list[str]:
-        """``program`` as the user that may run it."""
-        as_user = ["setpriv", "--reuid", "rabbitmq", "--regid", "rabbitmq", "--clear-groups"]
-        return [*(as_user if os.geteuid() == 0 else []), str(folder / program), *arguments]
+    def _command(self, *words: str) -> list[str]:
+        return self._programs.command(*words, sees=[self.folder])
 
     def _environment(self) -> dict[str, str]:
         loopback = "-kernel inet_dist_use_interface {127,0,0,1}"
@@ -269,7 +280,8 @@ class Server:
             "DIST_PORT": str(self._dist_port),
             "MNESIA_BASE": f"{self.folder}/data",
             "LOG_BASE": f"{self.folder}/log",
-            "CONFIG_FILE": f"{self.folder}/rabbitmq",
+            "CONFIG_FILES": f"{self.folder}/more.conf",
+            "ADMIN_PASSWORD": self.password,
             "ENABLED_PLUGINS_FILE": f"{self.folder}/plugins",
             "CONF_ENV_FILE": f"{self.folder}/none",
             "GENERATED_CONFIG_DIR": f"{self.folder}/generated",
@@ -278,8 +290,10 @@ class Server:
             "CTL_ERL_ARGS": loopback,
         }
         return {
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": f"{self.folder}/bin:{self._programs.folder}:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
+            **{f"{user.upper()}_BUS_PASSWORD": self.password for user in USERS},
             "LANG": "C.UTF-8",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self.epmd_port),

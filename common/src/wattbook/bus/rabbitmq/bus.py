@@ -53,6 +53,7 @@ class RabbitBus:
         self._lock = threading.Lock()
         self._groups = {group.name: group for group in groups}
         self._must_be_kept = _matcher(self._groups)
+        self._hidden: set[str] = set()
         self._closed = False
         self.system = "rabbitmq"
         name = _process_name()
@@ -165,7 +166,7 @@ class RabbitBus:
         )
 
     def _make_known(self, link: Link, *, only_exchanges: bool = False) -> None:
-        Places(link).make([] if only_exchanges else self._own_groups())
+        Places(link, hidden=self._hidden).make([] if only_exchanges else self._own_groups())
 
     def _own_groups(self) -> list[Group]:
         with self._lock:
@@ -182,7 +183,7 @@ class RabbitBus:
             return group
 
     def _join(self, group: Group) -> None:
-        places = Places(self._receiving)
+        places = Places(self._receiving, hidden=self._hidden)
         if queue_of(group.name) not in places.make([group]):
             places.bind(group)
 

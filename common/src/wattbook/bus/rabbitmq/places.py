@@ -10,6 +10,9 @@
 
 A queue that exists is used as it is: a service then needs no right to configure anything. ``wattbook bus
 check`` finds differences, ``wattbook bus declare`` makes what is missing.
+
+Looking for a thing is a passive declare. Until RabbitMQ 4.2 it needs no right; 4.3 refuses it to who has no
+right to the thing at all, whether or not it is there.
 """
 
 from __future__ import annotations
@@ -94,13 +97,16 @@ EXCHANGES = ((EXCHANGE, "topic"), (DEAD_EXCHANGE, "direct"))
 class Places:
     """Makes what is missing and says what is not as it must be, over one link."""
 
-    def __init__(self, link: Link) -> None:
-        """Nothing is asked yet."""
+    def __init__(self, link: Link, *, hidden: set[str] | None = None) -> None:
+        """Nothing is asked yet. ``hidden`` keeps the names that are not ours to see, for the next one."""
         self._link = link
+        self._hidden = set() if hidden is None else hidden
         self._channel: Channel | None = None
 
     def make(self, groups: Iterable[Group]) -> list[str]:
         """Make the exchanges and the groups' queues where they are missing; the names of what was made.
+
+        What is not ours to see counts as there, and is not looked for again: the server logs each refusal.
 
         Raises:
             ChannelClosed: it is not allowed.
@@ -109,7 +115,7 @@ class Places:
         made: list[str] = []
         try:
             for name, kind in EXCHANGES:
-                if self._refusal(_exchange(name, kind, passive=True)) is not None:
+                if self._missing(name, _exchange(name, kind, passive=True)):
                     self._create(name, _exchange(name, kind, passive=False))
                     made.append(name)
             for group in groups:
@@ -147,11 +153,11 @@ class Places:
     def _make_group(self, group: Group) -> list[str]:
         made = []
         dead, own = dead_queue_of(group.name), queue_of(group.name)
-        if self._missing(_queue(dead, DEAD_ARGUMENTS, passive=True)):
+        if self._missing(dead, _queue(dead, DEAD_ARGUMENTS, passive=True)):
             self._create(dead, _queue(dead, DEAD_ARGUMENTS, passive=False))
             self._do(_bind(dead, DEAD_EXCHANGE, group.name))
             made.append(dead)
-        if self._missing(_queue(own, arguments_of(group), passive=True)):
+        if self._missing(own, _queue(own, arguments_of(group), passive=True)):
             self._create(own, _queue(own, arguments_of(group), passive=False))
             made.append(own)
             for type_ in group.types:
@@ -197,11 +203,18 @@ class Places:
                 raise
             return 0
 
-    def _missing(self, ask: Ask) -> bool:
-        refusal = self._refusal(ask)
-        if refusal is not None and refusal.reply_code != NOT_FOUND:
-            raise refusal
-        return refusal is not None
+    def _missing(self, name: str, ask: Ask) -> bool:
+        if name in self._hidden:
+            return False
+        try:
+            self._do(ask)
+        except ChannelClosed as refused:
+            if refused.reply_code not in {NOT_FOUND, ACCESS_REFUSED}:
+                raise
+            if refused.reply_code == ACCESS_REFUSED:
+                self._hidden.add(name)
+            return refused.reply_code == NOT_FOUND
+        return False
 
     def _refusal(self, ask: Ask) -> ChannelClosed | None:
         try:

@@ -2,18 +2,22 @@
 # Users and rights from the environment into definitions, in memory only; then the image's own start.
 set -eu
 umask 077
+run=${TMPDIR:-/tmp}
 
 user() { # user NAME PASSWORD TAGS
   printf '{"name":"%s","password":"%s","tags":"%s"}' "$1" "$2" "$3"
 }
-may() { # may NAME CONFIGURE WRITE READ: a queue that one only publishes to is looked for passively, which needs no right
+exchange() { # exchange NAME TYPE
+  printf '{"name":"%s","vhost":"wattbook","type":"%s","durable":true,"auto_delete":false,"internal":false,"arguments":{}}' "$1" "$2"
+}
+may() { # may NAME CONFIGURE WRITE READ. Who publishes sees whether a queue is there by some right to it: that to bind it.
   printf '{"user":"%s","vhost":"wattbook","configure":"%s","write":"%s","read":"%s"}' "$1" "$2" "$3" "$4"
 }
-says() { # says NAME WRITE READ: the types of events that it may publish and hear
+says() { # says NAME WRITE READ: the types of events that it may publish, and bind a queue to
   printf '{"user":"%s","vhost":"wattbook","exchange":"wattbook","write":"%s","read":"%s"}' "$1" "$2" "$3"
 }
 
-cat > /tmp/definitions.json <<JSON
+cat > "$run/definitions.json" <<JSON
 {
   "vhosts": [{"name": "wattbook"}],
   "users": [
@@ -24,22 +28,26 @@ cat > /tmp/definitions.json <<JSON
     $(user report "$REPORT_BUS_PASSWORD" ""),
     $(user ops "$OPS_BUS_PASSWORD" monitoring)
   ],
+  "exchanges": [
+    $(exchange wattbook topic),
+    $(exchange wattbook.dead direct)
+  ],
   "permissions": [
     $(may admin '.*' '.*' '.*'),
     $(may ops '^wattbook.*' '^wattbook.*|^amq[.]default$' '^wattbook.*'),
-    $(may trade '^$' '^wattbook([.]dead)?$|^wattbook[.]trade-service$' '^wattbook$|^wattbook[.](dead[.])?trade-service$'),
+    $(may trade '^$' '^wattbook([.]dead)?$|^wattbook[.](trade|pricing)-service$' '^wattbook$|^wattbook[.](dead[.])?trade-service$'),
     $(may pricing '^$' '^wattbook([.]dead)?$|^wattbook[.]pricing-service$' '^wattbook$|^wattbook[.](dead[.])?pricing-service$'),
     $(may ingest '^wattbook[.](dead[.])?ingest-service[.].*' '^wattbook([.]dead)?$|^wattbook[.](dead[.])?ingest-service[.].*' '^wattbook([.]dead)?$|^wattbook[.](dead[.])?ingest-service[.].*'),
     $(may report '^wattbook[.]tail[.].*' '^wattbook[.]tail[.].*' '^wattbook$|^wattbook[.]tail[.].*')
   ],
   "topic_permissions": [
-    $(says trade '^trade[.](booked|refused)$' '.*'),
-    $(says pricing '^price[.].*' '.*'),
-    $(says ingest '^trade[.]confirmed$' '.*'),
-    $(says report '^$' '.*')
+    $(says trade '^trade[.](booked|refused)$' '^trade[.]confirmed$'),
+    $(says pricing '^price[.].*' '^trade[.]booked$'),
+    $(says ingest '^trade[.]confirmed$' '^trade[.]refused$'),
+    $(says report '^$' '^trade[.]booked$|^price[.].*')
   ]
 }
 JSON
-cat /etc/wattbook/wattbook.conf > /tmp/rabbitmq.conf
-export RABBITMQ_CONFIG_FILE=/tmp/rabbitmq.conf
+{ cat "$(dirname "$0")/wattbook.conf"; echo "load_definitions = $run/definitions.json"; } > "$run/rabbitmq.conf"
+export RABBITMQ_CONFIG_FILE="$run/rabbitmq.conf"
 exec docker-entrypoint.sh "$@"

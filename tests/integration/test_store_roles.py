@@ -105,8 +105,8 @@ def test_migrations_are_a_step_of_their_own_and_say_what_they_did(installed: Ins
 
     assert first.returncode == 0, first.stderr
     assert [line.split(":")[0] for line in first.stdout.splitlines()] == list(NAMES)
-    assert "trade: the schema from nothing to 0002" in first.stdout
-    assert second.stdout == "trade: the schema was already at 0002\n"
+    assert "trade: the schema from nothing to 0003" in first.stdout
+    assert second.stdout == "trade: the schema was already at 0003\n"
 
 
 def test_migrations_from_two_places_at_once_happen_once(installed: Installed) -> None:
@@ -193,7 +193,8 @@ def test_a_service_cannot_change_more_than_rows(installed: Installed, statement:
         )),
         *((name, "DELETE FROM alembic_version") for name in NAMES),
         ("trade", "DELETE FROM trades"),
-        ("trade", "UPDATE trades SET price_ct_per_mwh = 0"),
+        ("trade", "DELETE FROM replaced_trades"),
+        ("trade", "UPDATE replaced_trades SET price_ct_per_mwh = 0"),
         ("trade", "DELETE FROM booking_counter"),
         ("trade", "INSERT INTO booking_counter VALUES (2, 0)"),
         ("trade", "UPDATE outbox SET type = 'none'"),
@@ -228,7 +229,7 @@ def test_a_migration_mends_the_rights_of_an_older_installation_and_running_the_r
     done = migrated.wattbook("migrate", "--only", "trade")
     run_script(migrated)
 
-    assert done.stdout == "trade: the schema was already at 0002\n"
+    assert done.stdout == "trade: the schema was already at 0003\n"
     given = server.rows(
         "SELECT table_name, string_agg(privilege_type, ' ' ORDER BY privilege_type) "
         "FROM information_schema.table_privileges WHERE grantee = 'wattbook_trade' GROUP BY 1",
@@ -236,7 +237,8 @@ def test_a_migration_mends_the_rights_of_an_older_installation_and_running_the_r
     )
     assert dict(given) == {
         "alembic_version": "SELECT",
-        "trades": "INSERT SELECT",
+        "trades": "INSERT SELECT UPDATE",
+        "replaced_trades": "INSERT SELECT",
         "booking_counter": "SELECT UPDATE",
         "outbox": "DELETE INSERT SELECT",
     }

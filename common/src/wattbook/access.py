@@ -101,6 +101,17 @@ class Principal:
         if not self.sees_all:
             raise Forbidden("only service, desk and admin users book from a file")
 
+    def require_exchange_files(self) -> None:
+        """Insist that what they state may count as the exchange's own word.
+
+        For owners, to whom the gateway alone can say who is a client: see :attr:`speaks_for_exchange`.
+
+        Raises:
+            Forbidden: it may not.
+        """
+        if self.name != _EXCHANGE_CLIENT or Role.SERVICE not in self.roles:
+            raise Forbidden("only the service that brings the exchange's files in may speak for it")
+
     def require_booking(self) -> None:
         """Insist on a role, and that this is no pass for reading only.
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from trade_service.api import booked_events
-from trade_service.domain import BookedRow, Criteria, Result, Trade, trade_of
+from trade_service.domain import Criteria, Result, Trade, trade_of
 from trade_service.store import TradeStore
-from trade_service.usecases import GroupCommit, search
+from trade_service.usecases import Commit, GroupCommit, Sender, search
 from trade_service.usecases import booking as booking_module
 from wattbook import db
 from wattbook.bus import Message
@@ -26,7 +26,7 @@ from tests.support.postgres import fails_to_serialize
 from tests.support.waiting import wait_until
 
 NOW = datetime(2023, 2, 28, 11, 12, 36, tzinfo=UTC)
-REST = 1
+REST = Sender(1)
 
 
 def trade(number: int, **changes: Any) -> Trade:
@@ -61,19 +61,20 @@ class Desk:
             self.book, clock=FakeClock(NOW), announce=self.announce, committed=self.committed
         )
 
-    def announce(self, rows: Sequence[BookedRow], traceparent: str) -> list[Message]:
+    def announce(self, commit: Commit, traceparent: str) -> list[Message]:
+        rows = commit.entries.rows
         self.groups.append(len(rows))
         self.inside.set()
         assert self.gate.wait(20)
         if self.fault and any(row[1] == "t_666" for row in rows):
             raise self.fault
-        return booked_events(rows, traceparent)
+        return booked_events(commit, traceparent)
 
     def committed(self, events: Sequence[Message]) -> None:
         self.commits += 1
 
     def submit(self, *trades: Trade, timeout_s: float = 20.0) -> list[int]:
-        return self.commit.book(trades, source=REST, timeout_s=timeout_s).results
+        return self.commit.book(trades, sender=REST, timeout_s=timeout_s).results
 
     def stored(self) -> list[tuple[int, str]]:
         pages = search(self.book, Criteria())
@@ -116,7 +117,7 @@ def test_the_same_id_with_other_content_is_a_conflict_that_names_the_difference(
     desk.submit(trade(1))
 
     outcome = desk.commit.book(
-        [trade(2), trade(1, price_ct_per_mwh=5, trader_id="x")], source=REST, timeout_s=20
+        [trade(2), trade(1, price_ct_per_mwh=5, trader_id="x")], sender=REST, timeout_s=20
     )
 
     assert outcome.results == [Result.ADDED, Result.CONFLICT]
@@ -223,7 +224,7 @@ def test_events_of_a_large_commit_are_split_at_a_thousand(desk: Desk):
 
 def test_too_many_in_one_request_are_refused_and_nothing_is_booked(desk: Desk):
     with pytest.raises(InvalidInput, match="at most 10000"):
-        desk.commit.book([trade(1)] * 10_001, source=REST, timeout_s=20)
+        desk.commit.book([trade(1)] * 10_001, sender=REST, timeout_s=20)
 
     assert desk.stored() == []
 

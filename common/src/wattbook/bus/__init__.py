@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from wattbook import telemetry
 from wattbook.bus.topology import Group
+from wattbook.errors import Unavailable
 
 MAX_ATTEMPTS = 5
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -41,6 +42,20 @@ class Message:
     version: int = 1
     id: str = field(default_factory=lambda: str(uuid4()))
     traceparent: str = field(default_factory=telemetry.current_traceparent)
+
+
+def require_version(message: Message, *, newest: int) -> None:
+    """Insist that a message can be read by who knows its type up to the version ``newest``.
+
+    Raises:
+        Unavailable: it is of a version to come. To guess what it means could count something twice: whoever
+            hears it waits for its own update, and the message for it.
+    """
+    if message.version > newest:
+        raise Unavailable(
+            f"{message.type} of version {message.version} cannot be read here, only up to {newest}; "
+            "update this service"
+        )
 
 
 @dataclass(frozen=True, slots=True)

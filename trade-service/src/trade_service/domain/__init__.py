@@ -4,35 +4,51 @@ A confirmed trade is a fact: one that is late, off-tick or out of range is booke
 only what cannot be understood or kept. See ``docs/domain.md``.
 """
 
-from trade_service.domain.delivery import InvalidTrade, day_number
+from trade_service.domain.booking import Decision, Speaker, chained_digest, decide
+from trade_service.domain.delivery import InvalidTrade, day_number, day_of
 from trade_service.domain.trade import (
     BookedRow,
     BookedTrade,
+    Correction,
     Criteria,
     Direction,
+    Head,
     Position,
+    PositionKey,
     Result,
     Source,
     Trade,
+    confirmed_by,
     different_fields,
     flag_names,
     name_problem,
+    trade_in,
     trade_of,
 )
 
 __all__ = [
     "BookedRow",
     "BookedTrade",
+    "Correction",
     "Criteria",
+    "Decision",
     "Direction",
+    "Head",
     "InvalidTrade",
     "Position",
+    "PositionKey",
     "Result",
     "Source",
+    "Speaker",
     "Trade",
+    "chained_digest",
+    "confirmed_by",
     "day_number",
+    "day_of",
+    "decide",
     "different_fields",
     "flag_names",
     "name_problem",
+    "trade_in",
     "trade_of",
 ]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wattbook.clock import from_epoch_s, to_epoch_us
-from wattbook.periods import DeliveryPeriod, NoSuchPeriod, hour_of, hour_starting
+from wattbook.periods import DeliveryPeriod, NoSuchPeriod, area_of, hour_of, hour_starting
 
 AREA_LIMIT = 16
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -58,6 +58,20 @@ def _stated_start(labelled: DeliveryPeriod, start_s: int) -> DeliveryPeriod:
     if (stated.delivery_day, stated.delivery_hour) != (labelled.delivery_day, labelled.delivery_hour):
         raise InvalidTrade("delivery_start disagrees with delivery_day and delivery_hour")
     return stated
+
+
+def day_of(area: str, start_s: int) -> int:
+    """The local delivery day of a period that starts then, as the book keeps it.
+
+    Raises:
+        InvalidTrade: there is no such area or instant.
+    """
+    try:
+        zone = area_of(area).zone
+        day = from_epoch_s(start_s).astimezone(zone)
+    except (NoSuchPeriod, OverflowError) as error:
+        raise InvalidTrade(str(error)) from None
+    return day.year * 10_000 + day.month * 100 + day.day
 
 
 def day_number(delivery_day: str) -> int:

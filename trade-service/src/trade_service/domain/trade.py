@@ -71,7 +71,12 @@ class Trade(NamedTuple):
 
 
 class BookedTrade(NamedTuple):
-    """A trade as it stands in the book: its place, the fields of :class:`Trade`, when and how it came."""
+    """A trade as it stands in the book: its place, the fields of :class:`Trade`, when and how it came.
+
+    ``confirmed_by`` is the :class:`Source` by which the exchange stated it first, 0 where it never did; None
+    in rows that an earlier release wrote, see :func:`confirmed_by`. ``author`` is the name of whoever stated
+    it, empty for the feed. ``digest`` is that of the book after this row, where a commit ends with it.
+    """
 
     booking_seq: int
     trade_id: str
@@ -87,6 +92,24 @@ class BookedTrade(NamedTuple):
     flags: int
     booked_time_us: int
     source: int
+    confirmed_by: int | None = 0
+    author: str = ""
+    digest: str = ""
+
+
+class Correction(NamedTuple):
+    """A content that another one replaced; ``by`` is that other one, under the number it moved to."""
+
+    replaced: BookedTrade
+    by: BookedTrade
+
+
+class Head(NamedTuple):
+    """How far the book is: its epoch, its last number, and its digest there; "" where that is not known."""
+
+    epoch: str
+    last_seq: int
+    digest: str
 
 
 BookedRow = tuple[Any, ...]
@@ -104,6 +127,17 @@ class Criteria:
     executed_before_us: int | None = None
     delivery_from_s: int | None = None
     delivery_before_s: int | None = None
+    unconfirmed: bool = False
+
+
+class PositionKey(NamedTuple):
+    """Whose sums, and of which delivery period; ``delivery_day`` is that of its start."""
+
+    trader_id: str
+    area: str
+    delivery_start_s: int
+    delivery_minutes: int
+    delivery_day: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +190,21 @@ def trade_of(
         delivery.day,
         _flags(price_ct_per_mwh, quantity_kw, execution_time_us, delivery),
     )
+
+
+def confirmed_by(row: BookedTrade) -> int:
+    """The source by which the exchange stated a row first; 0 where it never did.
+
+    Earlier releases did not write it down: what they booked from the feed or a file counts as stated.
+    """
+    if row.confirmed_by is None:
+        return row.source if row.source in (Source.FEED, Source.FILE) else 0
+    return row.confirmed_by
+
+
+def trade_in(row: BookedRow) -> Trade:
+    """What was traded, of a booked row."""
+    return Trade._make(row[1 : 1 + len(Trade._fields)])
 
 
 def different_fields(booked: Trade, stated: Trade) -> list[str]:

@@ -8,18 +8,28 @@ from typing import Any
 import sqlalchemy as sa
 from wattbook.db import on_sqlite
 
-from trade_service.domain import Criteria, Direction, Position
-from trade_service.store.tables import HOUR_US, booking_counter, execution_hour, trades
+from trade_service.domain import Criteria, Direction, Head, Position, Source
+from trade_service.store.tables import (
+    CONTENT,
+    HOUR_US,
+    booking_counter,
+    execution_hour,
+    replaced_trades,
+    trades,
+)
 
 # SQLite's SUM overflows at 64 bits, so a sum of products is taken in two parts that cannot: both
 # engines divide toward zero, so high x SPLIT + low is exact for negative prices too.
 SPLIT = 1_000_000_000
-_LAST_SEQ = sa.select(booking_counter.c.last_booking_seq)
+_COUNTER = booking_counter.c
+_HEAD = sa.select(_COUNTER.epoch, _COUNTER.last_booking_seq, _COUNTER.digest, _COUNTER.digest_seq)
+_HEAD_LOCKED = _HEAD.with_for_update()
 
 
-def last_seq(connection: sa.Connection) -> int:
-    """The newest booking's place; 0 in an empty book."""
-    return int(connection.execute(_LAST_SEQ).scalar_one())
+def head(connection: sa.Connection, *, locked: bool = False) -> Head:
+    """How far the book is; its digest is not known where an earlier release has booked last."""
+    epoch, last_seq, digest, digest_seq = connection.execute(_HEAD_LOCKED if locked else _HEAD).one()
+    return Head(epoch, last_seq, digest if digest_seq == last_seq else "")
 
 
 def matching(criteria: Criteria, *, after_seq: int, until_seq: int, most: int) -> sa.Select[int]:
@@ -27,6 +37,30 @@ def matching(criteria: Criteria, *, after_seq: int, until_seq: int, most: int) -
     query = sa.select(trades.c.booking_seq).where(*_conditions(criteria))
     within = trades.c.booking_seq > after_seq, trades.c.booking_seq <= until_seq
     return query.where(*within).order_by(trades.c.booking_seq).limit(most)
+
+
+def matching_replaced(
+    criteria: Criteria, *, after_seq: int, until_seq: int, most: int, history: bool
+) -> sa.Select[int]:
+    """Numbers of matching contents that were replaced, in order; without ``history`` after ``until_seq``."""
+    table = replaced_trades.c
+    query = sa.select(table.booking_seq).where(table.booking_seq > after_seq, table.booking_seq <= until_seq)
+    if not history:
+        query = query.where(table.replaced_by_seq > until_seq)
+    return query.where(*_plain_conditions(table, criteria)).order_by(table.booking_seq).limit(most)
+
+
+def corrections(criteria: Criteria, *, after_seq: int, most: int) -> sa.Select[Any]:
+    """What was replaced, by the number that replaced it, where one of both contents matches."""
+    number = replaced_trades.c.replaced_by_seq
+    later = replaced_trades.alias("later")  # what replaced it may have been replaced itself
+    either = sa.or_(
+        sa.and_(*_plain_conditions(replaced_trades.c, criteria), sa.true()),
+        sa.exists().where(trades.c.booking_seq == number, *_plain_conditions(trades.c, criteria)),
+        sa.exists().where(later.c.booking_seq == number, *_plain_conditions(later.c, criteria)),
+    )
+    query = sa.select(number, *CONTENT).where(number > after_seq, either)
+    return query.order_by(number).limit(most)
 
 
 def positions(connection: sa.Connection, *, page_size: int) -> Iterator[list[Position]]:
@@ -37,21 +71,35 @@ def positions(connection: sa.Connection, *, page_size: int) -> Iterator[list[Pos
 
 
 def _conditions(criteria: Criteria) -> Iterator[sa.ColumnElement[bool]]:
-    if criteria.trader_id is not None:
-        yield trades.c.trader_id == criteria.trader_id
-    elif criteria.delivery_day is not None:
+    """What finds matching rows of the book, by its indices."""
+    if criteria.trader_id is None and criteria.delivery_day is not None:
         yield trades.c.trader_id.in_(_every_trader())
-    if criteria.delivery_day is not None:
-        yield trades.c.delivery_day == criteria.delivery_day
-    if criteria.area is not None:
-        yield trades.c.area == criteria.area
-    if criteria.delivery_from_s is not None:
-        yield trades.c.delivery_start_s >= criteria.delivery_from_s
-    if criteria.delivery_before_s is not None:
-        yield trades.c.delivery_start_s < criteria.delivery_before_s
+    yield from _equal(trades.c, criteria)
     if executed := list(_executed(criteria)):
         # Apart, so that a narrow range is found by its index and not by walking along booking_seq.
         yield trades.c.booking_seq.in_(sa.select(trades.c.booking_seq).where(*executed))
+
+
+def _plain_conditions(columns: Any, criteria: Criteria) -> Iterator[sa.ColumnElement[bool]]:
+    """The same of any table with a trade's columns, whatever its indices."""
+    yield from _equal(columns, criteria)
+    if criteria.executed_from_us is not None:
+        yield columns.execution_time_us >= criteria.executed_from_us
+    if criteria.executed_before_us is not None:
+        yield columns.execution_time_us < criteria.executed_before_us
+
+
+def _equal(columns: Any, criteria: Criteria) -> Iterator[sa.ColumnElement[bool]]:
+    for name in ("trader_id", "delivery_day", "area"):
+        if (wanted := getattr(criteria, name)) is not None:
+            yield columns[name] == wanted
+    if criteria.delivery_from_s is not None:
+        yield columns.delivery_start_s >= criteria.delivery_from_s
+    if criteria.delivery_before_s is not None:
+        yield columns.delivery_start_s < criteria.delivery_before_s
+    if criteria.unconfirmed:
+        by_source = columns.source.not_in((int(Source.FILE), int(Source.FEED)))
+        yield sa.or_(columns.confirmed_by == 0, sa.and_(columns.confirmed_by.is_(None), by_source))
 
 
 def _executed(criteria: Criteria) -> Iterator[sa.ColumnElement[bool]]:

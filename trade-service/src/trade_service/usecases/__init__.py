@@ -1,7 +1,28 @@
 """What trade-service does: book in groups, search, sum up."""
 
 from trade_service.usecases.announcing import announce
-from trade_service.usecases.booking import GroupCommit, Outcome
-from trade_service.usecases.questions import FoundPage, positions, search
+from trade_service.usecases.booking import Commit, GroupCommit, Outcome, Sender
+from trade_service.usecases.questions import (
+    FoundPage,
+    Known,
+    corrections,
+    has_diverged,
+    positions,
+    positions_of,
+    search,
+)
 
-__all__ = ["FoundPage", "GroupCommit", "Outcome", "announce", "positions", "search"]
+__all__ = [
+    "Commit",
+    "FoundPage",
+    "GroupCommit",
+    "Known",
+    "Outcome",
+    "Sender",
+    "announce",
+    "corrections",
+    "has_diverged",
+    "positions",
+    "positions_of",
+    "search",
+]

@@ -1,0 +1,412 @@
+"""The exchange's statement of a trade wins, and nothing of the book is lost, doubled or passed over by it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from trade_service.api import booked_events
+from trade_service.domain import (
+    BookedTrade,
+    Criteria,
+    Decision,
+    PositionKey,
+    Result,
+    Source,
+    Speaker,
+    Trade,
+    decide,
+)
+from trade_service.store import TradeStore
+from trade_service.usecases import (
+    Commit,
+    GroupCommit,
+    Known,
+    Sender,
+    corrections,
+    has_diverged,
+    positions,
+    positions_of,
+    search,
+)
+from wattbook import db
+from wattbook.bus import Message
+from wattbook.clock import FakeClock
+from wattbook_proto import events_pb2
+
+from tests.support.engines import NewStoreUrl
+from tests.unit.trade_service.test_group_commit import trade
+
+NOW = datetime(2023, 2, 28, 11, 12, 36, tzinfo=UTC)
+CLIENT = Sender(int(Source.REST), author="client")
+OTHER = Sender(int(Source.REST), author="other", sees="trader_2")
+FEED = Sender(int(Source.FEED), Speaker.EXCHANGE)
+FILE = Sender(int(Source.FILE), Speaker.EXCHANGE, author="ingest-service")
+ACCEPTED = Sender(int(Source.FEED), Speaker.ACCEPTED, author="dora")
+
+
+@dataclass
+class Book:
+    """A book in a real store, and all commits that it told of."""
+
+    store: db.Store
+    commits: list[Commit] = field(default_factory=list)
+    events: list[Message] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.book = TradeStore(self.store)
+        self._committer = GroupCommit(
+            self.book, clock=FakeClock(NOW), announce=self._announce, committed=lambda _: None
+        )
+        self._committer.start()
+
+    def _announce(self, commit: Commit, traceparent: str) -> list[Message]:
+        self.commits.append(commit)
+        made = booked_events(commit, traceparent)
+        self.events.extend(made)
+        return made
+
+    def state(self, *trades: Trade, by: Sender = CLIENT) -> list[int]:
+        """What became of each."""
+        return self.outcome(*trades, by=by).results
+
+    def outcome(self, *trades: Trade, by: Sender = CLIENT) -> Any:
+        return self._committer.book(trades, sender=by, timeout_s=20)
+
+    def rows(self, *, history: bool = False, **criteria: Any) -> list[BookedTrade]:
+        return [
+            row for page in search(self.book, Criteria(**criteria), history=history) for row in page.trades
+        ]
+
+    def prices(self) -> dict[str, int]:
+        return {row.trade_id: row.price_ct_per_mwh for row in self.rows()}
+
+    def told(self) -> list[Any]:
+        return [row for event in self.events for row in events_pb2.TradesBooked.FromString(event.body).trades]
+
+    def close(self) -> None:
+        self._committer.stop()
+        self.store.close()
+
+
+@pytest.fixture
+def book(new_store_url: NewStoreUrl) -> Iterator[Book]:
+    store = db.open_store(new_store_url("trade"), name="trade")
+    db.migrate(store, "trade_service")
+    made = Book(store)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("speaker", "is_booked", "is_equal", "is_confirmed", "decision"),
+    [
+        *((speaker, False, False, False, Decision.ADD) for speaker in Speaker),
+        (Speaker.CLIENT, True, True, False, Decision.DUPLICATE),
+        (Speaker.CLIENT, True, True, True, Decision.DUPLICATE),
+        (Speaker.CLIENT, True, False, False, Decision.CONFLICT),
+        (Speaker.CLIENT, True, False, True, Decision.CONFLICT),
+        (Speaker.EXCHANGE, True, True, False, Decision.CONFIRM),
+        (Speaker.EXCHANGE, True, True, True, Decision.DUPLICATE),
+        (Speaker.EXCHANGE, True, False, False, Decision.REPLACE),
+        (Speaker.EXCHANGE, True, False, True, Decision.CONFLICT),
+        (Speaker.ACCEPTED, True, True, False, Decision.CONFIRM),
+        (Speaker.ACCEPTED, True, True, True, Decision.DUPLICATE),
+        (Speaker.ACCEPTED, True, False, False, Decision.REPLACE),
+        (Speaker.ACCEPTED, True, False, True, Decision.REPLACE),
+    ],
+)
+def test_what_becomes_of_a_statement(
+    speaker: Speaker, is_booked: bool, is_equal: bool, is_confirmed: bool, decision: Decision
+) -> None:
+    found = decide(speaker, is_booked=is_booked, is_equal=is_equal, is_confirmed=is_confirmed)
+
+    assert found is decision
+
+
+@pytest.mark.parametrize("exchange", [FEED, FILE])
+def test_the_exchange_replaces_what_a_client_booked_and_the_old_content_is_kept(
+    book: Book, exchange: Sender
+) -> None:
+    book.state(trade(1), trade(2))
+
+    outcome = book.outcome(trade(1, price_ct_per_mwh=999, trader_id="trader_2"), by=exchange)
+
+    assert (outcome.results, list(outcome.corrected)) == ([Result.ADDED], [0])
+    assert [(row.booking_seq, row.trade_id, row.price_ct_per_mwh) for row in book.rows()] == [
+        (2, "t_2", 120),
+        (3, "t_1", 999),
+    ]
+    ((pair, rest),) = corrections(book.book, Criteria())
+    assert rest == 0
+    assert [(each.replaced.booking_seq, each.replaced.author, each.by.booking_seq) for each in pair] == [
+        (1, "client", 3)
+    ]
+    assert [row.booking_seq for row in book.rows(history=True)] == [1, 2, 3]
+
+
+def test_the_event_of_a_correction_has_a_version_of_its_own_and_both_contents(book: Book) -> None:
+    book.state(trade(1))
+    book.state(trade(1, price_ct_per_mwh=999), trade(2), by=FEED)
+
+    assert [event.version for event in book.events] == [1, 2]
+    told = book.told()
+    assert [(each.booking_seq, each.price_ct_per_mwh) for each in told] == [(1, 120), (2, 999), (3, 120)]
+    assert [each.HasField("replaced") for each in told] == [False, True, False]
+    assert (told[1].replaced.booking_seq, told[1].replaced.price_ct_per_mwh) == (1, 120)
+
+
+def test_the_replaced_content_sent_again_is_a_conflict_and_the_correction_again_a_duplicate(
+    book: Book,
+) -> None:
+    book.state(trade(1))
+    book.state(trade(1, price_ct_per_mwh=999), by=FEED)
+
+    assert book.state(trade(1)) == [Result.CONFLICT]
+    assert book.state(trade(1, price_ct_per_mwh=999)) == [Result.DUPLICATE]
+    assert book.state(trade(1, price_ct_per_mwh=999), by=FILE) == [Result.DUPLICATE]
+    assert len(book.commits) == 2
+
+
+def test_an_equal_statement_of_the_exchange_confirms_a_row_without_a_number_or_an_event(book: Book) -> None:
+    book.state(trade(1), trade(2))
+    assert [row.trade_id for row in book.rows(unconfirmed=True)] == ["t_1", "t_2"]
+
+    assert book.state(trade(1), by=FEED) == [Result.DUPLICATE]
+
+    assert [row.trade_id for row in book.rows(unconfirmed=True)] == ["t_2"]
+    assert len(book.events) == 1
+    first = book.rows()[0]
+    assert (first.booking_seq, first.author, first.source) == (1, "client", Source.REST)
+
+
+def test_a_second_statement_of_the_exchange_is_a_conflict_until_the_desk_accepts_it(book: Book) -> None:
+    book.state(trade(1), by=FEED)
+    second = trade(1, price_ct_per_mwh=999)
+
+    refused = book.outcome(second, by=FILE)
+    assert refused.results == [Result.CONFLICT]
+    assert refused.reasons == {0: "stated by the exchange with another price"}
+    assert book.prices() == {"t_1": 120}
+
+    assert book.state(second, by=ACCEPTED) == [Result.ADDED]
+    assert book.prices() == {"t_1": 999}
+    assert book.rows()[0].author == "dora"
+    assert book.state(second, by=FILE) == [Result.DUPLICATE]
+
+
+def test_what_is_added_confirmed_and_replaced_within_one_commit_is_settled_in_order(book: Book) -> None:
+    book.state(trade(9))
+    book.outcome(trade(1), trade(2))
+    tickets = [trade(9, price_ct_per_mwh=1), trade(1), trade(2, price_ct_per_mwh=2), trade(3)]
+
+    assert book.state(*tickets, *tickets, by=FEED) == [
+        *(Result.ADDED, Result.DUPLICATE, Result.ADDED, Result.ADDED),
+        *[Result.DUPLICATE] * 4,
+    ]
+    assert [row.booking_seq for row in book.rows(history=True)] == list(range(1, 7))
+    assert book.prices() == {"t_1": 120, "t_9": 1, "t_2": 2, "t_3": 120}
+
+
+def test_a_row_that_is_replaced_twice_within_one_commit_leaves_both_contents(book: Book) -> None:
+    book.state(trade(1))
+    book.state(trade(1, price_ct_per_mwh=2), trade(5), trade(1, price_ct_per_mwh=3), by=ACCEPTED)
+
+    assert book.prices() == {"t_5": 120, "t_1": 3}
+    assert [(row.booking_seq, row.price_ct_per_mwh) for row in book.rows(history=True)] == [
+        (1, 120),
+        (2, 2),
+        (3, 120),
+        (4, 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sees", "reason"),
+    [
+        (None, "already booked with another price"),
+        ("trader_1", "already booked with another price"),
+        ("trader_2", "conflict"),
+        ("", "conflict"),
+    ],
+)
+def test_a_conflict_says_nothing_of_a_trade_that_is_not_theirs_to_see(
+    book: Book, sees: str | None, reason: str
+) -> None:
+    book.state(trade(1))
+
+    outcome = book.outcome(
+        trade(1, price_ct_per_mwh=5), by=Sender(int(Source.REST), author="somebody", sees=sees)
+    )
+
+    assert outcome.reasons == {0: reason}
+
+
+def test_a_search_as_of_a_number_finds_a_row_that_moved_once_and_as_it_was(book: Book) -> None:
+    book.state(trade(1), trade(2), trade(3))
+    pages = search(book.book, Criteria(trader_id="trader_1"), limit=1)
+    first = next(pages)
+    book.state(trade(1, price_ct_per_mwh=9), trade(2, price_ct_per_mwh=9, trader_id="trader_2"), by=FEED)
+
+    rest = search(
+        book.book,
+        Criteria(trader_id="trader_1"),
+        after_seq=first.trades[-1].booking_seq,
+        as_of_seq=first.head.last_seq,
+    )
+
+    found = [*first.trades, *(row for page in rest for row in page.trades)]
+    assert [(row.trade_id, row.price_ct_per_mwh) for row in found] == [
+        ("t_1", 120),
+        ("t_2", 120),
+        ("t_3", 120),
+    ]
+    now = [(row.booking_seq, row.trade_id) for row in book.rows(trader_id="trader_1")]
+    assert now == [(3, "t_3"), (4, "t_1")]
+
+
+def test_the_digest_is_chained_a_commit_and_tells_two_books_apart(book: Book, tmp_path: Path) -> None:
+    book.state(trade(1), trade(2))
+    book.state(trade(3))
+    first, second = book.commits
+
+    assert first.after == second.before
+    assert len({first.before.digest, first.after.digest, second.after.digest, ""}) == 4
+    assert book.book.head() == second.after
+    assert book.book.digest_at(2) == first.after.digest
+    assert book.book.digest_at(1) == ""
+    for known, after_seq, expected in (
+        (Known(first.after.epoch, first.after.digest), 2, False),
+        (Known(first.after.epoch, first.after.digest), 3, True),
+        (Known("another", ""), 2, True),
+        (Known(first.after.epoch, "unknown here"), 1, False),
+        (Known(), 4, True),
+    ):
+        assert has_diverged(book.book, known, after_seq=after_seq) is expected
+
+
+def test_renewing_the_epoch_makes_whoever_followed_the_book_start_over(book: Book) -> None:
+    book.state(trade(1))
+    before = book.book.head()
+
+    book.book.renew_epoch()
+
+    assert has_diverged(book.book, Known(before.epoch, before.digest), after_seq=1)
+    assert book.book.head()[1:] == before[1:]
+
+
+def test_rows_of_an_earlier_release_are_confirmed_as_their_source_says(book: Book) -> None:
+    for number, source in enumerate((Source.REST, Source.FILE, Source.FEED)):
+        book.state(trade(number), by=Sender(int(source)))
+    with book.store.write() as connection:
+        connection.exec_driver_sql("UPDATE trades SET confirmed_by = NULL")
+
+    assert [row.trade_id for row in book.rows(unconfirmed=True)] == ["t_0"]
+    assert book.state(*(trade(number, price_ct_per_mwh=1) for number in range(3)), by=FEED) == [
+        Result.ADDED,
+        Result.CONFLICT,
+        Result.CONFLICT,
+    ]
+
+
+def test_after_commits_of_an_earlier_release_the_digest_is_unknown_until_the_next_commit(book: Book) -> None:
+    book.state(trade(1))
+    with book.store.write() as connection:
+        connection.exec_driver_sql("UPDATE booking_counter SET last_booking_seq = 2")
+        connection.exec_driver_sql(
+            "INSERT INTO trades SELECT 2, 't_2', 120, 1, direction, trader_id, execution_time_us, area, "
+            "delivery_start_s, delivery_minutes, delivery_day, flags, booked_time_us, source, NULL, '', '' "
+            "FROM trades"
+        )
+    assert book.book.head().digest == ""
+
+    book.state(trade(3))
+
+    assert book.commits[-1].before.digest == ""
+    assert book.book.head().digest == book.commits[-1].after.digest != ""
+
+
+statements = st.lists(
+    st.tuples(
+        st.sampled_from(["client", "feed", "file", "accepted"]),
+        st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.booleans()), min_size=1, max_size=5),
+    ),
+    max_size=12,
+)
+SENDERS = {"client": CLIENT, "feed": FEED, "file": FILE, "accepted": ACCEPTED}
+_stores = count()
+
+
+@pytest.fixture(scope="module")
+def empty_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("empty") / "trade.db"
+    store = db.open_store(f"sqlite:///{file}", name="trade")
+    db.migrate(store, "trade_service")
+    store.close()
+    return file
+
+
+@given(statements=statements)
+@hypothesis_settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_sums_equal_those_of_the_exchanges_statements_in_whatever_order_they_came(
+    empty_book: Path, tmp_path: Path, statements: list[tuple[str, list[tuple[int, int, bool]]]]
+) -> None:
+    file = shutil.copy(empty_book, tmp_path / f"{next(_stores)}.db")
+    store = db.open_store(f"sqlite:///{file}", name="trade")
+    book = Book(store)
+    by_exchange: dict[str, Trade] = {}
+    by_client: dict[str, Trade] = {}
+    as_of: dict[int, dict[str, int]] = {}
+    for kind, stated in statements:
+        made = [
+            trade(number, price_ct_per_mwh=price, trader_id="trader_2" if other else "trader_1")
+            for number, price, other in stated
+        ]
+        book.state(*made, by=SENDERS[kind])
+        for each in made:
+            if kind == "accepted":
+                by_exchange[each.trade_id] = each
+            elif kind != "client":
+                by_exchange.setdefault(each.trade_id, each)
+            else:
+                by_client.setdefault(each.trade_id, each)
+        as_of[book.book.head().last_seq] = book.prices()
+    expected = {**by_client, **by_exchange}
+
+    assert book.prices() == {name: each.price_ct_per_mwh for name, each in expected.items()}
+    history = book.rows(history=True)
+    assert [row.booking_seq for row in history] == list(range(1, book.book.head().last_seq + 1))
+    assert [each.booking_seq for each in book.told()] == [row.booking_seq for row in history]
+    assert {row.trade_id for row in book.rows(unconfirmed=True)} == expected.keys() - by_exchange.keys()
+    for seq, prices in as_of.items():
+        then = (
+            [row for page in search(book.book, Criteria(), as_of_seq=seq) for row in page.trades]
+            if seq
+            else []
+        )
+        assert {row.trade_id: row.price_ct_per_mwh for row in then} == prices
+        assert len(then) == len(prices)
+    with positions(book.book) as (head, pages):
+        summed = {each.trader_id: each for page in pages for each in page}
+    keys = [PositionKey(name, "DE", each.delivery_start_s, 60, 20230228) for name, each in summed.items()]
+    assert positions_of(book.book, keys, as_of_seq=head.last_seq) == list(summed.values())
+    for name, each in summed.items():
+        own = [one for one in expected.values() if one.trader_id == name]
+        assert (each.trades, each.sell_ct_kw_per_mwh) == (
+            len(own),
+            sum(one.price_ct_per_mwh * one.quantity_kw for one in own),
+        )
+    for earlier, later in zip(book.commits, book.commits[1:], strict=False):
+        assert earlier.after == later.before
+    book.close()

@@ -1,0 +1,58 @@
+"""What becomes of a statement: the exchange's statement of a trade wins over a client's.
+
+A row knows whether the exchange has stated it. Once it has, nothing but a desk user's recorded decision
+replaces it: two different statements of the exchange are for people.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Sequence
+from enum import Enum
+from hashlib import blake2b
+
+from trade_service.domain.trade import BookedRow
+
+DIGEST_BYTES = 16
+
+
+class Speaker(Enum):
+    """Whose statement it is: a client's, the exchange's, or the exchange's as the desk accepted it."""
+
+    CLIENT = "client"
+    EXCHANGE = "exchange"
+    ACCEPTED = "accepted"
+
+
+class Decision(Enum):
+    """What is done with a statement."""
+
+    ADD = "add"
+    DUPLICATE = "duplicate"
+    CONFIRM = "confirm"  # a duplicate by which the exchange states the row for the first time
+    REPLACE = "replace"
+    CONFLICT = "conflict"
+
+
+def decide(speaker: Speaker, *, is_booked: bool, is_equal: bool, is_confirmed: bool) -> Decision:
+    """What to do with a statement about an id.
+
+    ``is_booked``: the id is in the book; ``is_equal``: with the same content; ``is_confirmed``: the exchange
+    has stated that content.
+    """
+    if not is_booked:
+        return Decision.ADD
+    by_client = speaker is Speaker.CLIENT
+    if is_equal:
+        return Decision.DUPLICATE if by_client or is_confirmed else Decision.CONFIRM
+    if by_client or (is_confirmed and speaker is not Speaker.ACCEPTED):
+        return Decision.CONFLICT
+    return Decision.REPLACE
+
+
+def chained_digest(before: str, rows: Sequence[BookedRow]) -> str:
+    """The digest after a commit of ``rows``, given the one before. It is compared, never computed again."""
+    content = marshal.dumps(
+        list(rows), 2
+    )  # version 2 writes equal rows alike, whoever else refers to their texts
+    return blake2b(content, key=before.encode(), digest_size=DIGEST_BYTES).hexdigest()

@@ -246,8 +246,8 @@ async def _chromium(desk: LiveDesk, trader_id: str, day: str) -> AsyncIterator[P
         await page.fill("#password", desk.admin_password)
         await page.click("form.card button")
         await page.wait_for_url(lambda url: "/sign-in" not in url)
-        async with page.expect_response(lambda answer: "/stream" in answer.url):
-            await page.goto(desk.pages_url + LIVE_PATH.format(trader_id=trader_id, day=day))
+        await page.goto(desk.pages_url + LIVE_PATH.format(trader_id=trader_id, day=day))
+        await page.wait_for_selector("body.live")
         try:
             yield page
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,12 +63,14 @@ def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Living]:
 class Reader:
     """Somebody with a browser, who notes everything that the browser complains about."""
 
-    def __init__(self, living: Living, page: Page, name: str = "ana") -> None:
+    def __init__(self, living: Living, page: Page, name: str = "ana", *, is_signed_in: bool = False) -> None:
         self.url = living.trio.reports.url
         self.page = page
         self.complaints: list[str] = []
         page.on("console", lambda message: self._note(message.type, message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        if is_signed_in:
+            return
         page.goto(f"{self.url}/sign-in")
         page.fill("#username", name)
         page.fill("#password", PASSWORD)
@@ -80,9 +83,12 @@ class Reader:
 
     def followed(self, path: str) -> Reader:
         """On a page, once its stream is open."""
-        with self.page.expect_response(lambda answer: "/stream" in answer.url):
-            self.go(path)
+        self.go(path).page.wait_for_selector("body.live")
         return self
+
+    def look(self, *, is_looked_at: bool) -> None:
+        """As if its tab came to the front, or went behind another; for pages with ``LOOKED_AT``."""
+        self.page.evaluate(f"look({str(is_looked_at).lower()})")
 
     def cell(self, slot: str) -> str:
         return " ".join(self.page.inner_text(f'[data-slot="{slot}"]').split())
@@ -127,13 +133,13 @@ def test_the_light_changes_when_a_price_arrives(living: Living, ana: Reader) -> 
 
     living.price("1.00")
     ana.wait_for("h14.doing", "higher")
-    assert ana.cell("h14.doing") == "▲ higher +0.20"
+    assert re.fullmatch(r"▲ higher\s?, sold above the reference \+0\.20", ana.cell("h14.doing"))
     assert ana.cell("h14.reference") == "1.00"
     good = ana.page.evaluate("getComputedStyle(document.querySelector('#h14 .light')).color")
 
     living.price("1.50")
     ana.wait_for("h14.doing", "lower")
-    assert ana.cell("h14.doing") == "▼ lower −0.30"
+    assert re.fullmatch(r"▼ lower\s?, sold below the reference −0\.30", ana.cell("h14.doing"))
     assert ana.page.evaluate("getComputedStyle(document.querySelector('#h14 .light')).color") != good
     assert ana.cell("h4.doing") == "● no trades"
     ana.page.wait_for_selector('[data-slot="h14.doing"].changed')
@@ -145,9 +151,12 @@ def test_a_stream_recovers_after_the_server_was_started_anew(living: Living, pag
 
     assert living.trio.reports.stop() == 0
     page.wait_for_selector("#disconnected:not([hidden])", timeout=15_000)
-    assert "Disconnected since" in page.inner_text("#disconnected")
-    assert "Trying again" in page.inner_text("#disconnected")
+    said = page.inner_text("#disconnected")
+    assert re.match(r"Disconnected\. The figures are as known at [\d:]{8} CES?T, \d+ s ago\. Trying", said)
     assert int(reader.cell("k.trades")) == trades
+    faint = page.evaluate("getComputedStyle(document.querySelector('.fine')).color")
+    for each in ("#h14 .light b", "#h14 .light span", "#h14 td.ours", ".strip .big"):
+        assert page.evaluate(f"getComputedStyle(document.querySelector('{each}')).color") == faint, each
     living.book()
     living.trio.reports.start()
 
@@ -155,7 +164,16 @@ def test_a_stream_recovers_after_the_server_was_started_anew(living: Living, pag
     page.wait_for_selector("#disconnected", state="hidden")
 
 
+LOOKED_AT = """
+let hidden = false;
+Object.defineProperty(document, "hidden", { get: () => hidden });
+window.look = (isLooked) => { hidden = !isLooked; document.dispatchEvent(new Event("visibilitychange")); };
+"""
+WITHOUT_WORKERS = "delete window.SharedWorker;"
+
+
 def test_a_browser_that_was_offline_catches_up(living: Living, page: Page) -> None:
+    page.add_init_script(WITHOUT_WORKERS)  # whose network a test cannot cut
     reader = Reader(living, page).followed(LIVE)
     trades = int(reader.cell("k.trades"))
     page.context.set_offline(True)
@@ -166,6 +184,37 @@ def test_a_browser_that_was_offline_catches_up(living: Living, page: Page) -> No
     page.context.set_offline(False)
 
     reader.wait_for("k.trades", str(trades + 1), timeout_s=40)
+
+
+@pytest.mark.parametrize("way", ["shared", "alone"])
+def test_ten_tabs_stay_quick_and_each_is_fresh_when_looked_at(
+    living: Living, browser: Browser, way: str
+) -> None:
+    """A browser opens six connections to a server: with a stream a tab the seventh would load for ever."""
+    with context_of(browser) as context:
+        context.add_init_script(LOOKED_AT + (WITHOUT_WORKERS if way == "alone" else ""))
+        tabs: list[Reader] = []
+        for at in range(10):
+            tab = Reader(living, context.new_page(), is_signed_in=at > 0)
+            tabs.append(tab.followed(DESK if at % 2 else LIVE))
+            if way == "alone":
+                tab.look(is_looked_at=False)
+        if way == "alone":
+            tabs[0].look(is_looked_at=True)
+        looked, hidden = (tabs[:-1] if way == "shared" else tabs[:1]), tabs[-1]
+        hidden.look(is_looked_at=False)
+        before = [int(each.cell("k.trades")) for each in tabs]
+
+        living.book()
+
+        for each, count in zip(looked, before, strict=False):
+            each.wait_for("k.trades", str(count + 1))
+        assert int(hidden.cell("k.trades")) == before[-1], "who is not looked at lets go"
+        for each, count in zip(tabs, before, strict=True):
+            each.look(is_looked_at=True)
+            each.wait_for("k.trades", str(count + 1))
+            each.look(is_looked_at=False)
+        assert [each.complaints for each in tabs] == [[]] * 10
 
 
 def test_the_sketch_is_shown_first_and_the_choice_of_columns_is_remembered(ana: Reader) -> None:
@@ -201,8 +250,8 @@ def test_the_desk_ranks_all_traders_and_follows_changes_in_place(living: Living,
     ana.page.wait_for_url("**sort=-pnl")
     assert names.all_inner_texts()[0] == "trader_2"
 
-    with ana.page.expect_response(lambda answer: "/stream" in answer.url):
-        ana.page.reload()
+    ana.page.reload()
+    ana.page.wait_for_selector("body.live")
     living.book(trader_id="trader_9", delivery_hour=20)
 
     ana.page.wait_for_selector("#desk tbody th:has-text('trader_9')", timeout=15_000)

@@ -1,86 +1,59 @@
 // Writes what the server streams into the page, piece by piece: order, scroll and focus stay.
 import { writeAges } from "./ages";
-import { deskNow } from "./clock";
+import { deskNow, deskSays, wallTime } from "./clock";
 import { figuresChanged } from "./events";
+import { hearWhileVisible } from "./feed";
 import { markNow } from "./rows";
+import type { Said } from "./stream";
 
-const FIRST_WAIT_S = 0.5;
-const LONGEST_WAIT_S = 15;
-const SILENCE_MS = 25_000; // the server says something every 10 s
-
-let source: EventSource | null = null;
-let version = "";
-let failures = 0;
-let lostSince: Date | null = null;
-let nextTry = 0;
-let silence = 0;
-let countdown = 0;
 let carrier: HTMLElement | null = null;
+let version = "";
+let heard = deskNow(); // the last time that the figures were known to be as they are
+let next = 0;
+let countdown = 0;
+let isRefused = false;
 
 // A live page follows its own stream; every other page, quietly, the feed's, for the pill in its header.
 export function followStream(): void {
   carrier = document.querySelector<HTMLElement>("main[data-stream]") ?? document.querySelector("[data-stream]");
   if (!carrier) return;
   version = carrier.dataset["version"] ?? "";
-  open();
-  window.addEventListener("online", () => open());
-  window.addEventListener("offline", () => lost());
-  window.addEventListener("pagehide", () => source?.close());
-  window.addEventListener("pageshow", (event) => {
-    if (event.persisted) open();
-  });
+  hearWhileVisible({ topic: carrier.dataset["stream"] ?? "", version: () => version, hear });
 }
 
-function open(): void {
-  clearTimeout(nextTry);
-  source?.close();
-  const address = new URL(carrier?.dataset["stream"] ?? "", location.href);
-  address.searchParams.set("last_event_id", version);
-  const opened = new EventSource(address);
-  source = opened;
-  opened.addEventListener("open", connected);
-  opened.addEventListener("beat", heard);
-  opened.addEventListener("again", open); // the server wants to look at the session again
-  opened.addEventListener("change", (event) => {
-    heard();
-    version = event.lastEventId;
-    change(JSON.parse(event.data as string) as Record<string, string>);
-  });
-  // The browser's own tries would not say when they come, and end at the first refusal.
-  opened.addEventListener("error", () => opened === source && lost());
+function hear(said: Said): void {
+  if (said.kind === "lost") lost(said.next, said.failures);
+  else if (said.kind === "refused") {
+    isRefused = true;
+    say("This page is not kept fresh any more. Load it again.");
+  } else connected(said);
 }
 
-function heard(): void {
-  clearTimeout(silence);
-  silence = window.setTimeout(lost, SILENCE_MS);
+function connected(said: Exclude<Said, { kind: "lost" | "refused" }>): void {
+  if (said.kind === "alive") {
+    deskSays(said.now);
+    document.body.classList.add("live");
+    clearInterval(countdown);
+    if (!isQuiet() && !isRefused) {
+      document.body.classList.remove("disconnected");
+      const bar = document.getElementById("disconnected");
+      if (bar) bar.hidden = true;
+    }
+  } else {
+    isRefused = false;
+    version = said.version;
+    change(said.slots);
+  }
+  heard = deskNow();
 }
 
-function connected(): void {
-  heard();
-  failures = 0;
-  lostSince = null;
+function lost(again: number, failures: number): void {
+  next = again;
+  document.body.classList.remove("live");
   clearInterval(countdown);
   if (isQuiet()) return;
-  document.body.classList.remove("disconnected");
-  const bar = document.getElementById("disconnected");
-  if (bar) bar.hidden = true;
-}
-
-function lost(): void {
-  source?.close();
-  source = null;
-  clearTimeout(silence);
-  clearTimeout(nextTry);
-  failures += 1;
-  lostSince ??= new Date(deskNow());
-  const wait_s = Math.min(FIRST_WAIT_S * 2 ** (failures - 1), LONGEST_WAIT_S) * (0.75 + Math.random() / 2);
-  const at = Date.now() + wait_s * 1000;
-  nextTry = window.setTimeout(open, wait_s * 1000);
-  clearInterval(countdown);
-  if (isQuiet()) return;
-  const say = (): void => sayLost(Math.max(0, Math.ceil((at - Date.now()) / 1000)));
-  say();
-  countdown = window.setInterval(say, 1000);
+  sayLost();
+  countdown = window.setInterval(sayLost, 1000);
   if (failures === 3) void checkSession();
 }
 
@@ -89,12 +62,18 @@ function isQuiet(): boolean {
   return carrier?.dataset["quiet"] !== undefined;
 }
 
-function sayLost(seconds: number): void {
-  const since = lostSince?.toLocaleTimeString("en-GB") ?? "";
-  const next = seconds ? `Trying again in ${seconds} s.` : "Trying again now.";
+function sayLost(): void {
+  const seconds = Math.max(0, Math.ceil((next - Date.now()) / 1000));
+  const old = Math.max(0, Math.floor((deskNow() - heard) / 1000));
+  const age = old < 120 ? `${old} s` : `${Math.floor(old / 60)} min`;
+  const tries = seconds ? `Trying again in ${seconds} s.` : "Trying again now.";
+  say(`Disconnected. The figures are as known at ${wallTime(heard)}, ${age} ago. ${tries}`);
+}
+
+function say(words: string): void {
   const bar = document.getElementById("disconnected");
-  if (!bar) return;
-  bar.textContent = `Disconnected since ${since}. The figures are those known then. ${next}`;
+  if (!bar || isQuiet()) return;
+  bar.textContent = words;
   bar.hidden = false;
   document.body.classList.add("disconnected");
 }
@@ -102,7 +81,6 @@ function sayLost(seconds: number): void {
 async function checkSession(): Promise<void> {
   const answer = await fetch(location.href, { method: "HEAD", cache: "no-store" }).catch(() => null);
   if (!answer?.redirected) return;
-  clearTimeout(nextTry);
   clearInterval(countdown);
   const bar = document.getElementById("disconnected");
   const link = Object.assign(document.createElement("a"), { textContent: "Sign in again", href: location.href });

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from report_service.api.streaming import Asked, Streaming, may_stream
 from report_service.api.streams import MOST_UNREAD_BYTES, Hub, Snapshot, Topic, event
-from wattbook.clock import SystemClock, to_epoch_us
+from wattbook.clock import FakeClock, SystemClock, to_epoch_us
 
 from tests.support.waiting import wait_until
 
@@ -19,11 +20,11 @@ KEY = "day"
 class Page:
     """Something that changes, with a count of how often it was rendered."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: str = KEY) -> None:
         self.slots = {"a": "1", "b": "1"}
         self.version = 1
         self.rendered = 0
-        self.topic = Topic(KEY, frozenset({KEY}), self.render)
+        self.topic = Topic(key, frozenset({key}), self.render)
 
     def render(self) -> Snapshot:
         self.rendered += 1
@@ -37,12 +38,13 @@ class Page:
 class Browser:
     """The other end of a stream."""
 
-    def __init__(self, hub: Hub, page: Page, *, known: str = "1", lasts_s: int = 600) -> None:
+    def __init__(self, hub: Hub, page: Page | list[Page], *, known: str = "1", lasts_s: int = 600) -> None:
         self.end, ours = socket.socketpair()
         self.end.settimeout(10)
         self.text = b""
         until_s = to_epoch_us(SystemClock().now()) // 1_000_000 + lasts_s
-        hub.add(ours, page.topic, head=b"head\n\n", known_version=known, until_s=until_s)
+        pages = page if isinstance(page, list) else [page]
+        hub.add(ours, [(each.topic, known) for each in pages], head=b"head\n\n", until_s=until_s)
 
     def read_until(self, wanted: str) -> str:
         while wanted.encode() not in self.text:
@@ -87,7 +89,7 @@ def test_a_change_is_written_to_all_and_only_what_differs(hub: Hub, page: Page) 
     hub.changed({KEY})
 
     for each in browsers:
-        assert data_of(each.read_until("id: 2"))[-1:] in ([{"b": "2"}], [])
+        assert data_of(each.read_until(f"id: {page.topic.id}.2"))[-1:] in ([{"b": "2"}], [])
         assert each.read_until('{"b":"2"}')
     assert page.rendered - rendered <= 3  # once a change, and the look each second
 
@@ -110,6 +112,52 @@ def test_one_who_comes_back_gets_what_changed_since(hub: Hub, page: Page) -> Non
     assert data_of(level.read_until('{"b":"3"}')) == [{"b": "3"}]
 
 
+def test_one_stream_carries_several_topics_each_with_a_version_of_its_own(hub: Hub) -> None:
+    one, other = Page("one"), Page("other")
+    browser, alone = Browser(hub, [one, other]), Browser(hub, other)
+    browser.read_until("head")
+    alone.read_until("head")
+
+    one.change(a="5")
+    hub.changed({"one"})
+    browser.read_until(f'id: {one.topic.id}.2\nevent: change\ndata: {{"a":"5"}}')
+    other.change(a="6")
+    hub.changed({"other"})
+    browser.read_until(f'id: {other.topic.id}.2\nevent: change\ndata: {{"a":"6"}}')
+
+    assert '"a":"5"' not in alone.read_until('"a":"6"')
+    assert hub.count == 2
+    browser.end.close()
+    wait_until(lambda: hub.count == 1, timeout_s=10, what="it is forgotten, with both topics")
+    other.change(a="7")
+    hub.changed({"other"})
+    alone.read_until('"a":"7"')
+
+
+def test_who_comes_back_with_the_id_of_an_event_gets_what_changed_since(hub: Hub, page: Page) -> None:
+    stays = Browser(hub, page)
+    page.change(a="2")
+    hub.changed({KEY})
+    stays.read_until('{"a":"2"}')
+
+    back = Browser(hub, page, known=f"{page.topic.id}.1")
+
+    assert data_of(back.read_until('{"a":"2"}')) == [{"a": "2"}]
+
+
+def test_a_beat_tells_the_desks_time(page: Page) -> None:
+    world = FakeClock(datetime(2023, 2, 6, 12, tzinfo=UTC))
+    hub = Hub(SystemClock(), desk=world)
+    hub.start()
+    try:
+        text = Browser(hub, page).read_until("event: beat")
+        text = text if "now" in text else Browser(hub, page).read_until("now")
+    finally:
+        hub.stop()
+
+    assert f'"now":{to_epoch_us(world.now()) // 1000}' in text
+
+
 def test_a_change_that_nobody_announced_is_found_too(hub: Hub, page: Page) -> None:
     browser = Browser(hub, page)
     browser.read_until("head")
@@ -126,7 +174,7 @@ def test_one_who_does_not_read_is_let_go_and_the_others_are_served(hub: Hub, pag
     for number in range(12):
         page.change(a=str(number) * (MOST_UNREAD_BYTES // 4))
         hub.changed({KEY})
-        other.read_until(f"id: {page.version}\n")
+        other.read_until(f".{page.version}\n")
 
     wait_until(lambda: hub.count == 1, timeout_s=10, what="the idle one is let go")
     assert idle.is_ended()
@@ -161,7 +209,7 @@ def test_stopping_ends_all_streams(page: Page) -> None:
 
 
 def test_text_of_all_kinds_stays_on_one_line() -> None:
-    text = event(None, Snapshot("1", {"a": "ä\n\r\n<b>\u2028"})).decode()
+    text = event(Page().topic, None, Snapshot("1", {"a": "ä\n\r\n<b>\u2028"})).decode()
 
     assert text.count("\n") == 4
     assert data_of(text) == [{"a": "ä\n\r\n<b>\u2028"}]

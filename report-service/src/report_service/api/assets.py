@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parents[1] / "static"
 ENTRY = "dist/app.js"
+WORKER = "dist/shared.js"
 _TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 
 
@@ -51,6 +52,11 @@ class Assets:
     def has_script(self) -> bool:
         """Whether the scripts are built."""
         return ENTRY in self._files
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether the worker that pages share is built."""
+        return WORKER in self._files
 
     def get(self, name: str) -> Asset | None:
         """A file by its name under the folder."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from http.cookies import SimpleCookie
 from typing import Any
+from urllib.parse import parse_qs, unquote_to_bytes, urlencode
 
 from report_service.api.recent import Application, Environ, StartResponse
 from report_service.api.streams import Hub, Topic, event
 
 _ASKED = "wattbook.stream"
 _SOCKET = "gunicorn.socket"
+SEVERAL = "/stream"
+MOST_TOPICS = 24  # pages that one browser looks at, hidden ones not counted
 _NOT_SENT = {"content-length", "connection", "transfer-encoding"}
 
 
@@ -31,7 +35,11 @@ def may_stream(environ: Environ, asked: Asked) -> None:
 
 
 class Streaming:
-    """Passes requests on; where one became a stream, its connection goes to ``hub``."""
+    """Passes requests on; where one became a stream, its connection goes to ``hub``.
+
+    ``/stream?t=…&v=…&t=…&v=…`` carries several streams, each by its own address and the version that is known
+    of it. Each is asked for as if it came alone, so that it is refused as it would be alone.
+    """
 
     def __init__(self, application: Application, hub: Hub) -> None:
         """In front of ``application``."""
@@ -40,32 +48,96 @@ class Streaming:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
-        if not environ["PATH_INFO"].endswith("/stream"):
+        path = environ["PATH_INFO"]
+        if not path.endswith("/stream"):
             return self._application(environ, start_response)
-        started: list[Any] = []
-
-        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            started[:] = [status, headers, *rest]
-            return lambda _data: None
-
-        body = b"".join(self._application(environ, start))
-        asked: Asked | None = environ.get(_ASKED)
-        if asked is None or not started[0].startswith("200"):
-            start_response(*started)
-            return (body,)
+        named = _named(environ) if path == SEVERAL else [(path, environ.get("QUERY_STRING", ""))]
+        answers = self._asked(environ, named)
+        found = [each.asked for each in answers if each.asked is not None]
+        refused = next((each for each in answers if each.is_all), answers[-1])
+        if not found or refused.is_all:
+            start_response(refused.status, refused.headers)
+            return (refused.body,)
+        first = next(each for each in answers if each.asked is not None)
+        headers = [each for each in first.headers if each[0].lower() != "set-cookie"]
+        headers += [each for answer in answers for each in answer.headers if each[0].lower() == "set-cookie"]
+        head = self._hub.time_event("topics", topics=[each.asked and each.asked.topic.id for each in answers])
         connection = environ.get(_SOCKET)
         if connection is None:  # another server, or a test: the state as it stands, and the end
-            start_response(*started)
-            return (event(None, asked.topic.render()),)
+            start_response(first.status, headers)
+            return (head, *(event(each.topic, None, each.topic.render()) for each in found))
         self._hub.add(
             _taken(connection),
-            asked.topic,
-            head=_head(started[0], started[1]),
-            known_version=asked.known_version,
-            until_s=asked.until_s,
+            [(each.topic, each.known_version) for each in found],
+            head=_head(first.status, headers) + head,
+            until_s=min(each.until_s for each in found),
         )
-        start_response(started[0], [])
+        start_response(first.status, [])
         return ()
+
+    def _asked(self, environ: Environ, named: Sequence[tuple[str, str]]) -> list[_Answer]:
+        """What the application says to each, one after the other; a cookie it sets goes with the next."""
+        answers: list[_Answer] = []
+        cookies = environ.get("HTTP_COOKIE", "")
+        for path, query in named:
+            one = {**environ, "PATH_INFO": path, "QUERY_STRING": query, "HTTP_COOKIE": cookies}
+            one.pop(_ASKED, None)
+            started: list[Any] = []
+
+            def start(status: str, headers: list[tuple[str, str]], *rest: Any, to: Any = started) -> Any:
+                to[:] = [status, headers, *rest]
+                return lambda _data: None
+
+            body = b"".join(self._application(one, start))
+            status, headers = started[:2]
+            asked = one.get(_ASKED) if status.startswith("200") else None
+            answers.append(_Answer(status, headers, body, asked))
+            cookies = _renewed(cookies, headers)
+        return answers
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the application said to one of the streams that were asked for."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    asked: Asked | None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it answers all of them: signed out, not ready. One that is not theirs is left out."""
+        return self.asked is None and self.status[:3] not in {"200", "403", "404"}
+
+
+def _named(environ: Environ) -> list[tuple[str, str]]:
+    """Path and query of each stream that is named, with what is known of it."""
+    asked = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    topics, known = asked.get("t", [])[:MOST_TOPICS], asked.get("v", [])
+    found = []
+    for at, each in enumerate(topics):
+        path, _, query = each.partition("?")
+        version = urlencode({"last_event_id": known[at] if at < len(known) else ""})
+        is_stream = path.endswith("/stream") and path != SEVERAL
+        found.append(
+            # As a server hands paths over: their bytes, as latin-1.
+            (unquote_to_bytes(path).decode("latin-1"), f"{query}&{version}" if query else version)
+            if is_stream
+            else ("/nothing/stream", "")
+        )
+    return found or [("/nothing/stream", "")]
+
+
+def _renewed(cookies: str, headers: list[tuple[str, str]]) -> str:
+    """The cookies with those that an answer sets, so that no session is refreshed twice."""
+    jar = SimpleCookie(cookies)
+    fresh = [value for name, value in headers if name.lower() == "set-cookie"]
+    if not fresh:
+        return cookies
+    for each in fresh:
+        jar.load(each)
+    return "; ".join(f"{name}={morsel.coded_value}" for name, morsel in jar.items())
 
 
 def _taken(connection: socket.socket) -> socket.socket:

@@ -14,9 +14,11 @@ import selectors
 import socket
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
 
 from wattbook import telemetry
 from wattbook.clock import Clock, to_epoch_us
@@ -35,7 +37,6 @@ VERSIONS_KEPT = 8
 MOST_CAUSES = 64  # traces that one event goes on with
 _US_PER_S = 1_000_000
 _AGAIN = b"event: again\ndata: {}\n\n"
-_BEAT = b"event: beat\ndata: {}\n\n"
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,19 @@ class Topic:
     is_about: frozenset[Hashable]
     render: Callable[[], Snapshot]
 
+    @cached_property
+    def id(self) -> str:
+        """What its events are marked with."""
+        return blake2b(repr(self.key).encode(), digest_size=6).hexdigest()
+
 
 @dataclass(eq=False)
 class _Listener:
     connection: socket.socket
     until_s: int
     unread: bytearray = field(default_factory=bytearray)
-    topic: _Live | None = None
+    topics: set[_Live] = field(default_factory=set)
+    is_served: bool = False
 
 
 @dataclass(eq=False)
@@ -85,26 +92,31 @@ class _Live:
         return self.last
 
 
-def event(before: Snapshot | None, after: Snapshot) -> bytes:
-    """The change from one version to another as it is sent; all slots where it is not known from which."""
+def event(topic: Topic, before: Snapshot | None, after: Snapshot) -> bytes:
+    """The change from one version to another as it is sent; all slots where it is not known from which.
+
+    Its id is ``topic.version``: a stream carries several topics, each with a version of its own.
+    """
     changed = changes(before.slots, after.slots) if before else after.slots
     text = json.dumps(changed, separators=(",", ":"), ensure_ascii=False)
-    return f"id: {after.version}\nevent: change\ndata: {text}\n\n".encode()
+    return f"id: {topic.id}.{after.version}\nevent: change\ndata: {text}\n\n".encode()
 
 
 class Hub:
     """The thread and its listeners. Only :meth:`add`, :meth:`changed` and the ends are for other threads."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Listen to nobody until :meth:`start`."""
+    def __init__(self, clock: Clock, desk: Clock | None = None) -> None:
+        """Listen to nobody until :meth:`start`; ``desk`` is whose time browsers are told."""
         self._clock = clock
+        self._desk = desk or clock
         self._selector = selectors.DefaultSelector()
         self._woken, self._waker = socket.socketpair()
         self._lock = threading.Lock()
-        self._arrived: list[tuple[_Listener, Topic, bytes, str]] = []
+        self._arrived: list[tuple[_Listener, Sequence[tuple[Topic, str]], bytes]] = []
         self._changed: set[Hashable] = set()
         self._causes: list[str] = []
         self._live: dict[Hashable, _Live] = {}
+        self._listeners: set[_Listener] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streams", daemon=True)
         self._beat_due_s = 0.0
@@ -132,14 +144,22 @@ class Hub:
             self._thread.join(5)
 
     def add(
-        self, connection: socket.socket, topic: Topic, *, head: bytes, known_version: str, until_s: int
+        self, connection: socket.socket, topics: Sequence[tuple[Topic, str]], *, head: bytes, until_s: int
     ) -> None:
-        """Serve a connection that has asked; ``head`` is written first, ``until_s`` (UTC) is its end."""
+        """Serve a connection that has asked for topics, each with the version of it that is known there.
+
+        ``head`` is written first, ``until_s`` (UTC) is its end.
+        """
         connection.setblocking(False)
         with self._lock:
             self.count += 1
-            self._arrived.append((_Listener(connection, until_s), topic, head, known_version))
+            self._arrived.append((_Listener(connection, until_s), topics, head))
         self._wake()
+
+    def time_event(self, name: str, **more: object) -> bytes:
+        """An event that tells the desk's time, in ms since 1970."""
+        body = json.dumps({"now": to_epoch_us(self._desk.now()) // 1000, **more}, separators=(",", ":"))
+        return f"event: {name}\ndata: {body}\n\n".encode()
 
     def changed(self, what: Iterable[Hashable]) -> None:
         """These reports or days may have changed. Quick, from any thread."""
@@ -166,9 +186,8 @@ class Hub:
             except Exception:
                 _log.exception("a turn of the streams failed")
                 self._stopping.wait(0.5)
-        for live in list(self._live.values()):
-            for listener in list(live.listeners):
-                self._drop(listener)
+        for listener in list(self._listeners):
+            self._drop(listener)
         self._selector.close()
 
     def _turn(self) -> None:
@@ -205,16 +224,20 @@ class Hub:
         next_s = min([self._look_due_s, *due])
         return min(max(next_s - self._clock.monotonic_s(), 0.0), LOOK_EVERY_S)
 
-    def _enter(self, listener: _Listener, topic: Topic, head: bytes, known_version: str) -> None:
-        live = self._live.get(topic.key)
-        if live is None:
-            live = self._live[topic.key] = _Live(topic)
-        self._publish(live)  # so that from here on all listeners hear the same
-        listener.topic = live
-        live.listeners.add(listener)
+    def _enter(self, listener: _Listener, topics: Sequence[tuple[Topic, str]], head: bytes) -> None:
+        listener.is_served = True
+        self._listeners.add(listener)
         self._selector.register(listener.connection, selectors.EVENT_READ, listener)
-        if live.last is not None and live.last.version != known_version:
-            head += event(live.versions.get(known_version), live.last)
+        for topic, known in topics:
+            live = self._live.get(topic.key)
+            if live is None:
+                live = self._live[topic.key] = _Live(topic)
+            self._publish(live)  # so that from here on all listeners hear the same
+            listener.topics.add(live)
+            live.listeners.add(listener)
+            version = known.rpartition(".")[2]
+            if live.last is not None and live.last.version != version:
+                head += event(live.topic, live.versions.get(version), live.last)
         self._write(listener, head)
 
     def _tell(self, now_s: float) -> None:
@@ -236,27 +259,26 @@ class Hub:
         before, found = live.last, live.look()
         if before is None or before is found:
             return False
-        text = event(before, found)
+        text = event(live.topic, before, found)
         telemetry.note({"wattbook.event.id": found.version, "wattbook.event.listeners": len(live.listeners)})
         for listener in list(live.listeners):
             self._write(listener, text)
         return True
 
     def _beat(self) -> None:
-        for live in list(self._live.values()):
-            for listener in list(live.listeners):
-                self._write(listener, _BEAT)
+        text = self.time_event("beat")
+        for listener in list(self._listeners):
+            self._write(listener, text)
 
     def _end_sessions(self) -> None:
         """A browser that comes again is asked for its session again."""
         now_s = to_epoch_us(self._clock.now()) // _US_PER_S
-        for live in list(self._live.values()):
-            for listener in [each for each in live.listeners if now_s >= each.until_s]:
-                self._write(listener, _AGAIN)
-                self._drop(listener)
+        for listener in [each for each in self._listeners if now_s >= each.until_s]:
+            self._write(listener, _AGAIN)
+            self._drop(listener)
 
     def _write(self, listener: _Listener, text: bytes) -> None:
-        if listener.topic is None:
+        if not listener.is_served:
             return
         waiting = bool(listener.unread)
         listener.unread += text
@@ -285,13 +307,15 @@ class Hub:
             self._drop(listener)
 
     def _drop(self, listener: _Listener) -> None:
-        live, listener.topic = listener.topic, None
-        if live is None:
+        if not listener.is_served:
             return
+        listener.is_served = False
+        self._listeners.discard(listener)
         self._selector.unregister(listener.connection)
         listener.connection.close()
-        live.listeners.discard(listener)
-        if not live.listeners:
-            self._live.pop(live.topic.key, None)
+        for live in listener.topics:
+            live.listeners.discard(listener)
+            if not live.listeners:
+                self._live.pop(live.topic.key, None)
         with self._lock:
             self.count -= 1

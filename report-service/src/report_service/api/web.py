@@ -25,6 +25,7 @@ from report_service.api.recent import request_id_of
 from report_service.api.sessions import EncryptedSessions, derived_key
 from report_service.api.signin import signing
 from report_service.api.site import Site, rendered, site
+from report_service.api.streaming import SEVERAL
 from report_service.api.trader_pages import trader_pages
 
 _log = logging.getLogger(__name__)
@@ -107,6 +108,8 @@ def routes_of(web: Flask) -> Callable[[str, str], str]:
 
     @lru_cache(maxsize=2048)
     def route_of(method: str, path: str) -> str:
+        if path == SEVERAL:
+            return path
         try:
             rule, _ = adapter.match(path, method, return_rule=True)
         except HTTPException:

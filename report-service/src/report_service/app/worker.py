@@ -134,7 +134,7 @@ def build(settings: Settings, exporting: Running) -> Worker:
     clock, tls = settings.desk_clock(), Tls.of(settings)
     bus = settings.open_bus()
     channel = _channel(settings, settings.trade_target, "trade-service", tls)
-    model, hub = ReadModel(clock), Hub(SystemClock())
+    model, hub = ReadModel(clock), Hub(SystemClock(), desk=clock)
     server = _server(settings, tls)
     board = PriceBoard(clock, is_used=bool(settings.pricing_target))
     performances = Performances(model, board)

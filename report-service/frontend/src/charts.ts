@@ -113,7 +113,8 @@ function cumulative({ pnl, running }: Series, colour: Colour): object[] {
     {
       type: "bar",
       barCategoryGap: "28%",
-      data: pnl.map((value) => ({ value, itemStyle: { color: colour(value < 0 ? "--bad-bar" : "--good-bar") } })),
+      data: pnl,
+      itemStyle: { color: colour("--cash-bar") },
     },
     { type: "line", data: running, symbol: "none", silent: true, lineStyle: { width: 2, color: colour("--accent") } },
   ];

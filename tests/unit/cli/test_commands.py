@@ -34,7 +34,7 @@ def test_a_report_lists_every_hour_and_the_total_within_80_columns(wattbook: Wat
     assert lines[18].split() == ["14–15", "2", "0", "12", "+1,354.50"]
     assert lines[19].split() == ["15–16", "1", "4.5", "0", "-120.00"]
     assert lines[29].split() == ["Total", "3", "4.5", "12", "+1,234.50"]
-    assert "Profit: +1,234.50 EUR over 3 trades." in done.out
+    assert "Cash so far: +1,234.50 EUR over 3 trades; open position -7.5 MWh not valued." in done.out
     assert max(map(len, lines)) <= 80
     assert "\x1b" not in done.out
 

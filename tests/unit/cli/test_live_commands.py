@@ -40,7 +40,8 @@ def performance(gateway: FakeGateway) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(json.dumps(REPORT))
     report["hours"] = [{**hour, **NOTHING} for hour in report["hours"]]
     report["hours"][14] |= measured(10.2, 9.8, 0.4, "green", trades=2)
-    report["hours"][15] |= measured(5.7, 8.9, -3.2, "red", trades=1)
+    bought = {"average_buy_eur_per_mwh": 5.7, "open_mwh": 4.5}
+    report["hours"][15] |= measured(5.7, 8.9, -3.2, "red", trades=1) | bought
     report["hours"][16] |= measured(1234.5, 1234.5, 0, "red", trades=1)
     report["hours"][17] |= measured(7, None, None, "grey", grey_reason="no reference price", trades=1)
     report["total"] |= measured(8.61, 9.05, -0.44, "red")
@@ -60,12 +61,12 @@ def test_the_default_columns_are_the_desk_s_own_four(wattbook: Wattbook, perform
     rows = rows_of(done.out)
     assert done.code == 0, done
     assert rows["Delivery"] == "EUR/MWh EUR/MWh How are we doing so far"
-    assert rows["14–15"] == "10.20 9.80 ▲ +0.40 above"
-    assert rows["15–16"] == "5.70 8.90 ▼ -3.20 below"
-    assert rows["16–17"] == "1,234.50 1,234.50 ▼ 0.00 level"
+    assert rows["14–15"] == "10.20 9.80 ▲ +0.40 higher"
+    assert rows["15–16"] == "5.70 8.90 ▼ -3.20 lower, bought below it"
+    assert rows["16–17"] == "1,234.50 1,234.50 ▼ 0.00 equal"
     assert rows["17–18"] == "7.00 – ● no reference price"
     assert rows["18–19"] == "– – ● no trades"
-    assert rows["Total"] == "8.61 9.05 ▼ -0.44 below"
+    assert rows["Total"] == "8.61 9.05 ▼ -0.44 lower"
     assert max(map(len, done.out.splitlines())) <= 80
     assert "\x1b" not in done.out
 
@@ -75,7 +76,7 @@ def test_all_columns_are_there_when_wide(wattbook: Wattbook, performance: dict[s
 
     figures = rows["14–15"].split()
     assert figures[:7] == ["2", "0.0", "12.0", "–", "10.20", "10.20", "9.80"]
-    assert figures[8:] == ["d", "▲", "+0.40", "above", "+120.00", "-6.25", "+1,354.50"]
+    assert figures[8:] == ["d", "▲", "+0.40", "higher", "+120.00", "-6.25", "+1,354.50"]
     assert rows["18–19"] == "0 0.0 0.0 – – – – – ● no trades – 0.0 0.00"
 
 
@@ -141,7 +142,7 @@ def test_a_terminal_is_refreshed_in_place_until_ctrl_c(
     gateway: FakeGateway, tmp_path: Path, performance: dict[str, Any]
 ) -> None:
     terminal = Terminal(gateway, tmp_path, "report", "trader_1", "--live")
-    terminal.shows("+0.40 above")
+    terminal.shows("+0.40 higher")
     wait_until(
         lambda: [path for _, path, _ in gateway.asked].count("/v1/reports/performance") >= 3,
         timeout_s=10, what="it has asked again",
@@ -149,7 +150,7 @@ def test_a_terminal_is_refreshed_in_place_until_ctrl_c(
 
     performance["hours"][14] |= measured(8.8, 9.8, -1.0, "red", trades=3)
     gateway.tags[PERFORMANCE] = '"v2"'
-    terminal.shows("-1.00 below")
+    terminal.shows("-1.00 lower")
     gateway.answers[PERFORMANCE] = (503, "report-service restarts")
     terminal.shows("Not refreshed now: Wattbook cannot do that now: report-service restarts")
     gateway.answers[PERFORMANCE] = {**performance, "hours": [{**performance["hours"][14], "trades": 4}]}

@@ -130,7 +130,7 @@ class TestCompleteness:
     def test_a_gap_is_said(self, pages: Pages, ana: FlaskClient) -> None:
         self.known(pages, complete_to_us=pages.exchange.us(-600), has_gap=True)
 
-        assert text_of(ana.get(LIVE).text, "complete") == "▲ complete to 13:53:07, then a gap"
+        assert text_of(ana.get(LIVE).text, "complete") == "▲ complete to 13:53:07 · a gap follows"
 
     def test_a_day_that_is_over_and_tied_out_is_complete(self, pages: Pages, ana: FlaskClient) -> None:
         yesterday = DAY - timedelta(days=1)
@@ -138,14 +138,14 @@ class TestCompleteness:
         self.known(pages, yesterday, complete_to_us=ends_us, is_reconciled=True, feed_only=1, differing=3)
 
         page = ana.get("/traders/trader_1/days/2023-02-27").text
-        assert text_of(page, "complete") == "✓ complete · 1 only in the feed · 3 differing"
+        assert text_of(page, "complete") == "▲ complete · 4 to look at"
 
     def test_a_gap_of_the_day_before_is_said_too(self, pages: Pages, ana: FlaskClient) -> None:
         yesterday = DAY - timedelta(days=1)
         self.known(pages, yesterday, complete_to_us=TradingDay(yesterday).ends_us - 1, has_gap=True)
         self.known(pages, complete_to_us=pages.exchange.us())
 
-        words = "✓ complete to 14:03:07 · gap on Mon 27 Feb"
+        words = "▲ complete to 14:03:07 · gap on Mon 27 Feb"
         assert text_of(ana.get(LIVE).text, "complete") == words
         assert 'class="badge warn"' in ana.get(LIVE).text
 
@@ -155,6 +155,51 @@ class TestCompleteness:
         page = ana.get("/desk/2023-03-01").text
         assert text_of(page, "complete") == "✓ complete to 14:03:07"
         assert 'href="/reconciliation/2023-02-28"' in page
+
+    @pytest.mark.parametrize(
+        ("changes", "tone", "symbol"),
+        [
+            ({}, "good", "✓"),
+            ({"is_reconciled": True, "recovered": 2}, "good", "✓"),
+            ({"is_reconciled": True, "feed_only": 7}, "warn", "▲"),
+            ({"is_reconciled": True, "differing": 1}, "warn", "▲"),
+            ({"has_gap": True}, "warn", "▲"),
+        ],
+    )
+    @pytest.mark.parametrize("is_cut", [False, True])
+    def test_header_and_tile_say_one_state_in_one_colour(
+        self, pages: Pages, ana: FlaskClient, changes: dict[str, object], tone: str, symbol: str, is_cut: bool
+    ) -> None:
+        self.known(pages, complete_to_us=pages.exchange.us(-3), **changes)
+        if is_cut:
+            pages.exchange.now(is_connected=False, since_us=pages.exchange.us(-2))
+            pages.keeper.tend()
+            tone, symbol = "warn", "▲"
+        page = ana.get(DESK).text
+
+        assert f'class="badge {tone}"' in page
+        assert f'class="block {tone}" data-class="b.complete"' in page
+        assert text_of(page, "complete").startswith(f"{symbol} complete to 14:03:04")
+        assert text_of(page, "b.complete") == f"{symbol} to 14:03:04"
+
+    def test_what_is_old_is_muted_and_says_how_old(self, pages: Pages, ana: FlaskClient) -> None:
+        self.known(pages, complete_to_us=pages.exchange.us(-3))
+        pages.clock.advance(10)
+        pages.feed.lost()
+        page = ana.get(DESK).text
+
+        for kind in ("badge", "block"):
+            assert f'class="{kind} idle stale"' in page
+        assert text_of(page, "complete") == "○ complete to 14:03:04 · known at 14:03:17"
+        assert text_of(page, "b.complete.note") == "known at 14:03:17, the nightly file is still to come"
+
+    @pytest.mark.parametrize("day", ["1990-01-01", "2199-12-31"])
+    def test_the_ends_of_the_calendar_stop_no_watch(self, pages: Pages, ana: FlaskClient, day: str) -> None:
+        assert ana.get(f"/desk/{day}").status_code == 200
+        assert ana.get(f"/reconciliation/{day}").status_code == 200
+        pages.keeper.tend()
+
+        assert pages.feed.due() == []
 
     def test_what_nobody_knows_is_called_so(self, pages: Pages, ana: FlaskClient) -> None:
         pages.keeper.tend()

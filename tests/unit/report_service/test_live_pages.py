@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
+from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -52,6 +55,51 @@ class TestATradersDay:
         assert slot(page, "k.edge.note") == "1 trade not priced yet"
         assert page.count("no trades") >= 22
         assert "no reference price" in page
+
+    def test_colour_is_the_lights_alone(self, ana: FlaskClient) -> None:
+        for address in (LIVE, DESK, f"{LIVE}/trades/14-15"):
+            toned = re.findall(r'class="([^"]*\b(?:good|bad)\b[^"]*)"', ana.get(address).text)
+            elsewhere = {
+                each for each in toned if not each.startswith(("light ", "key ", "block ", "badge "))
+            }
+            assert elsewhere <= {"good", "bad"}, "the marks of the light's own chart"
+
+    @pytest.mark.parametrize(
+        ("trades", "hint"),
+        [
+            ([(True, 10, 60)], "bought above the reference"),
+            ([(True, 10, 40)], "bought below the reference"),
+            ([(True, 10, 50)], "bought at the reference"),
+            ([(False, 10, 60)], "sold above the reference"),
+            ([(True, 10, 45), (False, 4, 90)], "bought below the reference"),  # and the light is green
+            ([(True, 4, 45), (False, 4, 90)], ""),
+        ],
+    )
+    def test_the_lights_hint_says_how_the_larger_side_did(
+        self, trades: list[tuple[bool, int, int]], hint: str
+    ) -> None:
+        booked = [booking(at, buy=buy, mw=mw, eur=eur) for at, (buy, mw, eur) in enumerate(trades, 1)]
+        pages = Pages(tuple(booked))
+        pages.board.prices(DayKey("DE", DAY))
+        pages.board.offer([price(14, "50")])
+        page = pages.as_("ana").get(LIVE).text
+
+        for row in ("h14", "total"):
+            cell = re.search(rf'data-slot="{row}.doing"[^>]*>(.*?)</td>', page)
+            assert cell is not None
+            assert (f'title="{hint}"' if hint else "<em>higher</em>") in cell.group(1)
+
+    def test_pnl_says_what_it_leaves_out_and_edge_what_it_is(self, pages: Pages, ana: FlaskClient) -> None:
+        pages.model.apply([booking(5, hour=15)])
+        for address in (LIVE, DESK):
+            page = ana.get(address).text
+            assert re.search(r"cash so far, open position </span><span>[+−][\d.,]+ MWh not valued", page)
+            assert "Edge = PnL + open position × reference" in page
+
+    def test_the_edges_bar_diverges_from_zero(self, ana: FlaskClient) -> None:
+        assert re.search(
+            r'data-slot="h14.gauge"><svg class="gauge"[^>]*><rect x="24" y="1" width="24"', ana.get(LIVE).text
+        )
 
     def test_a_price_tells_its_time_also_without_scripts(self, ana: FlaskClient) -> None:
         assert re.search(r'<time class="age" datetime="[^"]+Z" title="as of [^"]+ CET">', ana.get(LIVE).text)
@@ -231,25 +279,65 @@ class TestTheDesk:
 
 
 class TestStreams:
-    def test_carry_the_same_slots_as_the_page(self, pages: Pages) -> None:
+    @pytest.fixture
+    def streaming(self, pages: Pages) -> Iterator[Pages]:
         pages.site.hub.start()
         pages.app.wsgi_app = Streaming(pages.app.wsgi_app, pages.site.hub)  # type: ignore[method-assign]
-        ana = pages.as_("ana")
-        try:
-            page, answer = ana.get(LIVE).text, ana.get(f"{LIVE}/stream")
-        finally:
-            pages.site.hub.stop()
+        yield pages
+        pages.site.hub.stop()
+
+    def several(self, *topics: str) -> str:
+        return "/stream?" + "&".join(f"t={quote(topic, safe='')}&v=" for topic in topics)
+
+    def test_carry_the_same_slots_as_the_page(self, streaming: Pages) -> None:
+        ana = streaming.as_("ana")
+        page, answer = ana.get(LIVE).text, ana.get(f"{LIVE}/stream")
         version = re.search(r'data-version="(\w+)"', page)
-        lines = answer.text.split("\n")
+        head, change = answer.text.split("\n\n")[:2]
+        lines = change.split("\n")
+        (topic,) = json.loads(head.split("data: ")[1])["topics"]
 
         assert answer.content_type == "text/event-stream; charset=utf-8"
         assert answer.headers["Cache-Control"] == "no-store"
         assert version is not None
-        assert lines[0] == f"id: {version.group(1)}"
+        assert lines[0] == f"id: {topic}.{version.group(1)}"
         slots = json.loads(lines[2].removeprefix("data: "))
         for name, text in slots.items():
             if not name.startswith("c:") and name != "layout":
                 assert text in page, name
+
+    def test_several_come_on_one_and_whose_are_not_the_readers_are_left_out(self, streaming: Pages) -> None:
+        asked = self.several(
+            f"{LIVE}/stream", f"{DESK}/stream", "/nowhere/stream", "/stream?t=x", "/sign-out"
+        )
+        answers = {name: streaming.as_(name).get(asked) for name in ("ana", "tim")}
+        told = {
+            name: json.loads(answer.text.split("\n")[1].removeprefix("data: "))["topics"]
+            for name, answer in answers.items()
+        }
+
+        assert [topic is not None for topic in told["ana"]] == [True, True, False, False, False]
+        assert [topic is not None for topic in told["tim"]] == [True, False, False, False, False]
+        assert answers["ana"].text.count("event: change") == 2
+        assert answers["tim"].text.count("event: change") == 1
+        assert streaming.stranger().get(asked).status_code == 302
+        assert streaming.as_("tim").get(self.several(f"{DESK}/stream")).status_code == 403
+        assert streaming.as_("tim").get("/stream").status_code == 404
+
+    def test_a_name_with_odd_characters_has_its_stream_among_several(self) -> None:
+        pages = Pages((booking(1, trader="ä/ö?&=%"),))
+        pages.site.hub.start()
+        pages.app.wsgi_app = Streaming(pages.app.wsgi_app, pages.site.hub)  # type: ignore[method-assign]
+        ana = pages.as_("ana")
+        link = re.search(r'<a class="through" href="([^"]+)"', ana.get(DESK).text)
+        assert link is not None
+        stream = re.search(r'data-stream="([^"]+)"', ana.get(link.group(1)).text)
+        assert stream is not None
+
+        answer = ana.get(self.several(html.unescape(stream.group(1))))
+
+        pages.site.hub.stop()
+        assert answer.text.count("event: change") == 1
 
     def test_are_refused_while_there_is_no_room(self, ana: FlaskClient) -> None:
         assert ana.get(f"{LIVE}/stream").status_code == 503  # the hub is not started

@@ -19,7 +19,7 @@ TOKENS = {
     )
 }
 TEXTS = ("--text", "--muted", "--faint", "--accent", "--good", "--bad", "--unknown")
-MARKS = ("--good-bar", "--bad-bar", "--buy-bar", "--sell-bar")
+MARKS = ("--good-bar", "--bad-bar", "--buy-bar", "--sell-bar", "--cash-bar")
 
 
 def luminance(colour: str) -> float:
@@ -130,11 +130,11 @@ def test_a_scale_holds_every_value_between_round_ticks(numbers: list[float]) -> 
 
 @given(values)
 def test_bars_lie_within_the_chart(numbers: list[float]) -> None:
-    chart = bars_by_hour([("", numbers)], writer=Writer("en"))
+    chart = bars_by_hour([("cash", numbers)], writer=Writer("en"))
 
     for bar in chart.bars:
         assert -0.02 <= bar.y <= bar.y + bar.height <= HEIGHT + 0.02
-        assert bar.kind in {"good", "bad"}
+        assert bar.kind == "cash"
 
 
 def test_ticks_are_short() -> None:

@@ -18,7 +18,7 @@ from wattbook_cli.api.tables import BAD, GOOD, age, signed_eur, table
 
 WIDE = 160
 UNKNOWN = "–"
-_AROUND_LINES = 10  # title, head of two lines, hairlines, total, and what is said below
+_AROUND_LINES = 13  # title, head of two lines, hairlines, total, and what is said below
 _AVERAGE, _REFERENCE, _SO_FAR = "Our average\nEUR/MWh", "Reference\nEUR/MWh", "How are we doing so far"
 _COLUMNS = ("Delivery", _AVERAGE, _REFERENCE, _SO_FAR)
 _WIDE_COLUMNS = (
@@ -26,7 +26,7 @@ _WIDE_COLUMNS = (
     "Age", _SO_FAR, "Edge\nEUR", "Open\nMWh", "PnL\nEUR",
 )  # fmt: skip
 _LEFT_OUT_FIRST = ("Age", "Average\nbuy", "Average\nsell", "Trades", "Open\nMWh", "Bought\nMWh", "Sold\nMWh")
-_LIGHTS = {"green": ("▲", "above", GOOD), "red": ("▼", "below", BAD)}
+_LIGHTS = {"green": ("▲", "higher", GOOD), "red": ("▼", "lower", BAD)}
 
 Row = Mapping[str, Any]
 
@@ -56,17 +56,47 @@ def performance(report: Mapping[str, Any], view: View) -> Group:
     if left_out:
         quiet = "1 hour" if left_out == 1 else f"{left_out} hours"
         parts.append(Text(f"… and {quiet} without trades; a higher window shows all", style="dim"))
+    parts += [Text(), *_meaning(report["total"])]
     return Group(*parts)
 
 
-def light(row: Row) -> Text:
-    """How a row is doing: a symbol, the signed difference and words; the colour only repeats them."""
+def _meaning(total: Row) -> list[Text]:
+    """What PnL and edge are, with what PnL leaves out."""
+    lines = [
+        f"PnL {signed_eur(Decimal(total['pnl_eur']))} EUR: cash so far, {_open(total)}.",
+        "Edge = PnL + open position x reference: gained or lost against the market.",
+    ]
+    return [Text(line, style="dim") for line in lines]
+
+
+def _open(total: Row) -> str:
+    position = Decimal(total["open_mwh"])
+    if not position:
+        return "no open position"
+    return f"open position {energy(position, signed=True)} MWh not valued"
+
+
+def light(row: Row, *, with_hint: bool = False) -> Text:
+    """How a row is doing: a symbol, the signed difference and words; the colour only repeats them.
+
+    With a hint how an hour did in which more was bought than sold.
+    """
     known = _LIGHTS.get(row["light"])
     if known is None:
         return Text(f"● {row['grey_reason'] or 'not known'}", style="dim")
     symbol, words, style = known
     delta = Decimal(row["delta_eur_per_mwh"])
-    return Text(f"{symbol} {signed_eur(delta)} {words if delta else 'level'}", style=style)
+    hint = _bought(row) if with_hint else ""
+    return Text(f"{symbol} {signed_eur(delta)} {words if delta else 'equal'}{hint}", style=style)
+
+
+def _bought(row: Row) -> str:
+    """What a net buyer wants to know: whether that was dear."""
+    paid = row["average_buy_eur_per_mwh"]
+    if paid is None or Decimal(row["open_mwh"]) <= 0:
+        return ""
+    over = Decimal(paid) - Decimal(row["reference_eur_per_mwh"])
+    return f", bought {'above' if over > 0 else 'below' if over < 0 else 'at'} it"
 
 
 def price(value: Any) -> str:
@@ -94,6 +124,8 @@ def _filled(heads: Sequence[str], hours: Sequence[Row], total: Row, now: datetim
     made.show_footer = True
     for hour in hours:
         cells = _cells(hour["label"], hour, now)
+        if len(heads) == len(_COLUMNS):
+            cells[_SO_FAR] = light(hour, with_hint=True)
         made.add_row(*(cells[head] for head in heads), style=None if hour["trades"] else "dim")
     footers = _cells("Total", total, now)
     for column, head in zip(made.columns, heads, strict=True):

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from wattbook_cli.api.live import show_performance
 from wattbook_cli.api.options import Session, calls_gateway
+from wattbook_cli.api.performance import energy
 from wattbook_cli.api.tables import aligned, console, signed_eur, table
 from wattbook_cli.api.terminal import counted, pass_through
 from wattbook_cli.clients.desk_time import DeskTime
@@ -70,7 +71,7 @@ def report(
 
 
 def shown(report: dict[str, Any]) -> Group:
-    """The report as a table of all hours with their total, and the outcome in words."""
+    """The report as a table of all hours with their total, and what PnL leaves out."""
     title = f"{report['trader_id']}, delivery {report['delivery_day']}, {report['area']}"
     zone = Text(f" ({report['time_zone']})", style="dim")
     return Group(
@@ -102,7 +103,12 @@ def _in_words(total: dict[str, Any]) -> Text:
     amount_eur = Decimal(total["pnl_eur"])
     if not total["trades"]:
         return Text("No trades for this trader and day.")
-    outcome = "Profit" if amount_eur > 0 else "Loss" if amount_eur < 0 else "Neither profit nor loss"
+    position = Decimal(total["buy_mwh"]) - Decimal(total["sell_mwh"])
+    left_out = (
+        f"open position {energy(position, signed=True)} MWh not valued" if position else "no open position"
+    )
     return Text.assemble(
-        f"{outcome}: ", signed_eur(amount_eur), f" EUR over {counted(total['trades'], 'trade')}."
+        "Cash so far: ",
+        signed_eur(amount_eur),
+        f" EUR over {counted(total['trades'], 'trade')}; {left_out}.",
     )

@@ -35,9 +35,8 @@ def table(*columns: str, figures: Sequence[str] = ()) -> Table:
 
 
 def signed_eur(amount_eur: Decimal) -> Text:
-    """An amount with its sign and two decimals, and a colour beside the sign; a zero has neither."""
-    text = f"{amount_eur:+,.2f}" if amount_eur else "0.00"
-    return Text(text, style=GOOD if amount_eur > 0 else BAD if amount_eur < 0 else "")
+    """An amount with its sign and two decimals; a zero has no sign. Colour is the light's alone."""
+    return Text(f"{amount_eur:+,.2f}" if amount_eur else "0.00")
 
 
 def aligned(figures: Sequence[Decimal]) -> list[str]:

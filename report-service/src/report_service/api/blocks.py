@@ -8,9 +8,9 @@ from markupsafe import Markup, escape
 from wattbook.clock import from_epoch_s, from_epoch_us
 
 from report_service.api.figures import Writer
-from report_service.api.health import Said, moment
+from report_service.api.health import Completeness, Said, completeness, moment
 from report_service.api.slots import Slots
-from report_service.domain.feed import Feed, Standing, TradingDay
+from report_service.domain.feed import Feed, Standing
 from report_service.usecases.feed import FeedBoard, FeedWatch
 from report_service.usecases.prices import PriceState
 
@@ -27,8 +27,8 @@ def block_slots(feed: FeedBoard, prices: PriceState, *, day: date, writer: Write
     watch = feed.watch
     return {
         **_feed(watch, now),
-        **_complete(feed.day(day), writer, now),
-        **_quarantine(watch, writer),
+        **_complete(completeness(feed, day, writer, now)),
+        **_quarantine(watch, writer, now),
         **_prices(prices, writer, now),
         **_budget(prices, writer),
     }
@@ -68,29 +68,21 @@ def _feed_note(feed: Feed, now: datetime) -> str:
     return f"{last}, lag {seconds(feed.lag_us)}" if feed.last_trade_us else last
 
 
-def _complete(found: TradingDay | None, writer: Writer, now: datetime) -> Slots:
-    if found is None or not (found.complete_to_us or found.is_reconciled):
-        note = "nobody listened" if found is not None else "not asked yet"
-        return block("complete", *_NOT_KNOWN, note)
-    if found.is_reconciled:
-        note = f"{writer.number(found.recovered)} recovered"
-        if found.differing or found.feed_only:
-            note += f", {writer.number(found.differing + found.feed_only)} to look at"
-    else:
-        note = "the nightly file is still to come"
-    if found.is_complete:
-        return block("complete", "good", "✓", "complete", note)
-    to = f"to {moment(from_epoch_us(found.complete_to_us), now)}"
-    if found.has_gap:
-        follows = f"a gap follows; {note}" if found.is_reconciled else "a gap follows, until the file comes"
-        return block("complete", "warn", "▲", to, follows)
-    return block("complete", "good", "✓", to, note)
+def _complete(found: Completeness) -> Slots:
+    words = found.words.removeprefix("complete ") if found.words.startswith("complete to") else found.words
+    return block(
+        "complete", found.tone, found.symbol, words, ", ".join(filter(None, (*found.notes, found.outlook)))
+    )
 
 
-def _quarantine(watch: FeedWatch, writer: Writer) -> Slots:
+def _quarantine(watch: FeedWatch, writer: Writer, now: datetime) -> Slots:
     if watch.feed is None:
         return block("quarantine", *_NOT_KNOWN)
     count = watch.feed.quarantined
+    if watch.lost_since:
+        return block(
+            "quarantine", "idle stale", "○", writer.number(count), f"known at {moment(watch.lost_since, now)}"
+        )
     tone, symbol = ("warn", "▲") if count else ("good", "✓")
     note = "wait for a decision" if count > 1 else "waits for a decision" if count else "nothing is set aside"
     return block("quarantine", tone, symbol, writer.number(count), note)

@@ -87,7 +87,7 @@ def bars_by_hour(
             scale.y(max(value, 0)),
             round(slot * (1 - _GAP), 2),
             round(abs(scale.y(0) - scale.y(value)), 2),
-            kind or ("good" if value > 0 else "bad"),
+            kind,
         )
         for kind, each in series
         for at, value in enumerate(each)

@@ -20,8 +20,8 @@ COLUMNS = (
     Column("trades", "Number of trades"),
     Column("buy_mw", "Total BUY", "MW", "Power bought, summed over trades"),
     Column("sell_mw", "Total SELL", "MW", "Power sold, summed over trades"),
-    Column("pnl", "PnL", "€", "What was sold for less what was bought for"),
-    Column("edge", "Edge", "€", "What the trades gained or lost against the reference price"),
+    Column("pnl", "PnL", "€", "Cash so far: sold less bought; the open position is not valued"),
+    Column("edge", "Edge", "€", "PnL + open position × reference: gained or lost against the market"),
 )
 NAMES = tuple(each.name for each in COLUMNS)
 MOST_NARROW = 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import accumulate
@@ -14,15 +15,15 @@ from wattbook.units import eur_from_ct_kw_min
 
 from report_service.api.chart import scale_of
 from report_service.api.figures import Writer, time_text
-from report_service.api.slots import Column, Decimals, Slots, cells, connection, strip
+from report_service.api.slots import Column, Decimals, Slots, cells, connection, gauge, strip
 from report_service.domain.performance import DeskDay, Performance
 from report_service.usecases.model import BookState
 from report_service.usecases.prices import PriceState
 
 COLUMNS = (
     Column("spark", "The day so far", hint="Cumulative PnL by hour"),
-    Column("pnl", "PnL", "€"),
-    Column("edge", "Edge", "€", hint="What the trades gained or lost against the reference price"),
+    Column("pnl", "PnL", "€", hint="Cash so far: sold less bought; the open position is not valued"),
+    Column("edge", "Edge", "€", hint="PnL + open position × reference: gained or lost against the market"),
     Column("doing", "How are we doing", "€/MWh", hint="Average minus reference price"),
     Column("bought", "Bought", "MWh"),
     Column("sold", "Sold", "MWh"),
@@ -73,8 +74,10 @@ def desk_slots(found: DeskDay, *, book: BookState, prices: PriceState, locale: s
     writer = Writer(locale)
     decimals = Decimals.of(each.total for each in found.traders)
     slots = {**connection(book, prices), **strip(found.total, writer, found.area)}
+    most = max((abs(each.total.edge_ct_kw_min) for each in found.traders), default=Fraction(0))
     for each in found.traders:
         slots.update(_line(each, locale, decimals))
+        slots[f"{row_id(each.key.trader_id)}.gauge"] = gauge(each.total, most)
     slots.update(cells("total", found.total, writer, decimals))
     slots["total.spark"] = _spark(list(map(sum, zip(*map(_by_hour, found.traders), strict=True))))
     slots["total.last"] = _last(found.total.figures.last_execution_time_us, found.area)
@@ -115,11 +118,10 @@ def _spark(pnl_ct_kw_min: Sequence[int]) -> Markup:
         return round((scale.high - value) / span * (_SPARK_HEIGHT - 2) + 1, 1)
 
     points = " ".join(f"{round(step * at, 1)},{y(value)}" for at, value in enumerate(running))
-    tone = "good" if running[-1] > 0 else "bad" if running[-1] < 0 else "even"
     return Markup(
-        '<svg class="spark {}" viewBox="0 0 {} {}" width="{}" height="{}" aria-hidden="true">'
+        '<svg class="spark" viewBox="0 0 {} {}" width="{}" height="{}" aria-hidden="true">'
         '<line x1="0" x2="{}" y1="{}" y2="{}"/><polyline points="{}"/></svg>'
     ).format(
-        *(tone, _SPARK_WIDTH, _SPARK_HEIGHT, _SPARK_WIDTH, _SPARK_HEIGHT),
+        *(_SPARK_WIDTH, _SPARK_HEIGHT, _SPARK_WIDTH, _SPARK_HEIGHT),
         *(_SPARK_WIDTH, y(0), y(0), points),
     )

@@ -14,7 +14,7 @@ from wattbook.units import mw_from_kw
 
 from report_service.api.chart import WIDTH, scale_of
 from report_service.api.figures import Writer, day_text, decimals_needed, time_text
-from report_service.api.slots import toned
+from report_service.api.slots import amount
 from report_service.domain.effects import Effect
 from report_service.domain.performance import Performance, Standing
 from report_service.domain.pnl import Figures
@@ -78,8 +78,8 @@ def _trade(each: Effect, row: Row, writer: Writer, mw_decimals: int, unpriced: s
         "is_buy": booking.is_buy,
         "mw": writer.number(mw_from_kw(booking.quantity_kw), decimals=mw_decimals),
         "price": writer.number(Decimal(booking.price_ct_per_mwh).scaleb(-2), decimals=2),
-        "pnl": toned(each.pnl_eur, writer),
-        "edge": toned(each.edge_eur, writer, why_not=unpriced),
+        "pnl": amount(each.pnl_eur, writer),
+        "edge": amount(each.edge_eur, writer, why_not=unpriced),
         "average": writer.number(each.average_eur_per_mwh, decimals=2),
         "flags": [_FLAGS.get(flag, (flag, "")) for flag in each.trade.flags],
     }
@@ -147,10 +147,7 @@ def title_of(found: Performance, row: Row) -> str:
 def _change(change: Decimal | None, writer: Writer, decimals: int) -> Markup:
     if change is None:
         return Markup('<span class="even">first</span>')
-    tone = "good" if change > 0 else "bad" if change < 0 else "even"
-    return Markup('<span class="{}">{}</span>').format(
-        tone, writer.cell(change, decimals=decimals, sign=True)
-    )
+    return writer.cell(change, decimals=decimals, sign=True)
 
 
 def _delay(late: timedelta, writer: Writer) -> Markup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from hashlib import blake2b
 
@@ -97,44 +97,66 @@ def _words(first: str, *more: str) -> Markup:
     return Markup('{}<span class="rest">{}</span>').format(first, rest)
 
 
-def badge_slots(board: FeedBoard, day: date, writer: Writer, now: datetime) -> Slots:
-    """How complete a trading day is, with what its nightly file brought."""
-    watch, found = board.watch, board.day(day)
-    before = board.day(day - _DAY)
-    if not watch.is_used or (watch.feed is not None and watch.feed.standing is Standing.NONE):
-        nothing = found is None or not (found.is_reconciled or found.complete_to_us)
-        if nothing:
-            return {"c:complete": escape("badge none"), "complete": Markup("")}
-    said = _completeness(found, watch, now)
-    words = [said.words, *_from_file(found, writer)]
-    tone = said.tone
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """How complete a trading day is: one state, with one colour, wherever it is said."""
+
+    tone: str
+    symbol: str
+    words: str
+    notes: tuple[str, ...] = ()
+    outlook: str = ""
+
+
+_NOT_KNOWN = Completeness("idle", "–", "not known")
+
+
+def completeness(board: FeedBoard, day: date, writer: Writer, now: datetime) -> Completeness:
+    """The state of a trading day.
+
+    Good only where nothing is missing so far and nothing waits for a look; what was known before its owner
+    went away is ``stale``.
+    """
+    watch, found, before = board.watch, board.day(day), board.day(day - _DAY)
+    if found is None or not (found.complete_to_us or found.is_reconciled):
+        return replace(_NOT_KNOWN, notes=("nobody listened" if found is not None else "not asked yet",))
+    notes = _notes(found, writer)
     if before is not None and before.has_gap:
-        words.append(escape(f"gap on {day_text(before.day)[:-5]}"))
-        tone = "warn" if tone == "good" else tone
+        notes.append(f"gap on {day_text(before.day)[:-5]}")
+    is_cut = watch.feed is not None and watch.feed.standing is Standing.DISCONNECTED
+    waits = found.has_gap or found.to_look_at or (is_cut and not found.is_complete)
+    tone, symbol = ("warn", "▲") if waits or (before is not None and before.has_gap) else ("good", "✓")
     if watch.lost_since:
-        tone += " stale"
-    return Said(tone, said.symbol, Markup(" · ").join(words)).slots("complete", "badge")
+        tone, symbol = "idle stale", "○"
+        notes.append(f"known at {moment(watch.lost_since, now)}")
+    outlook = "" if found.is_reconciled else "the nightly file is still to come"
+    return Completeness(tone, symbol, _complete_to(found, now), tuple(notes), outlook)
 
 
-def _completeness(found: TradingDay | None, watch: FeedWatch, now: datetime) -> Said:
-    if found is None or not found.complete_to_us:
-        return Said("unknown", "–", Markup("completeness not known"))
+def _complete_to(found: TradingDay, now: datetime) -> str:
     if found.is_complete:
-        return Said("good", "✓", Markup("complete"))
-    words = Markup("complete to {}").format(moment(from_epoch_us(found.complete_to_us), now))
+        return "complete"
+    if not found.complete_to_us:
+        return "not complete"
+    return f"complete to {moment(from_epoch_us(found.complete_to_us), now)}"
+
+
+def badge_slots(board: FeedBoard, day: date, writer: Writer, now: datetime) -> Slots:
+    """How complete a trading day is, beside its date."""
+    watch = board.watch
+    found = completeness(board, day, writer, now)
+    is_known = found.words != _NOT_KNOWN.words
+    if not is_known and (
+        not watch.is_used or (watch.feed is not None and watch.feed.standing is Standing.NONE)
+    ):
+        return {"c:complete": escape("badge none"), "complete": Markup("")}
+    words = [found.words, *found.notes] if is_known else ["completeness not known"]
+    return Said(found.tone, found.symbol, escape(" · ".join(words))).slots("complete", "badge")
+
+
+def _notes(found: TradingDay, writer: Writer) -> list[str]:
+    counted = ((found.recovered, "recovered"), (found.to_look_at, "to look at"))
+    notes = [f"{writer.number(count)} {words}" for count, words in counted if count]
     if found.has_gap:
-        return Said("warn", "▲", words + Markup(", then a gap"))
-    if watch.feed is not None and watch.feed.standing is Standing.DISCONNECTED:
-        return Said("warn", "▲", words)
-    return Said("good", "✓", words)
-
-
-def _from_file(found: TradingDay | None, writer: Writer) -> list[Markup]:
-    if found is None:
-        return []
-    counted = (
-        (found.recovered, "recovered"),
-        (found.feed_only, "only in the feed"),
-        (found.differing, "differing"),
-    )
-    return [escape(f"{writer.number(count)} {words}") for count, words in counted if count]
+        notes.insert(0, "a gap follows")
+    return notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from fractions import Fraction
 from itertools import accumulate
 
 from markupsafe import Markup, escape
@@ -14,13 +15,12 @@ from wattbook.units import eur_from_ct_kw_min
 from report_service.api.chart import bars_by_hour, candles_by_hour
 from report_service.api.figures import Writer, day_text
 from report_service.api.site import day_address
-from report_service.api.slots import Decimals, Slots, cells, connection, data, drawing, floats, strip
-from report_service.domain.performance import Performance, Standing
+from report_service.api.slots import Decimals, Slots, cells, connection, data, drawing, floats, gauge, strip
+from report_service.domain.performance import Performance
 from report_service.usecases.model import BookState
 from report_service.usecases.prices import PriceState
 
 Nearest = tuple[tuple[date, str], ...]
-_GAUGE_WIDTH = 40
 
 
 def live_slots(
@@ -85,20 +85,8 @@ def _empty(found: Performance, nearest: Nearest) -> Markup:
 
 def _gauges(found: Performance) -> Slots:
     """Bars beside the edges, the longest of the day at full length."""
-    most = max((abs(each.edge_ct_kw_min) for _, each in found.hours), default=0)
-    return {f"h{at}.gauge": _gauge(each, float(most)) for at, (_, each) in enumerate(found.hours)}
-
-
-def _gauge(each: Standing, most: float) -> Markup:
-    width = round(abs(float(each.edge_ct_kw_min)) / most * _GAUGE_WIDTH) if most else 0
-    if not width:
-        return Markup("")
-    tone = "good" if each.edge_ct_kw_min > 0 else "bad"
-    text = (
-        f'<svg class="gauge {tone}" viewBox="0 0 {_GAUGE_WIDTH} 8" width="{_GAUGE_WIDTH}" height="8" '
-        f'aria-hidden="true"><rect x="{_GAUGE_WIDTH - width}" width="{width}" height="8" rx="1"/></svg>'
-    )
-    return Markup(text)  # noqa: S704 - numbers and our own words
+    most = max((abs(each.edge_ct_kw_min) for _, each in found.hours), default=Fraction(0))
+    return {f"h{at}.gauge": gauge(each, most) for at, (_, each) in enumerate(found.hours)}
 
 
 def _charts(found: Performance, writer: Writer) -> Slots:
@@ -109,7 +97,7 @@ def _charts(found: Performance, writer: Writer) -> Slots:
     running = [float(eur_from_ct_kw_min(each)) for each in sums]
     average = candles_by_hour(ours, reference, writer=writer)
     is_traded = found.total.figures.trades > 0
-    cumulative = bars_by_hour([("", pnl)], line=running if is_traded else (), writer=writer)
+    cumulative = bars_by_hour([("cash", pnl)], line=running if is_traded else (), writer=writer)
     slots = {**drawing("average", average), **drawing("cumulative", cumulative)}
     slots["series"] = data(
         {

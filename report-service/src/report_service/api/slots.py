@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 
 from markupsafe import Markup, escape
@@ -19,6 +20,7 @@ from wattbook.periods import DEFAULT_AREA
 from report_service.api.chart import Chart
 from report_service.api.figures import Writer, decimals_needed, time_text
 from report_service.domain.performance import Light, Standing
+from report_service.domain.pnl import Figures
 from report_service.usecases.model import BookState
 from report_service.usecases.prices import PriceState
 
@@ -26,6 +28,7 @@ Slots = dict[str, Markup]
 _SYMBOLS = {Light.GREEN: "▲", Light.RED: "▼", Light.GREY: "●"}
 _TONES = {Light.GREEN: "good", Light.RED: "bad", Light.GREY: "grey"}
 _NO_VALUE = "no reference price"
+_GAUGE_HALF = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +80,36 @@ def cells(
         "trades": writer.cell(figures.trades),
         "buy_mw": writer.cell(figures.buy_mw, decimals=decimals.power),
         "sell_mw": writer.cell(figures.sell_mw, decimals=decimals.power),
-        "pnl": toned(figures.pnl_eur, writer),
-        "edge": toned(each.edge_eur, writer, why_not=priced),
+        "pnl": amount(figures.pnl_eur, writer),
+        "edge": amount(each.edge_eur, writer, why_not=priced),
     }
     slots = {f"{name}.{column}": cell for column, cell in written.items()}
     slots[f"c:{name}"] = escape("traded" if figures.trades else "idle")
     return slots
 
 
-def toned(value: Decimal | None, writer: Writer, *, why_not: str = "") -> Markup:
-    """An amount with its sign and the colour of it."""
-    if value is None:
-        return writer.known(None, why_not)
-    tone = "good" if value > 0 else "bad" if value < 0 else "even"
-    return Markup('<span class="{}">{}</span>').format(tone, writer.cell(value, decimals=2, sign=True))
+def amount(value: Decimal | None, writer: Writer, *, why_not: str = "") -> Markup:
+    """An amount with its sign, in plain ink: colour is the light's alone."""
+    return writer.known(None, why_not) if value is None else writer.cell(value, decimals=2, sign=True)
+
+
+def gauge(each: Standing, most_ct_kw_min: Fraction) -> Markup:
+    """A bar beside an edge, from zero in the middle to either side; ``most_ct_kw_min`` has full length."""
+    share = float(each.edge_ct_kw_min / most_ct_kw_min) if most_ct_kw_min else 0.0
+    width = round(abs(share) * _GAUGE_HALF)
+    if not width:
+        return Markup("")
+    x = _GAUGE_HALF if share > 0 else _GAUGE_HALF - width
+    text = (
+        f'<svg class="gauge" viewBox="0 0 {2 * _GAUGE_HALF} 10" width="{2 * _GAUGE_HALF}" height="10" '
+        f'aria-hidden="true"><rect x="{x}" y="1" width="{width}" height="8"/>'
+        f'<path d="M{_GAUGE_HALF} 0v10"/></svg>'
+    )
+    return Markup(text)  # noqa: S704 - numbers and our own words
 
 
 def light(each: Standing, writer: Writer) -> Markup:
-    """How we are doing: colour, symbol, words, and by how much."""
+    """How we are doing: colour, symbol, words, by how much; on hover what the side traded more did."""
     tone, symbol, delta = _TONES[each.light], _SYMBOLS[each.light], each.delta_eur_per_mwh
     if delta is None:
         return Markup('<span class="light {}"><b aria-hidden="true">{}</b><em>{}</em></span>').format(
@@ -102,10 +117,11 @@ def light(each: Standing, writer: Writer) -> Markup:
         )
     exact = each.delta_exact_ct_per_mwh
     words = "higher" if each.light is Light.GREEN else "equal" if exact == 0 else "lower"
-    shown = writer.number(delta, decimals=2, sign=True)
+    shown, hint = writer.number(delta, decimals=2, sign=True), each.net_side
+    said = Markup('<span class="sr">, {}</span>').format(hint) if hint else ""
     return Markup(
-        '<span class="light {}"><b aria-hidden="true">{}</b><em>{}</em><span>{}</span></span>'
-    ).format(tone, symbol, words, shown)
+        '<span class="light {}"{}><b aria-hidden="true">{}</b><em>{}{}</em><span>{}</span></span>'
+    ).format(tone, Markup(' title="{}"').format(hint) if hint else "", symbol, words, said, shown)
 
 
 def _age(each: Standing) -> Markup:
@@ -129,7 +145,7 @@ def strip(total: Standing, writer: Writer, area: str) -> Slots:
     position = figures.open_mwh
     slots = {
         "k.pnl": escape(writer.figure(figures.pnl_eur, decimals=2, sign=True)),
-        "k.pnl.note": escape(_gain(figures.pnl_eur) if figures.trades else "no trades"),
+        "k.pnl.note": _cash_so_far(figures, writer, decimals) if figures.trades else escape("no trades"),
         "k.bought": escape(writer.figure(figures.buy_mwh, decimals=decimals)),
         "k.bought.note": _average(writer, figures.average_buy_eur_per_mwh, "nothing bought"),
         "k.sold": escape(writer.figure(figures.sell_mwh, decimals=decimals)),
@@ -138,8 +154,6 @@ def strip(total: Standing, writer: Writer, area: str) -> Slots:
         "k.open.note": escape("long position" if position > 0 else "short position" if position else "flat"),
         "k.trades": escape(writer.number(figures.trades)),
         "k.trades.note": escape(last),
-        "c:k.pnl": escape("lead " + _tone(figures.pnl_eur if figures.trades else None)),
-        "c:k.edge": escape(_tone(total.edge_eur)),
     }
     edge = total.edge_eur
     slots["k.edge"] = (
@@ -147,25 +161,25 @@ def strip(total: Standing, writer: Writer, area: str) -> Slots:
         if edge is None
         else escape(writer.figure(edge, decimals=2, sign=True))
     )
-    slots["k.edge.note"] = escape(_edge_note(total))
+    slots["k.edge.note"] = _edge_note(total)
     return slots
 
 
-def _edge_note(total: Standing) -> str:
+def _edge_note(total: Standing) -> Markup:
     if total.edge_eur is None:
-        return total.grey_reason
+        return escape(total.grey_reason)
     if total.unpriced_trades:
         one = total.unpriced_trades == 1
-        return f"{total.unpriced_trades} {'trade' if one else 'trades'} not priced yet"
-    return "against the market"
+        return escape(f"{total.unpriced_trades} {'trade' if one else 'trades'} not priced yet")
+    return Markup("<span>PnL + open position </span><span>× reference</span>")
 
 
-def _gain(value: Decimal) -> str:
-    return "gain" if value > 0 else "loss" if value < 0 else "even"
-
-
-def _tone(value: Decimal | None) -> str:
-    return "idle" if value is None else "good" if value > 0 else "bad" if value < 0 else "even"
+def _cash_so_far(figures: Figures, writer: Writer, decimals: int) -> Markup:
+    """What PnL is, and what it leaves out."""
+    if not figures.open_mwh:
+        return Markup("<span>cash so far, </span><span>no open position</span>")
+    position = writer.number(figures.open_mwh, decimals=decimals, sign=True)
+    return Markup("<span>cash so far, open position </span><span>{} MWh not valued</span>").format(position)
 
 
 def _average(writer: Writer, value: Decimal | None, why_not: str) -> Markup:
@@ -190,9 +204,12 @@ def connection(book: BookState, prices: PriceState) -> Slots:
             Markup("<strong>Not connected to the reference prices since {}.</strong> They stay as known.")
             .format(since)
         )  # fmt: skip
-    notice = Markup('<p class="notice warn afloat" role="status">{}</p>')
+    away = [
+        kind for kind, lost in (("book-away", book.lost_since), ("prices-away", prices.lost_since)) if lost
+    ]
+    notice = Markup('<p class="notice warn afloat {}" role="status">{}</p>')
     return {
-        "feed": notice.format(Markup("<br>").join(said)) if said else Markup(""),
+        "feed": notice.format(" ".join(away), Markup("<br>").join(said)) if said else Markup(""),
         "poller": _poller(prices),
     }
 

@@ -129,6 +129,11 @@ class TradingDay:
         return to_epoch_us(day_bounds(DEFAULT_AREA, self.day)[1])
 
     @property
+    def to_look_at(self) -> int:
+        """Differences that somebody has to look at: what the file recovered is settled."""
+        return self.feed_only + self.differing
+
+    @property
     def is_complete(self) -> bool:
         """Whether nothing of the day is missing."""
         return self.complete_to_us >= self.ends_us

@@ -47,7 +47,8 @@ class Standing:
     """Trades of an hour or of many against the reference price: exact sums, rounded once when shown.
 
     ``priced_*`` and ``reference_ct_kw_min`` are sums over priced trades: energy, price x energy, and
-    reference price x energy. ``price`` is the reference price of a single hour.
+    reference price x energy. ``buy_edge_ct_kw_min`` is the edge of the purchases alone. ``price`` is the
+    reference price of a single hour.
     """
 
     figures: Figures = _NOTHING
@@ -56,6 +57,7 @@ class Standing:
     priced_ct_kw_min: int = 0
     reference_ct_kw_min: Fraction = _ZERO
     edge_ct_kw_min: Fraction = _ZERO
+    buy_edge_ct_kw_min: Fraction = _ZERO
     price: ReferencePrice | None = None
     oldest_update_us: int = 0
     oldest_fetched_us: int = 0
@@ -69,6 +71,7 @@ class Standing:
             self.priced_ct_kw_min + other.priced_ct_kw_min,
             self.reference_ct_kw_min + other.reference_ct_kw_min,
             self.edge_ct_kw_min + other.edge_ct_kw_min,
+            self.buy_edge_ct_kw_min + other.buy_edge_ct_kw_min,
             None,
             _older(self.oldest_update_us, other.oldest_update_us),
             _older(self.oldest_fetched_us, other.oldest_fetched_us),
@@ -117,6 +120,19 @@ class Standing:
         if self.light is not Light.GREY:
             return ""
         return NO_REFERENCE if self.figures.trades else NO_TRADES
+
+    @property
+    def net_side(self) -> str:
+        """How the side that was traded more did: ``bought above the reference``; empty while not known."""
+        figures = self.figures
+        open_kw_min = figures.buy_kw_min - figures.sell_kw_min
+        if not self.priced_kw_min or not open_kw_min:
+            return ""
+        if open_kw_min > 0:
+            verb, above = "bought", -self.buy_edge_ct_kw_min
+        else:
+            verb, above = "sold", self.edge_ct_kw_min - self.buy_edge_ct_kw_min
+        return f"{verb} {'above' if above > 0 else 'below' if above < 0 else 'at'} the reference"
 
     @property
     def unpriced_trades(self) -> int:
@@ -172,6 +188,7 @@ def standing(figures: Figures, price: ReferencePrice | None) -> Standing:
         figures.buy_ct_kw_min + figures.sell_ct_kw_min,
         reference * energy,
         figures.pnl_ct_kw_min + open_kw_min * reference,
+        reference * figures.buy_kw_min - figures.buy_ct_kw_min,
         price,
         price.last_update_us,
         price.fetched_us,

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from wattbook.clock import Clock
 from wattbook.errors import InvalidInput, NotFound
-from wattbook.periods import DEFAULT_AREA, area_of
+from wattbook.periods import DEFAULT_AREA, FIRST_DAY, LAST_DAY, area_of
 
 from report_service.domain.feed import Feed, TradingDay
 
@@ -75,7 +75,7 @@ class FeedBoard:
 
         Waits for that first answer for up to ``wait_s``.
         """
-        if not self._watch.is_used:
+        if not self._watch.is_used or not FIRST_DAY <= day <= LAST_DAY:
             return None
         now_s = self._clock.monotonic_s()
         known = self._days.get(day)

@@ -12,6 +12,8 @@ import yaml
 CONTRACT = "trades_api.yaml"
 DOCUMENTS = (CONTRACT, "reports_api.yaml", "live_api.yaml", "users_api.yaml", "auth_api.yaml")
 BASE_PATH = "/v1"
+# In Python it takes most of a gateway's start.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @cache
@@ -49,7 +51,13 @@ def everything() -> dict[str, Any]:
 
 
 def _load(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(raw(name))
+    """A document that the caller may change."""
+    return copy.deepcopy(_parsed(name))
+
+
+@cache
+def _parsed(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.load(raw(name), Loader=_LOADER)  # noqa: S506 - safe, in C or not
     return loaded
 
 

@@ -29,8 +29,9 @@ up: setup ## Start Wattbook on this machine (ARGS="--data DIR --port-base N")
 servers: ## Make roots with the deployed PostgreSQL and RabbitMQ for the tests (as root, on Debian; kept between runs)
 	$(PYTHON) -m tests.support.roots
 
-# A file stays in one process; so does all that shares the one started product. A test is in one part only (docs/extending.md).
-PYTEST = $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+# A test is in one part only (docs/extending.md). What pytest makes of a test file is kept beside it whatever the
+# environment says, else each process makes it anew.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup ## Run the tests that are fast (ARGS="tests/unit -k periods" for some of them)
 	$(PYTEST) --part fast $(ARGS)

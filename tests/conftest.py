@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # so that `tests.support` is found however pytest was started
@@ -18,6 +19,7 @@ from tests.support import engines, rabbitmq  # noqa: E402
 from tests.support.browser import chromium_path, started_chromium  # noqa: E402
 from tests.support.client import Client  # noqa: E402
 from tests.support.desk import Desk  # noqa: E402
+from tests.support.live_desk import LiveDesk, running  # noqa: E402
 from tests.support.postgres import Lender, PostgresServer  # noqa: E402
 
 if TYPE_CHECKING:
@@ -62,11 +64,18 @@ def _part_of(item: pytest.Function) -> str:
     return "long" if marked("slow") else "fast"
 
 
-def pytest_itemcollected(item: pytest.Function) -> None:
-    """Tests of a file stay together (``--dist loadgroup``), and so do all that share the started product."""
-    fixtures = item._fixtureinfo.name2fixturedefs.get("desk", ())
-    is_shared = any(each.scope == "session" for each in fixtures[-1:])
-    item.add_marker(pytest.mark.xdist_group("desk" if is_shared else str(item.path.relative_to(ROOT))))
+class _Together(LoadFileScheduling):
+    """Tests of a file stay in one process, and so do all that share the one started product."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        is_shared = nodeid.startswith(("tests/e2e/", "tests/browser/"))
+        return (
+            "desk" if is_shared and self.config.getoption("part") == "fast" else super()._split_scope(nodeid)
+        )
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    return _Together(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
@@ -98,16 +107,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         for desk in (value for value in values if isinstance(value, Desk)):
             report.sections.append(("logs of the product", desk.logs(lines=30)))
     return report
-
-
-def _running(folder: Path, environment: dict[str, str] | None = None) -> Iterator[Desk]:
-    desk = Desk(folder, environment=environment).start()
-    try:
-        yield desk
-        code = desk.stop()
-    finally:
-        desk.kill_all()
-    assert code == 0, f"wattbook up ended with {code}\n{desk.logs()}"
 
 
 @pytest.fixture(scope="session")
@@ -146,15 +145,19 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """One started product for the whole run; use names of your own in it (``support.trades.unique``)."""
-    yield from _running(tmp_path_factory.mktemp("desk"))
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDesk]:
+    """The one started product of the run, its sandbox told to be quiet; use names of your own in it.
 
-
-@pytest.fixture
-def fresh_desk(tmp_path: Path) -> Iterator[Desk]:
-    """A started product that nobody else uses; costs seconds."""
-    yield from _running(tmp_path)
+    (``support.trades.unique``.) Nothing in its logs may be a traceback.
+    """
+    quiet = {
+        "WATTBOOK_SANDBOX_EXCHANGE_TRADES_PER_MIN": "0",
+        "WATTBOOK_INGEST_SETTLE_S": "0.2",
+        "WATTBOOK_MARKET_DATA_MINUTE_LIMIT": "40",  # another desk asks the same provider
+    }
+    with running(LiveDesk(tmp_path_factory.mktemp("desk"), environment=quiet)) as started:
+        started.wait_listeners(1)
+        yield started
 
 
 @pytest.fixture

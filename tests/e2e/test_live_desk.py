@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -26,17 +25,13 @@ QUIET = {"WATTBOOK_SANDBOX_EXCHANGE_TRADES_PER_MIN": "0", "WATTBOOK_INGEST_SETTL
 MOST_MEMORY_BYTES = (800 if is_production() else 700) * 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDesk]:
-    """A desk whose sandbox trades only when it is told to."""
-    shared = {**QUIET, "WATTBOOK_MARKET_DATA_MINUTE_LIMIT": "40"}  # another desk asks the same provider
-    desk = LiveDesk(tmp_path_factory.mktemp("live"), environment=shared)  # the sandbox is there by itself
-    with running(desk):
-        desk.wait_listeners(1)
-        yield desk
+@pytest.fixture
+def live(desk: LiveDesk) -> LiveDesk:
+    """The shared desk, whose sandbox trades only when it is told to."""
+    return desk
 
 
-def test_the_sandbox_is_part_of_the_desk_and_small(live: LiveDesk) -> None:
+def test_the_sandbox_is_part_of_the_desk(live: LiveDesk) -> None:
     told = json.loads(live.run("status", "--data", str(live.data), "--json").stdout)
 
     names = [process["name"] for process in told["processes"]]
@@ -45,7 +40,6 @@ def test_the_sandbox_is_part_of_the_desk_and_small(live: LiveDesk) -> None:
         "sandbox-market-data", "sandbox-exchange",
     ]  # fmt: skip
     assert told["healthy"] is True
-    assert sum(process["memory_bytes"] for process in told["processes"]) <= MOST_MEMORY_BYTES
     greeting = live.log.read_text()
     assert "  World        simulated by the sandbox; --no-sandbox goes without\n" in greeting
     assert f"  Exchange     ws://127.0.0.1:{live.port + 15} (sandbox; control" in greeting
@@ -84,6 +78,23 @@ def assert_reports_agree_with_trades(live: LiveDesk, asked: set[tuple[str, str]]
                 return report_figures(admin.report(*asked_for)) == expected
 
             wait_until(agrees, timeout_s=BOOKED_S, what=f"the report of {trader_id}, {day} agrees")
+
+
+@pytest.mark.flow("Reference price")
+def test_what_was_traded_gets_the_prices_of_the_provider(live: LiveDesk) -> None:
+    (trade,) = live.wait_booked(live.emit(1)).values()
+    asked = {"trader_id": trade["trader_id"], "delivery_day": trade["delivery_day"]}
+
+    def references(hours: list[dict[str, Any]], name: str) -> dict[str, Any]:
+        return {each["delivery_start"]: each[name] for each in hours if each[name] is not None}
+
+    def shown_beside_trades() -> bool:
+        owned = live.get("/v1/reference-prices", delivery_day=trade["delivery_day"])["prices"]
+        shown = live.get("/v1/reports/performance", **asked)["hours"]
+        prices = references(owned, "value_eur_per_mwh")
+        return bool(prices) and prices == references(shown, "reference_eur_per_mwh")
+
+    wait_until(shown_beside_trades, timeout_s=60, what="the report has the reference prices")
 
 
 @pytest.mark.flow("Live trade")
@@ -200,6 +211,8 @@ def test_prices_arrive_each_cycle_without_one_request_too_many(tmp_path: Path) -
     """Three cycles of ten minutes, a hundred and twenty times as fast."""
     clock = ("--clock-start", "2026-03-10T08:07:00+01:00", "--clock-speed", "120")
     with running(LiveDesk(tmp_path, *clock, environment=QUIET)) as desk:
+        processes = json.loads(desk.run("status", "--data", str(desk.data), "--json").stdout)["processes"]
+        assert sum(process["memory_bytes"] for process in processes) <= MOST_MEMORY_BYTES
         stats = wait_until(
             lambda: (said := desk.provider("stats")) and len(said["publications"]) >= 4 and said,
             timeout_s=60, what="four publications", every_s=0.5,

@@ -21,6 +21,8 @@ from tests.integration.feed_world import FeedWorld, feed_world
 from tests.integration.trade_process import stated
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow  # a process each
+
 FAST = {"WATTBOOK_FEED_PING_S": "0.3"}
 EXAMPLE: dict[str, Any] = {
     "id": "123",

@@ -18,6 +18,8 @@ from tests.integration.report_process import ReportProcess
 from tests.support.waiting import wait_until
 from tests.unit.gateway.started import Started
 
+pytestmark = pytest.mark.slow  # a process each
+
 DAY = "2023-02-06"
 HOUR = 12
 TRADE: dict[str, Any] = {

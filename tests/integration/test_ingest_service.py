@@ -18,6 +18,8 @@ from tests.support.trades import FIELDS, HEADER, as_csv, trade
 from tests.support.waiting import wait_until
 from tests.unit.ingest_service.fakes import FakeGateway, Refusal
 
+pytestmark = pytest.mark.slow  # a process each
+
 
 @pytest.fixture
 def fake() -> Iterator[FakeGateway]:

@@ -39,6 +39,8 @@ from tests.integration.trade_process import TradeProcess, stated
 from tests.support.waiting import wait_until
 from tests.support.walls import KeyRing
 
+pytestmark = pytest.mark.slow  # a process each
+
 TRADE, REPORT, PRICING, INGEST = "trade-service", "report-service", "pricing-service", "ingest-service"
 NOWHERE = "http://127.0.0.1:9"
 # What a program may read at each owner: what it is asked by, and with.

@@ -11,6 +11,8 @@ from wattbook_proto import reports_pb2
 from tests.integration.trio import Trio, sale
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow  # a process each
+
 
 @pytest.fixture
 def trio(tmp_path: Path) -> Iterator[Trio]:

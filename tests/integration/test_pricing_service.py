@@ -103,6 +103,7 @@ def test_prices_are_fetched_kept_and_told(tmp_path: Path, base: str) -> None:
     assert "Traceback" not in log
 
 
+@pytest.mark.slow
 def test_a_kill_keeps_the_budget_spent_and_every_request_was_written_down_first(tmp_path: Path) -> None:
     time = Time(speed=120)
     provider = ProviderProcess(tmp_path, time).start()
@@ -174,7 +175,6 @@ def test_of_two_replicas_one_polls_and_the_other_takes_over(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_whatever_the_provider_does_prices_stay_and_limits_hold(tmp_path: Path) -> None:
     """Down for 20 minutes, wrong units, nulls, a storm of 429, garbage, a clock a minute off, in turn."""
     time = Time(speed=120)
@@ -223,6 +223,7 @@ def test_whatever_the_provider_does_prices_stay_and_limits_hold(tmp_path: Path) 
     assert sum(asked["status"] == 429 for asked in told if asked["note"] == "over the limit") == 0
 
 
+@pytest.mark.slow
 def test_a_provider_that_is_gone_and_comes_back_is_asked_again_soon(tmp_path: Path) -> None:
     time = Time(speed=60)
     provider = ProviderProcess(tmp_path, time).start()
@@ -244,6 +245,7 @@ def test_a_provider_that_is_gone_and_comes_back_is_asked_again_soon(tmp_path: Pa
         assert service.status().trouble == ""
 
 
+@pytest.mark.slow
 def test_what_is_traded_is_learned_from_the_bus_and_fetched_first(tmp_path: Path) -> None:
     time = Time(speed=60)
     provider = ProviderProcess(tmp_path, time).start()
@@ -274,6 +276,7 @@ def test_what_is_traded_is_learned_from_the_bus_and_fetched_first(tmp_path: Path
         assert first["delivery_hour"] == "23-24", "the traded hour is looked at for the next cycle"
 
 
+@pytest.mark.slow
 def test_what_was_traded_before_is_learned_from_trade_service(tmp_path: Path) -> None:
     """Booked before, since no event of it comes any more; and its owner away when the service starts."""
     time = Time(speed=60)
@@ -346,6 +349,7 @@ def test_questions_that_make_no_sense_are_refused_and_others_answered_empty(call
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -368,6 +372,7 @@ def test_a_wrong_setting_stops_the_start_and_is_named(
         assert "Traceback" not in service.log()
 
 
+@pytest.mark.slow
 def test_a_port_in_use_or_a_store_that_cannot_be_opened_is_one_clear_line(tmp_path: Path) -> None:
     service = PricingProcess(tmp_path, Time(speed=1), url="http://127.0.0.1:9")
     host, _, port = service.target.rpartition(":")

@@ -17,6 +17,8 @@ from tests.integration.report_process import ReportProcess
 from tests.integration.trade_process import Caller, TradeProcess, stated
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow  # a process each
+
 LEAST_MIB = 10
 MOST_MIB = 130
 

@@ -106,6 +106,7 @@ class Process:
         return self.popen.returncode, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order(tmp_path: Path, signum: signal.Signals) -> None:
     with Process(tmp_path) as process:
@@ -117,6 +118,7 @@ def test_a_signal_ends_it_in_order(tmp_path: Path, signum: signal.Signals) -> No
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -127,6 +129,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
     assert said == f"gateway: cannot listen on {address}: Address already in use\n"
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_opened_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "stores").write_text("no folder")
 
@@ -138,6 +141,7 @@ def test_a_store_that_cannot_be_opened_is_one_clear_line(tmp_path: Path) -> None
     assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

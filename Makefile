@@ -9,7 +9,8 @@ FRONT := report-service/frontend
 DIST := report-service/src/report_service/static/dist/.built
 
 .DEFAULT_GOAL := help
-IMAGES ?= wattbook
+# Of nobody else, unless .env names a registry: docker-compose.yml starts what is built here.
+IMAGES ?= $(or $(shell sed -n 's/^WATTBOOK_IMAGES=//p' .env 2>/dev/null),localhost/wattbook)
 VERSION ?= dev
 BUILD ?= docker build
 PUSH ?= docker push
@@ -68,19 +69,21 @@ bench: setup ## Measure, and write bench/RESULTS.md (ENGINE=production: on Postg
 	$(BIN)/python -m bench $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
 
 images: ## Build the container image of every service (VERSION=, IMAGES=, BUILD="podman build --format docker")
-	@for image in $$($(PYTHON) deploy/image/environments list); do \
+	@images=$$($(PYTHON) deploy/image/environments list) || exit 1; for image in $$images; do \
 	  $(BUILD) --target $$image --tag $(IMAGES)/$$image:$(VERSION) $(LABELS) --build-arg VERSION=$(VERSION) \
 	    --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) . || exit 1; \
 	done
 
 push: ## Push the images (IMAGES=registry.example/wattbook VERSION=, PUSH="podman push")
-	@for image in $$($(PYTHON) deploy/image/environments list); do $(PUSH) $(IMAGES)/$$image:$(VERSION) || exit 1; done
+	@images=$$($(PYTHON) deploy/image/environments list) || exit 1; for image in $$images; do $(PUSH) $(IMAGES)/$$image:$(VERSION) || exit 1; done
 
 compose-env: ## Make .env with random secrets, for docker-compose.yml
 	$(PYTHON) deploy/compose/env.py
 
-k8s-secrets: setup ## Print random secrets for a trial cluster (| kubectl apply -f -)
-	@$(BIN)/python -m deploy.k8s.secrets
+# Nothing but manifests on standard output, which is piped.
+k8s-secrets: ## Print a trial cluster's secrets: those it has, and random ones (| kubectl apply -f -; ARGS="--rotate NAME")
+	@$(MAKE) --no-print-directory setup >&2
+	@$(BIN)/python -m deploy.k8s.secrets $(ARGS)
 
 # Wants kubectl (or kustomize), Prometheus and Alertmanager with their tools, PostgreSQL and RabbitMQ of the machine.
 check-deploy: setup ## Check the Dockerfile, compose file, manifests, alerts and dashboards

@@ -73,3 +73,30 @@ def test_nothing_that_is_secret_reaches_the_builder() -> None:
 
     assert lines[1] == "*", "everything is left out but for what is named"
     assert not {line for line in lines if line.startswith("!") and re.search(r"\.env|\.git|data|tests", line)}
+
+
+def made(tmp_path: Path, python: str, goal: str) -> subprocess.CompletedProcess[str]:
+    """``make`` with a Python of that text, and a builder that only says what it is asked for."""
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{python}\n")
+    program.chmod(0o755)
+    command = ["make", "-C", str(ROOT), goal, f"PYTHON={program}", "BUILD=echo build", "PUSH=echo push"]
+    return subprocess.run(
+        [*command, "IMAGES=localhost/wattbook"], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("goal", ["images", "push"])
+def test_images_are_made_also_where_python_is_older_and_never_none_in_silence(
+    tmp_path: Path, goal: str
+) -> None:
+    older = "import runpy, sys; sys.modules['tomllib'] = None; del sys.argv[0]; run = runpy.run_path"
+    python = f"""exec {sys.executable} -c "{older}; run(sys.argv[0], run_name='__main__')" "$@" """
+
+    done = made(tmp_path, python, goal)
+    failed = made(tmp_path, "exit 1", goal)
+
+    assert done.returncode == 0, done.stderr
+    for image in posture.our_images():
+        assert f"localhost/wattbook/{image}:dev" in done.stdout
+    assert failed.returncode != 0

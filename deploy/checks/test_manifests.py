@@ -253,16 +253,6 @@ def test_the_capacity_table_says_what_pods_request_and_may_take() -> None:
     assert {name: figures for name, *figures in said} == {name: [*told[name]] for name, *_ in said}
 
 
-def test_secrets_for_a_trial_are_random_and_complete() -> None:
-    first, second = secrets.values(), secrets.values()
-
-    assert {name: set(content) for name, content in first.items()} == {
-        name: set(keys) for name, keys in secrets.NAMES.items()
-    }
-    assert first["report-session"] != second["report-session"]
-    assert "BEGIN PUBLIC KEY" in first["verify-keys"]["verify-keys.pem"]
-
-
 def with_components(folder: Path, overlay: str, *names: str) -> Path:
     """A copy of an overlay, and of what it stands on, that has these components too."""
     for each in ("k8s", "observability"):

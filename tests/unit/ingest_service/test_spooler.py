@@ -14,8 +14,8 @@ from ingest_service.api import confirmed_events
 from ingest_service.domain import Heard, HeardKind, QuarantineState
 from ingest_service.store import QuarantineStore, Spool
 from ingest_service.store.tables import OUTBOX
-from ingest_service.usecases import Housekeeping, Intake, Quarantine, Spooler, spooling
-from sqlalchemy import select
+from ingest_service.usecases import Housekeeping, Intake, Quarantine, Spooler, restored, spooling
+from sqlalchemy import delete, select
 from wattbook.clock import FakeClock, to_epoch_us
 from wattbook.db import Store, migrate, open_store
 from wattbook.errors import Conflict, InvalidInput, NotFound, Unavailable
@@ -313,3 +313,21 @@ def test_a_text_that_no_store_keeps_is_quarantined_with_its_reason(feed: Feed, n
         "it has neither trade_confirmation nor deal_confirmation",
         f"{name} has a zero character",
     ]
+
+
+def test_after_the_book_went_back_what_was_heard_since_is_announced_again_as_it_was(feed: Feed) -> None:
+    names = ("trader|1", "trader_2", "trader_3")
+    times = (to_epoch_us(START) - 1, to_epoch_us(START), to_epoch_us(START) + 1)
+    feed.run(
+        *(heard(frame(id=name, trader_id=name), at_us=at) for name, at in zip(names, times, strict=True))
+    )
+    first = {each.trade.id: each.trade for each in feed.announced()}
+    with feed.store.write() as connection:
+        connection.execute(delete(OUTBOX))
+
+    said = restored(feed.store, START, announce=confirmed_events)
+
+    again = feed.announced()
+    assert [each.trade for each in again] == [first["trader_2"], first["trader_3"]]
+    assert len({each.frame_id for each in again}) == 2  # each can be refused by itself
+    assert said.startswith("2 trades")

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from wattbook import db, rpc
@@ -15,7 +16,7 @@ from wattbook.bus import Bus
 from wattbook.bus.consumer import Consumer
 from wattbook.bus.settings import BusSettings
 from wattbook.bus.topology import INGEST_SPOOLS, PRICING_SERVICE, TRADE_SERVICE
-from wattbook.clock import Clock
+from wattbook.clock import Clock, iso_z
 from wattbook.clock_settings import ClockSettings
 from wattbook.errors import WattbookError
 from wattbook.outbox import Relay
@@ -136,11 +137,18 @@ def _calm_garbage_collector() -> None:
     gc.set_threshold(50_000, 50, 50)
 
 
+def _restored(store: db.Store, since: datetime) -> str:
+    """Whoever follows the book must not take what was booked since for what is booked from now on."""
+    TradeStore(store).renew_epoch()
+    return f"the book begins a new history with what it held at {iso_z(since)}"
+
+
 def main() -> None:
     """Run until SIGTERM or SIGINT; ``migrate`` as the one argument only changes the schema."""
-    db.migrate_if_asked(
-        sys.argv[1:], os.environ, store_url="WATTBOOK_TRADE_STORE_URL", name="trade", package="trade_service"
-    )
+    db.maintain_if_asked(
+        sys.argv[1:], os.environ, store_url="WATTBOOK_TRADE_STORE_URL", name="trade", package="trade_service",
+        restored=_restored,
+    )  # fmt: skip
     settings = load_settings_or_exit(Settings, os.environ)
     stopping = stop_on_signals()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -10,17 +11,18 @@ import click
 from wattbook_cli.api.terminal import say
 from wattbook_cli.domain.desk import STORES
 from wattbook_cli.domain.roles import roles_script
-from wattbook_cli.usecases.migrate import migrate_stores
+from wattbook_cli.usecases.migrate import migrate_stores, tell_restored
 
+_data = click.option(
+    "--data", type=click.Path(path_type=Path), default="./data", show_default=True, help="The data folder."
+)
 _only = click.option(
     "--only", multiple=True, type=click.Choice(list(STORES)), help="These stores only; may be given again."
 )
 
 
 @click.command()
-@click.option(
-    "--data", type=click.Path(path_type=Path), default="./data", show_default=True, help="The data folder."
-)
+@_data
 @_only
 @click.pass_obj
 def migrate(environment: Mapping[str, str], data: Path, only: tuple[str, ...]) -> None:
@@ -34,7 +36,7 @@ def migrate(environment: Mapping[str, str], data: Path, only: tuple[str, ...]) -
 
 @click.group()
 def db() -> None:
-    """For who administers PostgreSQL."""
+    """For who administers the stores."""
 
 
 @db.command()
@@ -46,3 +48,19 @@ def roles(only: tuple[str, ...]) -> None:
     as passwords.
     """
     click.echo(roles_script(only or tuple(STORES)), nl=False)
+
+
+@db.command()
+@click.argument("since", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]))
+@_data
+@_only
+@click.pass_obj
+def restored(environment: Mapping[str, str], since: datetime, data: Path, only: tuple[str, ...]) -> None:
+    """After a restore: make good that the stores are as they were at SINCE, 2026-11-28T21:00:00Z for one.
+
+    The book begins a new history, so that readers start afresh; all sessions end; what the exchange's feed
+    told since is booked again. Stores are named as for `wattbook migrate`.
+    """
+    tell_restored(
+        only or tuple(STORES), f"{since:%Y-%m-%dT%H:%M:%SZ}", data=data, environment=environment, say=say
+    )

@@ -1,4 +1,4 @@
-"""``wattbook migrate``: every service changes its own store, each in a process of its own."""
+"""``wattbook migrate``, ``wattbook db restored``: every service works on its own store, in a process each."""
 
 from __future__ import annotations
 
@@ -27,17 +27,35 @@ def migrate_stores(
     if any(layout.store_url(name).startswith("sqlite:") for name in names):
         make_folder(layout)
     for name in names:
-        say(_migrated(name, layout, environment))
+        say(_worked(name, "migrate", layout=layout, environment=environment))
 
 
-def _migrated(name: str, layout: Layout, environment: Mapping[str, str]) -> str:
+def tell_restored(
+    names: Sequence[str],
+    since: str,
+    *,
+    data: Path,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+) -> None:
+    """Let services make good that stores went back to what they were at ``since``.
+
+    Raises:
+        Stop: one could not; those before it are done.
+    """
+    layout = Layout(data.absolute(), chosen=environment)
+    for name in names:
+        say(_worked(name, "restored", since, layout=layout, environment=environment))
+
+
+def _worked(name: str, *words: str, layout: Layout, environment: Mapping[str, str]) -> str:
     package = STORES[name].replace("-", "_")
     if find_spec(package) is None:
         raise Stop(f"{STORES[name]} is not installed here; --only NAME migrates others")
     told = {**environment, store_variable(name): layout.store_url(name), "PYTHONSAFEPATH": "1"}
     try:
         done = subprocess.run(  # noqa: S603  # our own module
-            [sys.executable, "-m", f"{package}.app", "migrate"],
+            [sys.executable, "-m", f"{package}.app", *words],
             env=told,
             capture_output=True,
             text=True,
@@ -45,7 +63,7 @@ def _migrated(name: str, layout: Layout, environment: Mapping[str, str]) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Stop(f"{name}: the migration took longer than {_TIMEOUT_S:g} s") from None
+        raise Stop(f"{name}: it took longer than {_TIMEOUT_S:g} s") from None
     if done.returncode:
         raise Stop(" ".join((done.stderr or done.stdout).split()) or f"{name}: status {done.returncode}")
     return done.stdout.strip()

@@ -6,7 +6,7 @@
 ...     connection.execute(...)
 """
 
-from wattbook.db.command import migrate_if_asked
+from wattbook.db.command import maintain_if_asked
 from wattbook.db.hints import on_sqlite
 from wattbook.db.migrations import Migration, migrate, prepare
 from wattbook.db.repeating import repeated
@@ -24,8 +24,8 @@ __all__ = [
     "in_values",
     "insert_new",
     "insert_rows",
+    "maintain_if_asked",
     "migrate",
-    "migrate_if_asked",
     "on_sqlite",
     "open_store",
     "prepare",

@@ -14,7 +14,7 @@ from functools import partial
 from joserfc.jwk import ECKey
 from wattbook import telemetry
 from wattbook.clock import Clock, SystemClock
-from wattbook.db import Store, migrate_if_asked
+from wattbook.db import Store, maintain_if_asked
 from wattbook.errors import Unavailable
 from wattbook.passes import ISSUER
 from wattbook.process import (
@@ -35,7 +35,7 @@ from gateway.app.settings import Settings
 from gateway.clients import FeedClient, PricesClient, ReportsClient, TradesClient
 from gateway.clients.coalescer import Limits
 from gateway.clients.owner import Door
-from gateway.store import RevocationStore, TokenStore, UserStore
+from gateway.store import RevocationStore, TokenStore, UserStore, restored
 from gateway.usecases import accounts, live, memory, passes, revocations, signin, tokens
 from gateway.usecases import batch as batch_usecase
 from gateway.usecases import oauth as oauth_usecase
@@ -232,9 +232,11 @@ def listen(address: str) -> socket.socket:
 
 
 def main() -> int:
-    """Run until a signal; the exit status. ``migrate`` as the one argument only changes the schema."""
+    """Run until a signal; the exit status. Arguments: see ``wattbook.db.command``."""
     url = "WATTBOOK_GATEWAY_STORE_URL"
-    migrate_if_asked(sys.argv[1:], os.environ, store_url=url, name="gateway", package="gateway")
+    maintain_if_asked(
+        sys.argv[1:], os.environ, store_url=url, name="gateway", package="gateway", restored=restored
+    )
     settings = load_settings_or_exit(Settings, os.environ)
     telemetry.configure_logging("gateway", level=settings.log_level, json_lines=settings.log_json)
     exporting = start_telemetry("gateway", os.environ)

@@ -17,7 +17,7 @@ from wattbook.bus import system_of
 from wattbook.bus.consumer import Consumer
 from wattbook.bus.topology import TRADE_SERVICE, Group, ingest_spool
 from wattbook.clock import Clock, SystemClock
-from wattbook.db import Store, migrate_if_asked
+from wattbook.db import Store, maintain_if_asked
 from wattbook.errors import Unavailable
 from wattbook.outbox import Relay
 from wattbook.process import EXIT_BAD_SETTINGS
@@ -209,8 +209,11 @@ class Ingest(threading.Thread):
 
 def main() -> None:
     """Run until SIGTERM or SIGINT; exit 1 where something failed. ``migrate`` only changes the schema."""
-    url = "WATTBOOK_INGEST_STORE_URL"
-    migrate_if_asked(sys.argv[1:], os.environ, store_url=url, name="ingest", package="ingest_service")
+    maintain_if_asked(
+        sys.argv[1:], os.environ,
+        store_url="WATTBOOK_INGEST_STORE_URL", name="ingest", package="ingest_service",
+        restored=partial(usecases.restored, announce=confirmed_events),
+    )  # fmt: skip
     settings = process.load_settings_or_exit(Settings, os.environ)
     telemetry.configure_logging(NAME, level=settings.log_level, json_lines=settings.log_json)
     _quieten_libraries()
@@ -220,10 +223,7 @@ def main() -> None:
         process.stop_with_parent(stopping)
     try:
         server = _server(settings)
-        store = await_store(
-            settings.store_url, name="ingest", package="ingest_service", settings=settings,
-            stopping=stopping, alive=partial(alive_on_grpc, settings.listen, Tls.of(settings)),
-        )  # fmt: skip
+        store = _store(settings, stopping)
         claimed = _claim(store)
         feed = build_feed(settings, store)
         server.register(feed_pb2_grpc.add_FeedServicer_to_server, FeedServicer(feed.nodes.all), rules=RULES)
@@ -247,6 +247,13 @@ def main() -> None:
     exporting.stop()
     failed = failed or ingest.failed
     process.leave(1 if failed else 0)  # breaking off what still waits loses nothing, as kill -9 does not
+
+
+def _store(settings: Settings, stopping: threading.Event) -> Store:
+    return await_store(
+        settings.store_url, name="ingest", package="ingest_service", settings=settings,
+        stopping=stopping, alive=partial(alive_on_grpc, settings.listen, Tls.of(settings)),
+    )  # fmt: skip
 
 
 def _server(settings: Settings) -> rpc.Server:

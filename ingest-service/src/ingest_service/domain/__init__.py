@@ -19,6 +19,7 @@ from ingest_service.domain.feed import (
     kept_content,
     read_frame,
     read_row,
+    trade_of,
 )
 from ingest_service.domain.files import (
     OWN_FOLDERS,
@@ -119,4 +120,5 @@ __all__ = [
     "read_row",
     "shown",
     "together",
+    "trade_of",
 ]

@@ -109,6 +109,14 @@ def kept_content(trade: ConfirmedTrade) -> str:
     return "|".join(map(str, stated))
 
 
+def trade_of(trade_id: str, content: str) -> ConfirmedTrade:
+    """The trade that :func:`kept_content` made a line of."""
+    price, quantity, direction, day, hour, executed_us, trader_id = content.split("|", 6)
+    return ConfirmedTrade(
+        trade_id, int(price), int(quantity), int(direction), day, int(hour), trader_id, int(executed_us)
+    )
+
+
 def content_differences(feed: str, file: str) -> str:
     """In words, what the feed's and the file's statement of a trade differ in."""
     pairs = zip(_FIELDS, feed.split("|", 6), file.split("|", 6), strict=True)

@@ -84,6 +84,15 @@ class Ledger:
         """The original is in the archive."""
         self._change(sha256, state=FileState.DONE.value, done_at_us=self._now_us())
 
+    def reopen(self, *, since_us: int) -> list[str]:
+        """Let contents that were done since then count as not uploaded; their names in the archive."""
+        recent = (FILES.c.state == FileState.DONE.value) & (FILES.c.done_at_us >= since_us)
+        with self._store.write() as connection:
+            names = connection.execute(select(FILES.c.kept_name).where(recent).order_by(FILES.c.done_at_us))
+            found = [name for name in names.scalars() if name]
+            connection.execute(update(FILES).where(recent).values(state=FileState.FOUND.value))
+        return found
+
     def get(self, sha256: str) -> FileRecord:
         """What is known about a content that was noted."""
         with self._store.read() as connection:

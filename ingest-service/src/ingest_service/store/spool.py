@@ -12,9 +12,18 @@ from wattbook import outbox
 from wattbook.bus import Message
 from wattbook.db import Store, in_values, insert_new
 
-from ingest_service.domain import ConfirmedTrade, Gap, Heard, QuarantineState, execution_day, kept_content
+from ingest_service.domain import (
+    ConfirmedTrade,
+    Gap,
+    Heard,
+    QuarantineState,
+    execution_day,
+    kept_content,
+    trade_of,
+)
 from ingest_service.store.tables import FEED_STATE, FEED_TRADES, GAPS, OUTBOX, QUARANTINE, SPOOL
 
+NO_FRAME = 2**62  # what is told again has a number of its own above all frames
 _DAY_FORMAT = "%Y%m%d"
 # Made once: making them anew cost a lone frame a tenth of its way.
 # Trades, since what another node heard is added beside (days.py).
@@ -128,6 +137,28 @@ class Spool:
         """Let go of what the feed delivered on days long past."""
         with self._store.write(durable=False) as connection:
             connection.execute(delete(FEED_TRADES).where(FEED_TRADES.c.executed_day < before_day))
+
+    def heard_since(
+        self, since_us: int, *, after: int, most: int
+    ) -> list[tuple[int, ConfirmedTrade, Spooled]]:
+        """Trades that were heard here since then, in order after the row ``after``; their frames are gone."""
+        heard = (FEED_TRADES.c.received_us >= since_us) & (FEED_TRADES.c.id > after)
+        query = select(FEED_TRADES).where(heard).order_by(FEED_TRADES.c.id).limit(most)
+        with self._store.read() as connection:
+            rows = list(connection.execute(query))
+        return [
+            (
+                row.id,
+                trade_of(row.trade_id, row.content),
+                Spooled(NO_FRAME + row.id, row.received_us, "", b""),
+            )
+            for row in rows
+        ]
+
+    def enqueue(self, messages: Sequence[Message]) -> None:
+        """Put events that tell of no new frame into the outbox, durably."""
+        with self._store.write() as connection:
+            outbox.enqueue(connection, messages)
 
     def outbox_depth(self) -> int:
         """How many events wait for the bus."""

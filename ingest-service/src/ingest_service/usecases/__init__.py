@@ -13,6 +13,7 @@ from ingest_service.usecases.look import Rounds
 from ingest_service.usecases.nodes import AllNodes, Own
 from ingest_service.usecases.parts import Parts
 from ingest_service.usecases.quarantine import Quarantine
+from ingest_service.usecases.restored import restored
 from ingest_service.usecases.spooling import Spooler
 from ingest_service.usecases.status import FeedStatus
 from ingest_service.usecases.take_in import finish_interrupted, take_in
@@ -34,5 +35,6 @@ __all__ = [
     "Terms",
     "TieOut",
     "finish_interrupted",
+    "restored",
     "take_in",
 ]

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.integration.gateway.support import basic, refusal, user_of
-from tests.unit.gateway.started import ADMIN_PASSWORD, Started
+from tests.unit.gateway.started import ADMIN_PASSWORD, REPORT_SECRET, Started
 
 
 class TestPasswords:
@@ -69,6 +69,23 @@ class TestPasswords:
             assert statuses(gateway, *guesses, "198.51.100.2") == [401, 401, 401, 429, 401]
         with Started(tmp_path / "not") as gateway:  # else a guesser would be somebody else each time
             assert statuses(gateway, "1.1.1.1", "2.2.2.2", "3.3.3.3", "4.4.4.4") == [401, 401, 401, 429]
+
+    def test_a_program_that_signs_people_in_is_believed_where_their_browser_is(
+        self, own_gateway: Started
+    ) -> None:
+        def status(address: str, password: str, auth: tuple[str, str] | None) -> int:
+            form = {"grant_type": "password", "username": "admin", "password": password,
+                    "user_address": address}  # fmt: skip
+            with own_gateway.client(None) as client:
+                return client.post("/v1/oauth/token", data=form, auth=auth).status_code
+
+        program = ("report-service", REPORT_SECRET)
+        guesses = [status("198.51.100.1", "wrong", program) for _ in range(5)]
+
+        assert guesses == [400, 400, 400, 429, 429]
+        assert status("198.51.100.2", ADMIN_PASSWORD, program) == 200
+        assert [status(f"203.0.113.{each}", "wrong", None) for each in range(5)] == guesses
+        assert status("198.51.100.3", ADMIN_PASSWORD, ("report-service", "wrong")) == 401
 
     def test_a_wrong_one_raced_many_times_is_still_throttled(self, own_gateway: Started) -> None:
         def try_one(number: int) -> int:

@@ -316,3 +316,39 @@ class TestTokens:
 
         assert [answer.status_code for answer in answers] == [401, 200, 401, 200]
         assert answers[1].json()["roles"] == []
+
+    def test_programs_that_keep_sessions_are_told_what_ended_them(self, own_gateway: Started) -> None:
+        program = ("report-service", REPORT_SECRET)
+        with own_gateway.client() as admin, own_gateway.client(None) as client:
+            name, password = user_of(admin, "desk")
+            form = {"grant_type": "password", "username": name, "password": password}
+            tokens = client.post("/v1/oauth/token", data=form, auth=program).json()
+            before = client.get("/v1/oauth/revocations", auth=program).json()["version"]
+
+            client.post("/v1/oauth/revoke", data={"token": tokens["refresh_token"]})
+            admin.patch(f"/v1/users/{name}", json={"disabled": True})
+            told = client.get("/v1/oauth/revocations", params={"after": before}, auth=program).json()
+
+            assert told["version"] == before + 2
+            assert [
+                (each["user"], each["session_id"], each["session_counter"]) for each in told["revocations"]
+            ] == [(name, tokens["session_id"], tokens["session_counter"]), (name, None, 1)]
+            for nobody in (None, ("report-service", "no"), ("wattbook", ""), (name, password)):
+                refusal(client.get("/v1/oauth/revocations", auth=nobody), 401)
+            refusal(client.get("/v1/oauth/revocations", params={"after": -1}, auth=program), 400)
+
+    def test_who_signs_people_in_goes_on_with_what_the_public_client_was_given(
+        self, own_gateway: Started
+    ) -> None:
+        program = ("report-service", REPORT_SECRET)
+        form = {"grant_type": "refresh_token"}
+        with own_gateway.client(None) as client:
+            public = self.sign_in(client)["refresh_token"]
+            own = client.post("/v1/oauth/token", data={**form, "refresh_token": public}, auth=program).json()
+            stolen = client.post("/v1/oauth/token", data={**form, "refresh_token": own["refresh_token"]})
+            again = client.post(
+                "/v1/oauth/token", data={**form, "refresh_token": own["refresh_token"]}, auth=program
+            )
+
+        assert stolen.json()["error"] == "invalid_grant"  # it is the program's own
+        assert again.status_code == 200

@@ -15,6 +15,7 @@ from report_service.domain.feed import Listener, TradingDay
 from report_service.domain.people import Person, Tokens
 from report_service.domain.prices import DayKey, DayPrices, PollerState, ReferencePrice
 from report_service.domain.quarantine import Quarantined, QuarantinePage
+from wattbook.auth.revocations import Session
 from wattbook.bus import Delivery, Message
 from wattbook.clock import FakeClock, from_epoch_s, to_epoch_us
 from wattbook.errors import Conflict, InvalidInput, NotFound, Unauthenticated, Unavailable, WattbookError
@@ -196,7 +197,7 @@ class FakeGateway:
         self.addresses.append(address)
         if name not in self.people or password != self.password:
             raise Unauthenticated("no")
-        return self._issue(name)
+        return self._issue(name, Session(f"session-{self.issued + 1}", 0))
 
     def renewed(self, tokens: Tokens, *, address: str) -> Tokens:
         self._maybe_refuse()
@@ -204,7 +205,7 @@ class FakeGateway:
         if tokens.refresh in self.used:
             raise Unauthenticated("used before")
         self.used.add(tokens.refresh)
-        return self._issue(self._owners[tokens.refresh])
+        return self._issue(self._owners[tokens.refresh], tokens.session)
 
     def revoke(self, tokens: Tokens) -> None:
         self._maybe_refuse()
@@ -214,12 +215,12 @@ class FakeGateway:
         self._maybe_refuse()
         return self.people[self._owners[tokens.refresh]]
 
-    def _issue(self, name: str) -> Tokens:
+    def _issue(self, name: str, session: Session | None) -> Tokens:
         self.issued += 1
         refresh = f"refresh-{self.issued}"
         self._owners[refresh] = name
         now_s = to_epoch_us(self._clock.now()) // 1_000_000
-        return Tokens(f"access-{self.issued}", refresh, now_s + self.lasts_s)
+        return Tokens(f"access-{self.issued}", refresh, now_s + self.lasts_s, session)
 
     def _maybe_refuse(self) -> None:
         if self.refusal is not None:

@@ -339,13 +339,6 @@ class TestTheReconciliation:
         assert len(self.rows(ana.get("/reconciliation/2023-02-28?kind=differs").text)) == 1
         assert len(self.rows(ana.get("/reconciliation/2023-02-28?kind=nonsense").text)) == 3
 
-    def test_a_trader_sees_counts_and_no_trades_of_others(self, pages: Pages, day: TradingDay) -> None:
-        page = pages.as_("tim").get("/reconciliation/2023-02-28").text
-
-        assert text_of(page, "n.recovered") == "1"
-        assert "t_1" not in page
-        assert "for desk users to see" in page
-
     def test_before_the_file_came_nothing_is_called_zero(self, pages: Pages, ana: FlaskClient) -> None:
         pages.feed.day(DAY)
         pages.keeper.tend()

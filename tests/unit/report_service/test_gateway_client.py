@@ -11,6 +11,7 @@ import pytest
 from report_service.clients.gateway import Gateway
 from report_service.domain.people import Tokens
 from wattbook import telemetry
+from wattbook.auth.revocations import Revocation, Session
 from wattbook.clock import FakeClock
 from wattbook.errors import TooManyRequests, Unauthenticated, Unavailable
 
@@ -45,6 +46,7 @@ def test_a_password_is_exchanged_for_tokens() -> None:
         "grant_type": ["password"],
         "username": ["ana"],
         "password": ["pä:ss wörd"],
+        "user_address": ["198.51.100.7"],
     }
 
 
@@ -113,3 +115,45 @@ def test_the_person_is_asked_for_with_the_token() -> None:
     person = gateway(answer).person_of(Tokens("a", "r", 0))
 
     assert (person.name, person.roles, person.trader_id) == ("ana", ("desk",), None)
+
+
+def test_it_signs_people_in_as_a_client_with_a_secret_and_knows_their_session() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json=GIVEN | {"session_id": "s", "session_counter": 3})
+
+    made = Gateway("http://gateway", FakeClock(NOW), client=("report-service", "secret"),
+                   transport=httpx.MockTransport(answer))  # fmt: skip
+    tokens = made.tokens_for(name="ana", password="x", address="")
+
+    assert tokens.session == Session("s", 3)
+    assert asked[0].headers["Authorization"] == httpx.BasicAuth("report-service", "secret")._auth_header
+    assert "user_address" not in parse_qs(asked[0].content.decode())
+
+
+def test_a_gateway_of_an_older_release_lets_its_public_client_sign_people_in() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "Authorization" in request.headers:
+            return httpx.Response(400, json={"error": "unauthorized_client", "message": "no"})
+        return httpx.Response(404) if "revocations" in request.url.path else httpx.Response(200, json=GIVEN)
+
+    made = Gateway("http://gateway", FakeClock(NOW), client=("report-service", "secret"),
+                   transport=httpx.MockTransport(answer))  # fmt: skip
+
+    assert made.tokens_for(name="ana", password="x", address="198.51.100.7").session is None
+
+
+@pytest.mark.parametrize("status", [401, 500, 503])
+def test_a_gateway_that_tells_no_revocations_is_away(status: int) -> None:
+    with pytest.raises(Unavailable, match="what ended sessions"):
+        gateway(lambda _: httpx.Response(status)).revocations(0)
+
+
+def test_revocations_are_read_and_an_older_release_knows_none() -> None:
+    told = {"version": 7, "user": "ana", "session_id": None, "session_counter": 2}
+    newer = gateway(lambda _: httpx.Response(200, json={"version": 9, "revocations": [told]}))
+
+    assert newer.revocations(6) == (9, [Revocation(7, "ana", None, 2)])
+    assert gateway(lambda _: httpx.Response(404)).revocations(0) is None

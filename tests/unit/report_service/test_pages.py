@@ -25,6 +25,7 @@ from report_service.usecases.people import People
 from report_service.usecases.performance import Performances
 from report_service.usecases.prices import PriceBoard
 from report_service.usecases.quarantine import Quarantine
+from wattbook.auth.revocations import Revocation, Revocations
 from wattbook.clock import FakeClock
 from wattbook.errors import TooManyRequests, Unavailable
 from werkzeug.test import TestResponse
@@ -64,8 +65,13 @@ class Pages:
             ana=Person("ana", ("desk",)),
             tim=Person("tim", ("trader",), "trader_1"),
             lost=Person("lost", ("trader",), None),
+            nobody=Person("nobody", (), "trader_1"),
+            root=Person("root", ("admin",), None),
         )
-        people = People(self.gateway, self.clock, idle_s=2 * HOUR_S, longest_s=12 * HOUR_S)
+        self.revocations = Revocations(self.clock, is_used=False)
+        people = People(
+            self.gateway, self.clock, idle_s=2 * HOUR_S, longest_s=12 * HOUR_S, revocations=self.revocations
+        )
         sessions = EncryptedSessions(SECRET, cookie="session", secure=False, longest_s=12 * HOUR_S)
         self.board = PriceBoard(self.clock)
         performances = Performances(self.model, self.board)
@@ -618,3 +624,75 @@ class TestEveryAnswer:
 
         assert "immutable" in ana.get(address.group(1)).headers["Cache-Control"]
         assert ana.get("/static/wattbook.css?v=old").headers["Cache-Control"] == "no-cache"
+
+
+class TestRights:
+    @pytest.mark.parametrize(
+        ("path", "allowed"),
+        [
+            ("/feed", {"ana", "root"}),
+            ("/feed/stream", {"ana", "root"}),
+            ("/reconciliation", {"ana", "root"}),
+            ("/reconciliation/2023-02-28", {"ana", "root"}),
+            ("/reconciliation/2023-02-28/stream", {"ana", "root"}),
+            ("/prices", {"ana", "root", "tim", "lost"}),
+            ("/prices/2023-02-28", {"ana", "root", "tim", "lost"}),
+            ("/prices/2023-02-28/stream", {"ana", "root", "tim", "lost"}),
+            ("/status/stream", {"ana", "root", "tim", "lost", "nobody"}),
+            ("/desk/2023-02-28", {"ana", "root"}),
+            ("/desk/2023-02-28.csv", {"ana", "root"}),
+            (PAGE, {"ana", "root", "tim"}),
+            (f"{PAGE}.csv", {"ana", "root", "tim"}),
+        ],
+    )
+    def test_a_page_shows_nobody_what_the_api_refuses_them(
+        self, pages: Pages, path: str, allowed: set[str]
+    ) -> None:
+        everybody = ("ana", "root", "tim", "lost", "nobody")
+        statuses = {name: pages.as_(name).get(path).status_code for name in everybody}
+
+        assert {name for name, status in statuses.items() if status == 403} == set(everybody) - allowed
+        assert {statuses[name] for name in allowed} <= {200, 302, 503}  # 503: no thread serves streams here
+
+    def test_nothing_leads_a_trader_to_what_they_may_not_see_nor_tells_of_it(self, pages: Pages) -> None:
+        for path in (PAGE, "/prices/2023-02-28"):
+            shown = pages.as_("tim").get(path).text
+            assert not re.findall(r'href="/(?:feed|reconciliation|quarantine|desk)', shown), path
+        assert "Budget" not in shown
+
+
+class TestEndedElsewhere:
+    def test_no_kept_page_is_shown_to_whose_session_is_over(self, pages: Pages, ana: FlaskClient) -> None:
+        pages.app.wsgi_app = Recent(pages.app.wsgi_app, pages.clock)  # type: ignore[method-assign]
+        assert [ana.get(PAGE).status_code for _ in range(2)] == [200, 200]
+
+        pages.revocations.hear(1, [Revocation(1, "ana", None, 1)])
+
+        answer = ana.get(PAGE)
+        assert (answer.status_code, "ended" in answer.location) == (302, True)
+
+    def test_a_copied_cookie_is_worth_nothing_once_its_owner_has_signed_out(
+        self, pages: Pages, ana: FlaskClient
+    ) -> None:
+        cookie = ana.get_cookie("session")
+        assert cookie is not None
+        thief = pages.stranger()
+        thief.set_cookie("session", cookie.value)
+        assert thief.get(PAGE).status_code == 200
+
+        ana.post("/sign-out", headers={"Origin": "http://localhost"})
+
+        for path in (PAGE, f"{PAGE}.csv", f"{PAGE}/stream"):
+            assert thief.get(path).status_code == 302
+
+    def test_a_page_says_that_sessions_are_not_checked_and_for_how_long(
+        self, pages: Pages, ana: FlaskClient
+    ) -> None:
+        pages.app.wsgi_app = Recent(pages.app.wsgi_app, pages.clock)  # type: ignore[method-assign]
+        pages.revocations.is_used = True
+        pages.revocations.hear(0, [])
+        assert "cannot be reached" not in ana.get(PAGE).text
+
+        pages.clock.advance(125)
+
+        assert "You stay signed in for 8 minutes at most." in ana.get(PAGE).text

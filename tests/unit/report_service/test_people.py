@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 from report_service.domain.people import Person, SignedIn
 from report_service.usecases.people import GRACE_S, People
+from wattbook.auth.revocations import Revocation, Revocations
 from wattbook.clock import FakeClock
 from wattbook.errors import InvalidInput, TooManyRequests, Unauthenticated, Unavailable
 
@@ -22,6 +24,10 @@ class Signing:
         self.clock = FakeClock(NOW)
         self.gateway = FakeGateway(self.clock, ana=ANA)
         self.people = People(self.gateway, self.clock, idle_s=2 * HOUR_S, longest_s=12 * HOUR_S)
+        self.revocations = Revocations(self.clock)
+        self.followed = People(
+            self.gateway, self.clock, idle_s=2 * HOUR_S, longest_s=12 * HOUR_S, revocations=self.revocations
+        )
 
     def in_(self) -> SignedIn:
         return self.people.sign_in(name="ana", password="correct horse", address=HERE)
@@ -178,3 +184,82 @@ def test_it_says_until_when_a_session_stays_the_same(signing: Signing) -> None:
 
     signing.clock.advance(1)
     assert signing.people.still(session, address=HERE) is not session
+
+
+@pytest.mark.parametrize(
+    ("revocation", "ends"),
+    [
+        (Revocation(1, "ana", None, 1), True),
+        (Revocation(1, "ana", "session-1", 0), True),
+        (Revocation(1, "ben", None, 1), False),
+        (Revocation(1, "ana", "another", 0), False),
+    ],
+)
+def test_a_session_ends_as_soon_as_it_is_heard_that_it_did(
+    signing: Signing, revocation: Revocation, ends: bool
+) -> None:
+    people = signing.followed
+    session = people.sign_in(name="ana", password="correct horse", address=HERE)
+
+    signing.revocations.hear(1, [revocation])
+
+    assert people.goes_on(session) is not ends
+    if ends:
+        with pytest.raises(Unauthenticated):
+            people.still(session, address=HERE)
+    else:
+        assert people.still(session, address=HERE) is session
+
+
+def test_a_session_of_an_older_release_ends_with_any_change_of_its_user(signing: Signing) -> None:
+    session = signing.in_()
+    old = replace(session, tokens=replace(session.tokens, session=None))
+    assert signing.followed.goes_on(old)
+
+    signing.revocations.hear(1, [Revocation(1, "ana", None, 1)])
+
+    assert not signing.followed.goes_on(old)
+
+
+def test_an_old_cookie_leads_to_no_session_that_is_over(signing: Signing) -> None:
+    people = signing.followed
+    session = people.sign_in(name="ana", password="correct horse", address=HERE)
+    old = replace(session, tokens=replace(session.tokens, session=None, expires_s=0))
+    signing.gateway.renewed = lambda tokens, *, address: session.tokens  # type: ignore[method-assign]
+    signing.revocations.hear(1, [Revocation(1, "x", "session-1", 0)])
+
+    with pytest.raises(Unauthenticated):
+        people.still(old, address=HERE)
+
+
+def test_sessions_go_on_for_ten_minutes_while_nothing_is_heard(signing: Signing) -> None:
+    people = signing.followed
+    session = people.sign_in(name="ana", password="correct horse", address=HERE)
+    signing.revocations.hear(0, [])
+    assert people.left_min is None
+
+    signing.clock.advance(61)
+    assert (people.left_min, people.goes_on(session)) == (9, True)
+    signing.clock.advance(540)
+    assert not people.goes_on(session)
+    with pytest.raises(Unavailable):
+        people.still(session, address=HERE)
+
+    signing.revocations.hear(0, [])
+    assert people.left_min is None
+    assert people.still(session, address=HERE) is not None
+
+
+def test_who_signs_out_while_the_gateway_is_away_is_out_here_now_and_there_later(signing: Signing) -> None:
+    people = signing.followed
+    session = people.sign_in(name="ana", password="correct horse", address=HERE)
+    signing.gateway.refusal = Unavailable("away")
+    people.sign_out(session)
+    assert not people.goes_on(session)  # nor does a copied cookie
+
+    people.revoke_waiting()
+    signing.gateway.refusal = None
+    people.revoke_waiting()
+    people.revoke_waiting()
+
+    assert signing.gateway.revoked == [session.tokens.refresh]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
 from report_service.api.streaming import Asked, Streaming, may_stream
-from report_service.api.streams import MOST_UNREAD_BYTES, Hub, Snapshot, Topic, event
+from report_service.api.streams import ALWAYS, MOST_UNREAD_BYTES, Hub, Snapshot, Topic, event
 from wattbook.clock import FakeClock, SystemClock, to_epoch_us
 
 from tests.support.waiting import wait_until
@@ -38,13 +38,17 @@ class Page:
 class Browser:
     """The other end of a stream."""
 
-    def __init__(self, hub: Hub, page: Page | list[Page], *, known: str = "1", lasts_s: int = 600) -> None:
+    def __init__(
+        self, hub: Hub, page: Page | list[Page], *, known: str = "1", lasts_s: int = 600,
+        goes_on: Callable[[], bool] = ALWAYS,
+    ) -> None:  # fmt: skip
         self.end, ours = socket.socketpair()
         self.end.settimeout(10)
         self.text = b""
         until_s = to_epoch_us(SystemClock().now()) // 1_000_000 + lasts_s
         pages = page if isinstance(page, list) else [page]
-        hub.add(ours, [(each.topic, known) for each in pages], head=b"head\n\n", until_s=until_s)
+        topics = [(each.topic, known) for each in pages]
+        hub.add(ours, topics, head=b"head\n\n", until_s=until_s, goes_on=goes_on)
 
     def read_until(self, wanted: str) -> str:
         while wanted.encode() not in self.text:
@@ -194,6 +198,21 @@ def test_a_stream_ends_with_its_session_and_asks_the_browser_to_come_again(hub: 
 
     assert browser.is_ended()
     assert b"event: again" in browser.text
+
+
+def test_a_stream_ends_when_its_session_was_ended_and_others_go_on(hub: Hub, page: Page) -> None:
+    ended: list[bool] = []
+    browser = Browser(hub, page, goes_on=lambda: not ended)
+    other = Browser(hub, page)
+    browser.read_until("head")
+
+    ended.append(True)
+
+    assert browser.read_until("event: again")
+    assert browser.is_ended()
+    page.change(b="2")
+    hub.changed({KEY})
+    assert other.read_until('{"b":"2"}')
 
 
 def test_stopping_ends_all_streams(page: Page) -> None:

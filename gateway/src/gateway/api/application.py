@@ -99,6 +99,7 @@ def _handlers(services: Services) -> dict[str, Handler]:
         "me.change_password": services.users.change_password,
         "oauth.token": services.oauth.token,
         "oauth.revoke": services.oauth.revoke,
+        "oauth.revocations": services.oauth.revocations,
         "oauth.jwks": services.oauth.jwks,
         **_live_handlers(services.live),
     }

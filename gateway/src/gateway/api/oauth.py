@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import ipaddress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,8 +13,10 @@ from wattbook.errors import BY_HTTP_STATUS, InvalidInput, Unauthenticated, error
 from gateway.api.http import Request, Response, json_response
 from gateway.api.security import basic_credentials
 from gateway.domain.users import User
+from gateway.usecases.oauth import PUBLIC_CLIENT_ID as PUBLIC
+from gateway.usecases.oauth import Client, TokenServer
 from gateway.usecases.oauth import Request as TokenRequest
-from gateway.usecases.oauth import TokenServer
+from gateway.usecases.revocations import Revocations
 from gateway.usecases.signin import SignIn
 from gateway.usecases.threads import Pool
 from gateway.usecases.tokens import AccessTokens
@@ -26,8 +30,12 @@ _ALWAYS = [(b"cache-control", b"no-store"), (b"pragma", b"no-cache")]
 class OAuthApi:
     """Handlers of the auth document."""
 
-    def __init__(self, *, server: TokenServer, sign_in: SignIn, tokens: AccessTokens, database: Pool) -> None:
+    def __init__(
+        self, *, server: TokenServer, sign_in: SignIn, tokens: AccessTokens, revocations: Revocations,
+        database: Pool,
+    ) -> None:  # fmt: skip
         """The token server blocks and is used in ``database``'s threads."""
+        self._revocations = revocations
         self._server = server
         self._sign_in = sign_in
         self._tokens = tokens
@@ -42,7 +50,7 @@ class OAuthApi:
         headers = _authorization(request)
         if headers is None:
             return _refused(401, "invalid_client", "the Authorization header cannot be read")
-        user = await self._verified_user(form, request.address)
+        user = await self._verified_user(form, request)
         asked = TokenRequest(form, headers, verified_user=user)
         status, body = await self._database.run(self._server.answer, asked)
         if status != 200:
@@ -64,13 +72,44 @@ class OAuthApi:
         """``GET /oauth/jwks``."""
         return json_response(self._tokens.key_set(), headers=[(b"cache-control", b"public, max-age=300")])
 
-    async def _verified_user(self, form: dict[str, str], address: str) -> User | None:
+    async def revocations(self, request: Request) -> Response:
+        """``GET /oauth/revocations``."""
+        if self._client(request) is None:
+            return _refused(401, "invalid_client", _OWN_WORDS["invalid_client"])
+        newest, found = await self._revocations.after(request.params.get("after", 0))
+        body = {"version": newest, "revocations": [dataclasses.asdict(each) for each in found]}
+        return json_response(body, headers=_ALWAYS)
+
+    async def _verified_user(self, form: dict[str, str], request: Request) -> User | None:
         if form["grant_type"] != "password" or "username" not in form or "password" not in form:
             return None
+        client, address = self._client(request), request.address
+        if client is not None:
+            address = _address(form.get("user_address", "")) or address
+        elif request.header(b"authorization") is not None or form.get("client_id", PUBLIC) != PUBLIC:
+            return None  # an unknown client: no password is verified for it
         try:
             return await self._sign_in.verified_user(form["username"], form["password"], address=address)
         except Unauthenticated:
             return None
+
+    def _client(self, request: Request) -> Client | None:
+        """The program that proves itself by HTTP Basic, if one does."""
+        value = request.header(b"authorization")
+        if value is None or value[:6].lower() != b"basic ":
+            return None
+        try:
+            return self._server.proven_client(*basic_credentials(value))
+        except Unauthenticated:
+            return None
+
+
+def _address(text: str) -> str:
+    """Where a browser is, as a client says that signs people in; "" where that is no address."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""
 
 
 def _form(body: bytes) -> dict[str, str]:

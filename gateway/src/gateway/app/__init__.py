@@ -141,7 +141,11 @@ class Gateway:
             live=self._live(),
             users=users.UsersApi(people),
             oauth=oauth.OAuthApi(
-                server=self._token_server, sign_in=sign_in, tokens=self._tokens, database=self._database
+                server=self._token_server,
+                sign_in=sign_in,
+                tokens=self._tokens,
+                revocations=self._revocations,
+                database=self._database,
             ),
             sign_in=sign_in,
             clock=settings.desk_clock(),

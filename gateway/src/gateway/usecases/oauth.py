@@ -27,6 +27,8 @@ REFRESH_LIFETIME = timedelta(hours=12)
 PUBLIC_CLIENT_ID = "wattbook"
 # What a service may do with its own secret: book files through the API; read at other owners.
 USE_THE_API = frozenset({"ingest-service"})
+# What signs people in for their browsers, whose addresses it knows.
+SIGN_PEOPLE_IN = frozenset({"report-service"})
 READS_AT = {
     "ingest-service": frozenset({"trade-service"}),
     "pricing-service": frozenset({"trade-service"}),
@@ -53,6 +55,7 @@ class Client(ClientMixin):
         With client credentials it may ``use`` the REST ``api``, and read at these ``owners``.
         """
         self.client_id = client_id
+        self.is_public = secret is None
         self.uses_api = uses_api
         self.owners = owners
         self._secret = secret
@@ -85,7 +88,13 @@ def clients_of(secrets: Mapping[str, str | None]) -> dict[str, Client]:
     found = [Client(PUBLIC_CLIENT_ID, secret=None, grant_types=people)]
     own = frozenset({"client_credentials"})
     found += [
-        Client(name, secret=secret, grant_types=own, uses_api=name in USE_THE_API, owners=READS_AT[name])
+        Client(
+            name,
+            secret=secret,
+            grant_types=own | people if name in SIGN_PEOPLE_IN else own,
+            uses_api=name in USE_THE_API,
+            owners=READS_AT[name],
+        )
         for name, secret in secrets.items()
         if secret
     ]
@@ -128,7 +137,7 @@ class _Exchange(TokenMixin):
 
 
 class _PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = ["none"]  # noqa: RUF012  # as Authlib declares it
+    TOKEN_ENDPOINT_AUTH_METHODS = ["none", "client_secret_basic"]  # noqa: RUF012  # as Authlib declares it
 
     def authenticate_user(self, username: str, password: str) -> User:
         if self.request.verified_user is None:
@@ -143,7 +152,7 @@ class _PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):
 
 
 class _RefreshGrant(grants.RefreshTokenGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = ["none"]  # noqa: RUF012
+    TOKEN_ENDPOINT_AUTH_METHODS = ["none", "client_secret_basic"]  # noqa: RUF012
     INCLUDE_NEW_REFRESH_TOKEN = True
 
     def authenticate_refresh_token(self, refresh_token: str) -> _Exchange:
@@ -210,6 +219,11 @@ class TokenServer(AuthorizationServer):
         status, body = self.create_token_response(request)
         return status, body
 
+    def proven_client(self, client_id: str, secret: str) -> Client | None:
+        """The client of an id, where this is its secret."""
+        client = self._clients.get(client_id)
+        return client if client is not None and client.check_client_secret(secret) else None
+
     def query_client(self, client_id: str) -> Client | None:
         """The client of an id, if any."""
         return self._clients.get(client_id)
@@ -229,7 +243,8 @@ class TokenServer(AuthorizationServer):
         """What replaces a refresh token; None where that does not hold."""
         replacement, now = secrets.token_urlsafe(32), self._clock.now()
         kept = RefreshToken(_hash(replacement), client.client_id, now + REFRESH_LIFETIME)
-        clients = frozenset({client.client_id})
+        # Sessions in the pages' cookies were the public client's before pages had a secret for people.
+        clients = frozenset({client.client_id, PUBLIC_CLIENT_ID})
         done = self._store.exchange(_hash(token), kept, clients=clients, now=now)
         if done.is_stolen:
             _log.warning("a refresh token was used twice; its session ends", extra={"user": done.user_name})

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from wattbook.auth.revocations import Revocation
+from wattbook.auth.revocations import POLL_INTERVAL_S, Revocation
 from wattbook.errors import WattbookError
 
 from gateway.store import RevocationStore
 from gateway.usecases.memory import Memory
 from gateway.usecases.threads import Pool
 
-POLL_INTERVAL_S = 2.0
 _log = logging.getLogger(__name__)
 
 

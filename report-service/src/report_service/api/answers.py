@@ -10,12 +10,13 @@ from wattbook.errors import Unavailable
 from werkzeug.wrappers import Response as AnyResponse
 
 from report_service.api.figures import Writer
-from report_service.api.health import badge_slots, pill_slots
+from report_service.api.health import badge_slots
 from report_service.api.pages import MOST_SUGGESTED, reader
 from report_service.api.recent import Holds, may_repeat
 from report_service.api.site import (
     Site,
     columns,
+    header_slots,
     page_facts,
     rendered,
     sent,
@@ -64,8 +65,9 @@ def stream_of(topic: Topic) -> AnyResponse:
         raise Unavailable("too many live streams are open; the page asks again by itself", retry_after_s=5)
     topic.render()  # refuses where there is nothing to stream yet
     known = request.headers.get("Last-Event-ID") or request.args.get("last_event_id", "")
-    until_s = site().people.unchanged_until_s(session_at_hand())
-    may_stream(request.environ, Asked(topic, known[:64], until_s))
+    people, signed_in = site().people, session_at_hand()
+    until_s = people.unchanged_until_s(signed_in)
+    may_stream(request.environ, Asked(topic, known[:64], until_s, lambda: people.goes_on(signed_in)))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Response("", content_type="text/event-stream; charset=utf-8", headers=headers)
 
@@ -74,16 +76,18 @@ def repeatable(holds: Callable[[], bool]) -> None:
     """Let this answer be given again while it ``holds``, and all that every live page follows from does."""
     model, board, feed = site().model, site().board, site().feed
     names, state, prices, version = model.trader_names(), model.state, board.state, feed.version
+    people, signed_in = site().people, session_at_hand()
+    left_min = people.left_min
 
     def check() -> bool:
         is_same = model.trader_names() is names and model.state is state and board.state is prices
-        return is_same and feed.version == version and holds()
+        may_see = people.goes_on(signed_in) and people.left_min == left_min
+        return is_same and feed.version == version and may_see and holds()
 
-    may_repeat(request.environ, Holds(check, until_s=site().people.unchanged_until_s(session_at_hand())))
+    may_repeat(request.environ, Holds(check, until_s=people.unchanged_until_s(signed_in)))
 
 
 def said_of_feed(parts: Site, day: date, locale_: str) -> Slots:
     """What a page about a delivery day says of the feed: the pill, and how complete the day is."""
     now = parts.clock.now()
-    pill = pill_slots(parts.feed.watch, parts.model.state, now)
-    return {**pill, **badge_slots(parts.feed, trading_day_of(day, now), Writer(locale_), now)}
+    return {**header_slots(parts), **badge_slots(parts.feed, trading_day_of(day, now), Writer(locale_), now)}

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 from flask import Blueprint, redirect, request
 from markupsafe import Markup
+from wattbook.errors import Forbidden
 from wattbook.periods import area_of, periods_of_day
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -14,13 +15,14 @@ from report_service.api import tables
 from report_service.api.answers import live_page, repeatable, said_of_feed, stream_of
 from report_service.api.blocks import block_slots
 from report_service.api.figures import Writer, day_text
-from report_service.api.health import badge_slots, joined, pill_slots
+from report_service.api.health import badge_slots, joined
 from report_service.api.pages import area_asked, day_asked, day_now, reader
 from report_service.api.signin import require_person
-from report_service.api.site import locale, prices_address, reconciliation_address, site
+from report_service.api.site import header_slots, locale, prices_address, reconciliation_address, site
 from report_service.api.slots import Slots
 from report_service.api.streams import Snapshot, Topic
 from report_service.domain.feed import Feed, TradingDay
+from report_service.domain.people import SEES_ALL_TRADES
 from report_service.domain.prices import DayKey
 from report_service.usecases.feed import FEED
 
@@ -32,9 +34,24 @@ feed_pages = Blueprint("feed", __name__)
 feed_pages.before_request(require_person)
 
 
+@feed_pages.before_request
+def _require_right() -> None:
+    """As the gateway's API has it; what every page says in its header is for whoever is signed in."""
+    section = request.path.split("/")[1]
+    if section != "status" and not reader().may_open(section):
+        whose = "desk, admin and service users" if section in SEES_ALL_TRADES else "users with a role"
+        raise Forbidden(f"Only {whose} may see this.")
+
+
+@feed_pages.get("/status/stream")
+def status_stream() -> AnyResponse:
+    """What changes in the header, for pages that have no stream of their own."""
+    return stream_of(status_topic())
+
+
 @feed_pages.get("/feed")
 def feed_page() -> AnyResponse:
-    """How the feed and the poller of prices are; everybody's to see."""
+    """How the feed and the poller of prices are."""
     repeatable(lambda: True)
     feed = site().feed.watch.feed or Feed()
     names = feed.names
@@ -46,7 +63,7 @@ def feed_page() -> AnyResponse:
 
 @feed_pages.get("/feed/stream")
 def feed_stream() -> AnyResponse:
-    """What changes on it; and, for every page that has no stream of its own, the pill."""
+    """What changes on it."""
     return stream_of(feed_topic(locale()))
 
 
@@ -62,17 +79,17 @@ def reconciliation_page(day: str) -> AnyResponse:
     """A trading day's nightly file against the feed."""
     if day == "today":
         return reconciliation_today()
-    wanted, kind, rows = day_asked(day), _kind(), reader().reads_all
+    wanted, kind = day_asked(day), _kind()
     site().feed.day(wanted, wait_s=FIRST_LOOK_S)
     repeatable(lambda: True)
-    snapshot = reconciliation_topic(wanted, kind, rows=rows, locale_=locale()).render()
+    snapshot = reconciliation_topic(wanted, kind, locale_=locale()).render()
     return live_page("reconciliation.html", snapshot, lambda: _reconciliation_view(wanted, kind))
 
 
 @feed_pages.get("/reconciliation/<day>/stream")
 def reconciliation_stream(day: str) -> AnyResponse:
     """What changes on it."""
-    return stream_of(reconciliation_topic(day_asked(day), _kind(), rows=reader().reads_all, locale_=locale()))
+    return stream_of(reconciliation_topic(day_asked(day), _kind(), locale_=locale()))
 
 
 @feed_pages.get("/prices")
@@ -85,19 +102,25 @@ def prices_today() -> AnyResponse:
 
 @feed_pages.get("/prices/<day>")
 def prices_page(day: str) -> AnyResponse:
-    """The reference prices of a delivery day: the market's, so everybody's to see."""
+    """The reference prices of a delivery day: the market's, so everybody's with a role to see."""
     if day == "today":
         return prices_today()
     key = DayKey(area_asked(), day_asked(day))
     prices = site().board.prices(key)
     repeatable(lambda: site().board.prices(key) is prices)
-    return live_page("prices.html", prices_topic(key, locale()).render(), lambda: _prices_view(key))
+    return live_page("prices.html", _prices_topic_of(key).render(), lambda: _prices_view(key))
 
 
 @feed_pages.get("/prices/<day>/stream")
 def prices_stream(day: str) -> AnyResponse:
     """What changes on it."""
-    return stream_of(prices_topic(DayKey(area_asked(), day_asked(day)), locale()))
+    return stream_of(_prices_topic_of(DayKey(area_asked(), day_asked(day))))
+
+
+def status_topic() -> Topic:
+    """The header as a stream."""
+    parts = site()
+    return Topic(("status",), frozenset({FEED}), lambda: joined(_NOTHING, header_slots(parts)))
 
 
 def feed_topic(locale_: str) -> Topic:
@@ -107,7 +130,7 @@ def feed_topic(locale_: str) -> Topic:
     def render() -> Snapshot:
         now, writer = parts.clock.now(), Writer(locale_)
         feed = parts.feed.watch.feed or Feed()
-        slots = pill_slots(parts.feed.watch, parts.model.state, now)
+        slots = header_slots(parts)
         today = day_now(parts.clock, "DE")
         slots |= block_slots(parts.feed, parts.board.state, day=today, writer=writer, now=now)
         slots |= tables.listener_slots(feed, writer, now) | tables.kept_slots(feed, writer)
@@ -117,25 +140,28 @@ def feed_topic(locale_: str) -> Topic:
     return Topic(("feed", locale_), frozenset({FEED}), render)
 
 
-def reconciliation_topic(day: date, kind: str, *, rows: bool, locale_: str) -> Topic:
-    """A trading day's reconciliation as a stream; ``rows`` for those who see every trader's trades."""
+def reconciliation_topic(day: date, kind: str, *, locale_: str) -> Topic:
+    """A trading day's reconciliation as a stream."""
     parts = site()
 
     def render() -> Snapshot:
         now, writer = parts.clock.now(), Writer(locale_)
         found = parts.feed.day(day) or TradingDay(day)
-        slots = pill_slots(parts.feed.watch, parts.model.state, now)
+        slots = header_slots(parts)
         slots |= badge_slots(parts.feed, day, writer, now)
         slots |= tables.count_slots(found, writer, now)
-        if rows:
-            slots["rows"] = tables.difference_rows(found.differences, kind)
+        slots["rows"] = tables.difference_rows(found.differences, kind)
         return joined(_NOTHING, slots)
 
-    return Topic(("reconciliation", day, kind, rows, locale_), frozenset({FEED}), render)
+    return Topic(("reconciliation", day, kind, locale_), frozenset({FEED}), render)
 
 
-def prices_topic(key: DayKey, locale_: str) -> Topic:
-    """A day's prices as a stream."""
+def _prices_topic_of(key: DayKey) -> Topic:
+    return prices_topic(key, locale(), provider=reader().may_open("feed"))
+
+
+def prices_topic(key: DayKey, locale_: str, *, provider: bool) -> Topic:
+    """A day's prices as a stream; with the ``provider`` for those who may see how the feed is."""
     parts = site()
     periods = periods_of_day(key.area, key.day)
 
@@ -143,11 +169,12 @@ def prices_topic(key: DayKey, locale_: str) -> Topic:
         now, writer = parts.clock.now(), Writer(locale_)
         slots: Slots = said_of_feed(parts, key.day, locale_)
         slots |= tables.price_slots(periods, parts.board.prices(key), writer)
-        today = day_now(parts.clock, "DE")
-        slots |= block_slots(parts.feed, parts.board.state, day=today, writer=writer, now=now)
+        if provider:
+            today = day_now(parts.clock, "DE")
+            slots |= block_slots(parts.feed, parts.board.state, day=today, writer=writer, now=now)
         return joined(_NOTHING, slots)
 
-    return Topic(("prices", key, locale_), frozenset({key, FEED}), render)
+    return Topic(("prices", key, provider, locale_), frozenset({key, FEED}), render)
 
 
 def _feed_view(names: list[str], today: date) -> dict[str, object]:

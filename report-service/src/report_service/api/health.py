@@ -55,6 +55,15 @@ def pill_slots(watch: FeedWatch, book: BookState, now: datetime) -> Slots:
     return _pill(watch, book, now).slots("pill", "pill")
 
 
+def notice_slots(left_min: int | None) -> Slots:
+    """What stands on every page while the gateway is away, and sessions go on for ``left_min`` at most."""
+    if left_min is None:
+        return {"notice": Markup("")}
+    minutes = "1 minute" if left_min == 1 else f"{left_min} minutes"
+    words = f"The gateway, where people sign in, cannot be reached. You stay signed in for {minutes} at most."
+    return {"notice": escape(words)}
+
+
 def pill_mark(watch: FeedWatch, book: BookState) -> tuple[object, ...]:
     """Equal while the pill says the same, its seconds aside; for pages that are kept."""
     feed = watch.feed

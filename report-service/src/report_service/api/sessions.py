@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from flask import Flask, Request, Response, request
 from flask.sessions import SessionInterface, SessionMixin
+from wattbook.auth.revocations import Session as AuthSession
 
 from report_service.domain.people import Person, SignedIn, Tokens
 
@@ -51,10 +52,10 @@ class Session(dict[str, Any], SessionMixin):
         kept = self.get(_SIGNED_IN)
         if kept is None:
             return None
-        name, roles, trader_id, access, refresh, expires_s, since_s, seen_s = kept
-        return SignedIn(
-            Person(name, tuple(roles), trader_id), Tokens(access, refresh, expires_s), since_s, seen_s
-        )
+        name, roles, trader_id, access, refresh, expires_s, since_s, seen_s, *of_session = kept
+        session = AuthSession(*of_session) if of_session else None  # of an older release
+        tokens = Tokens(access, refresh, expires_s, session)
+        return SignedIn(Person(name, tuple(roles), trader_id), tokens, since_s, seen_s)
 
     @signed_in.setter
     def signed_in(self, value: SignedIn) -> None:
@@ -63,6 +64,7 @@ class Session(dict[str, Any], SessionMixin):
             *(person.name, person.roles, person.trader_id),
             *(tokens.access, tokens.refresh, tokens.expires_s),
             *(value.since_s, value.seen_s),
+            *((tokens.session.id, tokens.session.counter) if tokens.session else ()),
         ]
 
 

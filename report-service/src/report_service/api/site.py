@@ -17,7 +17,7 @@ from wattbook.periods import DEFAULT_AREA
 from report_service.api.assets import Assets
 from report_service.api.columns import Shown, shown_of
 from report_service.api.figures import locale_for
-from report_service.api.health import pill_mark, pill_slots
+from report_service.api.health import notice_slots, pill_mark, pill_slots
 from report_service.api.slots import Slots
 from report_service.api.streams import Hub, Snapshot
 from report_service.domain.people import Person, SignedIn
@@ -207,7 +207,8 @@ def tag_of(*parts: object) -> str:
 def page_facts() -> tuple[object, ...]:
     """What the frame of a page follows from, besides its figures."""
     parts = site()
-    return person(), locale(), theme(), parts.assets.version, parts.model.state, parts.course, feed_mark()
+    said = feed_mark(), parts.people.left_min
+    return person(), locale(), theme(), parts.assets.version, parts.model.state, parts.course, said
 
 
 def feed_mark() -> tuple[object, ...]:
@@ -215,10 +216,16 @@ def feed_mark() -> tuple[object, ...]:
     return pill_mark(site().feed.watch, site().model.state)
 
 
+def header_slots(parts: Site) -> Slots:
+    """What every page says above its content."""
+    pill = pill_slots(parts.feed.watch, parts.model.state, parts.clock.now())
+    return {**pill, **notice_slots(parts.people.left_min)}
+
+
 def rendered(template: str, *, section: str = "trading", **context: object) -> str:
     """A page with its frame."""
     if "slots" not in context:  # a live page's pill comes with its other slots
-        context["pill"] = pill_slots(site().feed.watch, site().model.state, site().clock.now())
+        context["header"] = header_slots(site())
     return render_template(
         template,
         person=person(),

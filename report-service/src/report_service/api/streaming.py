@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes, urlencode
 
 from report_service.api.recent import Application, Environ, StartResponse
-from report_service.api.streams import Hub, Topic, event
+from report_service.api.streams import ALWAYS, Hub, Topic, event
 
 _ASKED = "wattbook.stream"
 _SOCKET = "gunicorn.socket"
@@ -22,11 +22,12 @@ _NOT_SENT = {"content-length", "connection", "transfer-encoding"}
 
 @dataclass(frozen=True)
 class Asked:
-    """A stream that was asked for by somebody who may have it."""
+    """A stream that was asked for by somebody who may have it, as long as their session ``goes_on``."""
 
     topic: Topic
     known_version: str
     until_s: int
+    goes_on: Callable[[], bool] = ALWAYS
 
 
 def may_stream(environ: Environ, asked: Asked) -> None:
@@ -71,6 +72,7 @@ class Streaming:
             [(each.topic, each.known_version) for each in found],
             head=_head(first.status, headers) + head,
             until_s=min(each.until_s for each in found),
+            goes_on=found[0].goes_on,  # one request has one session
         )
         start_response(first.status, [])
         return ()

@@ -39,6 +39,11 @@ _US_PER_S = 1_000_000
 _AGAIN = b"event: again\ndata: {}\n\n"
 
 
+def ALWAYS() -> bool:  # noqa: N802  # a constant: what nothing ends but its time
+    """True."""
+    return True
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """All slots of a topic under the version of their content."""
@@ -65,6 +70,7 @@ class Topic:
 class _Listener:
     connection: socket.socket
     until_s: int
+    goes_on: Callable[[], bool]
     unread: bytearray = field(default_factory=bytearray)
     topics: set[_Live] = field(default_factory=set)
     is_served: bool = False
@@ -144,16 +150,18 @@ class Hub:
             self._thread.join(5)
 
     def add(
-        self, connection: socket.socket, topics: Sequence[tuple[Topic, str]], *, head: bytes, until_s: int
-    ) -> None:
+        self, connection: socket.socket, topics: Sequence[tuple[Topic, str]], *, head: bytes, until_s: int,
+        goes_on: Callable[[], bool] = ALWAYS,
+    ) -> None:  # fmt: skip
         """Serve a connection that has asked for topics, each with the version of it that is known there.
 
-        ``head`` is written first, ``until_s`` (UTC) is its end.
+        ``head`` is written first. It ends at ``until_s`` (UTC), or within a second once its session no longer
+        ``goes_on``.
         """
         connection.setblocking(False)
         with self._lock:
             self.count += 1
-            self._arrived.append((_Listener(connection, until_s), topics, head))
+            self._arrived.append((_Listener(connection, until_s, goes_on), topics, head))
         self._wake()
 
     def time_event(self, name: str, **more: object) -> bytes:
@@ -273,7 +281,7 @@ class Hub:
     def _end_sessions(self) -> None:
         """A browser that comes again is asked for its session again."""
         now_s = to_epoch_us(self._clock.now()) // _US_PER_S
-        for listener in [each for each in self._listeners if now_s >= each.until_s]:
+        for listener in [each for each in self._listeners if now_s >= each.until_s or not each.goes_on()]:
             self._write(listener, _AGAIN)
             self._drop(listener)
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import grpc
 from wattbook import rpc
+from wattbook.auth.revocations import Follower as RevocationFollower
+from wattbook.auth.revocations import Revocations
 from wattbook.bus import Bus
 from wattbook.bus.topology import PRICE_UPDATED, TRADE_BOOKED
 from wattbook.clock import SystemClock
@@ -85,6 +87,7 @@ class Worker:
         health: FeedHealth | None,
         server: rpc.Server,
         hub: Hub,
+        revocations: RevocationFollower,
         wsgi: Callable[..., Any],
         exporting: Running,
     ) -> None:
@@ -97,6 +100,7 @@ class Worker:
         self._health = health
         self._server = server
         self._hub = hub
+        self._revocations = revocations
         self._exporting = exporting
         self.wsgi = wsgi
 
@@ -106,6 +110,7 @@ class Worker:
         self._server.start()
         self._hub.start()
         self._feed.start()
+        self._revocations.start()
         if self._prices is not None:
             self._prices.feed.start()
         if self._health is not None:
@@ -117,7 +122,8 @@ class Worker:
 
     def stop(self) -> None:
         """Stop taking, finish what was taken, let go."""
-        steps = [self._hub.stop, self._server.stop, self._feed.stop, self._channel.close, self._gateway.close]
+        steps = [self._revocations.stop, self._hub.stop, self._server.stop, self._feed.stop]
+        steps += [self._channel.close, self._gateway.close]
         if self._prices is not None:
             steps += [self._prices.feed.stop, self._prices.channel.close]
         if self._health is not None:
@@ -144,12 +150,10 @@ def build(settings: Settings, exporting: Running) -> Worker:
     follower = Follower(model, trades, clock)
     booked = partial(bus.subscribe, (TRADE_BOOKED,), group=None)
     feed = BookFeed(booked, follower, model, clock=clock, system=bus.system)
-    real = SystemClock()  # tokens and sessions end in real time
-    gateway = Gateway(settings.gateway_url, real)
+    gateway, people, revocations = _sign_in(settings)
     exchange = FeedBoard(clock, is_used=bool(settings.ingest_target))
     _announce(hub, model, board, exchange)
     watch_reports(model, hub, clock)
-    people = People(gateway, real, idle_s=settings.session_idle_s, longest_s=settings.session_longest_s)
     prices = _prices(settings, bus, board, tls) if settings.pricing_target else None
     behind = Quarantine(QuarantineDesk(gateway)), Details(trades, prices.owner if prices else None)
     site = Site(performances, people, clock, Assets(), hub, exchange, *behind)
@@ -162,9 +166,19 @@ def build(settings: Settings, exporting: Running) -> Worker:
         health=_health(settings, exchange, tls) if settings.ingest_target else None,
         server=server,
         hub=hub,
+        revocations=revocations,
         wsgi=_pages(settings, site),
         exporting=exporting,
     )
+
+
+def _sign_in(settings: Settings) -> tuple[Gateway, People, RevocationFollower]:
+    clock, secret = SystemClock(), settings.client_secret  # tokens and sessions end in real time
+    gateway = Gateway(settings.gateway_url, clock, client=(SERVICE, secret) if secret else None)
+    revocations = Revocations(clock, is_used=bool(secret))
+    idle_s, longest_s = settings.session_idle_s, settings.session_longest_s
+    people = People(gateway, clock, idle_s=idle_s, longest_s=longest_s, revocations=revocations)
+    return gateway, people, RevocationFollower(revocations, gateway.revocations, then=people.revoke_waiting)
 
 
 def _announce(hub: Hub, model: ReadModel, board: PriceBoard, exchange: FeedBoard) -> None:

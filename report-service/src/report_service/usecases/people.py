@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
 
+from wattbook.auth.revocations import Revocations
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import InvalidInput, Unauthenticated, Unavailable, WattbookError
 
@@ -17,12 +19,13 @@ from report_service.domain.people import Person, SignedIn, Tokens
 _log = logging.getLogger(__name__)
 
 RENEW_BEFORE_S = 5
-GRACE_S = 600  # how long a session outlives its access token while the gateway cannot be asked
+GRACE_S = 600  # how long sessions go on while the gateway cannot be asked whether they still may
 RETRY_S = 10
 MOST_REMEMBERED = 1024
 LONGEST_NAME = 200
 LONGEST_PASSWORD = 1024
 _US_PER_S = 1_000_000
+_AWAY = "the gateway, where people sign in, cannot be reached"
 
 
 class SignInService(Protocol):
@@ -49,9 +52,17 @@ class _Renewal:
 class People:
     """Sessions; thread-safe. The sessions themselves live in their owners' encrypted cookies."""
 
-    def __init__(self, service: SignInService, clock: Clock, *, idle_s: int, longest_s: int) -> None:
-        """Sessions end ``idle_s`` after the last request, and ``longest_s`` after sign-in."""
+    def __init__(
+        self, service: SignInService, clock: Clock, *, idle_s: int, longest_s: int,
+        revocations: Revocations | None = None,
+    ) -> None:  # fmt: skip
+        """Sessions end ``idle_s`` after the last request, and ``longest_s`` after sign-in.
+
+        They end with ``revocations`` too; without any they end there only by themselves.
+        """
         self._service = service
+        self._revocations = revocations or Revocations(clock, is_used=False)
+        self._unrevoked: deque[Tokens] = deque(maxlen=MOST_REMEMBERED)
         self._clock = clock
         self._idle_s = idle_s
         self._longest_s = longest_s
@@ -81,32 +92,58 @@ class People:
 
         Raises:
             Unauthenticated: it is over.
-            Unavailable: it needs the gateway, which is away.
+            Unavailable: it needs the gateway, which is away, or has been away for :data:`GRACE_S`.
         """
         now_s = self._now_s()
         if now_s - signed_in.seen_s > self._idle_s or now_s - signed_in.since_s > self._longest_s:
             raise Unauthenticated("your session has ended")
+        if self._is_over(signed_in):
+            raise Unauthenticated("your session has ended")
+        if self._revocations.away_s > GRACE_S:
+            raise Unavailable(_AWAY, retry_after_s=RETRY_S)
         # An old cookie leads to what its token was renewed to, and that may have run out as well.
         while self._has_run_out(signed_in, now_s):
             renewed = self._renewed(signed_in, now_s, address)
             if renewed is signed_in:
                 break
             signed_in = renewed
+            if self._is_over(signed_in):
+                raise Unauthenticated("your session has ended")
         if now_s - signed_in.seen_s > self._seen_again_s:
             signed_in = replace(signed_in, seen_s=now_s)
         return signed_in
 
+    def goes_on(self, signed_in: SignedIn) -> bool:
+        """Whether what a session was given, and what it listens to, may go on."""
+        return not self._is_over(signed_in) and self._revocations.away_s <= GRACE_S
+
+    @property
+    def left_min(self) -> int | None:
+        """For how many minutes sessions still go on while the gateway is away; None while it is not."""
+        away_s = self._revocations.away_s
+        return max(0, math.ceil((GRACE_S - away_s) / 60)) if away_s else None
+
     def sign_out(self, signed_in: SignedIn) -> None:
-        """End a session where it was begun; who cannot reach the gateway is signed out here all the same."""
-        if not signed_in.tokens.refresh:
-            return
+        """End a session: here at once, at the gateway now or when it is back."""
+        self._revocations.end(signed_in.tokens.session)
+        if signed_in.tokens.refresh:
+            self._revoke(signed_in.tokens)
+
+    def revoke_waiting(self) -> None:
+        """The gateway is back: end what was ended while it was away."""
+        for _ in range(len(self._unrevoked)):
+            self._revoke(self._unrevoked.popleft())
+
+    def _revoke(self, tokens: Tokens) -> None:
         try:
-            self._service.revoke(signed_in.tokens)
+            self._service.revoke(tokens)
         except WattbookError as error:
-            _log.warning(
-                "a refresh token could not be revoked; it ends by itself",
-                extra={"user": signed_in.person.name, "reason": error.message},
-            )
+            self._unrevoked.append(tokens)
+            _log.warning("a session could not be ended at the gateway yet", extra={"reason": error.message})
+
+    def _is_over(self, signed_in: SignedIn) -> bool:
+        name, session = signed_in.person.name, signed_in.tokens.session
+        return self._revocations.is_over(name, session, since_s=signed_in.since_s)
 
     def unchanged_until_s(self, signed_in: SignedIn) -> int:
         """Until when :meth:`still` answers with the very same session."""
@@ -136,7 +173,7 @@ class People:
             if renewal.result is not None:
                 return renewal.result
         if now_s > old.tokens.expires_s + GRACE_S:
-            raise Unavailable("the gateway, where people sign in, cannot be reached", retry_after_s=RETRY_S)
+            raise Unavailable(_AWAY, retry_after_s=RETRY_S)
         return old
 
     def _renewal_of(self, tokens: Tokens) -> _Renewal:

@@ -140,6 +140,7 @@ def test_one_stream_carries_several_topics_each_with_a_version_of_its_own(hub: H
 
 def test_who_comes_back_with_the_id_of_an_event_gets_what_changed_since(hub: Hub, page: Page) -> None:
     stays = Browser(hub, page)
+    stays.read_until("head")
     page.change(a="2")
     hub.changed({KEY})
     stays.read_until('{"a":"2"}')

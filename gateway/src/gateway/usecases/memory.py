@@ -72,6 +72,10 @@ class Memory:
         _make_room(self._right)
         self._right[digest] = (name, self._clock.monotonic_s() + RIGHT_RECENTLY_S)
 
+    def note_wrong(self, digest: bytes) -> None:
+        """A password that was right lately is not any more."""
+        self._right.pop(digest, None)
+
     def forget(self, name: str) -> None:
         """Nothing that a user proved counts any more."""
         self.generation += 1

@@ -105,7 +105,9 @@ class SignIn:
     async def _verified(self, digest: bytes, name: str, password: str, address: str) -> User:
         generation = self.memory.generation
         if self.memory.was_right(digest):
-            user = await self._matching(name, password)
+            user = await self._matching(name, password, was_right=True)
+            if user is None:
+                self.memory.note_wrong(digest)
         else:
             async with self._throttle.attempt(name, address):
                 user = await self._matching(name, password)
@@ -120,10 +122,11 @@ class SignIn:
         self.memory.remember(digest, user.principal, generation=generation)
         return user
 
-    async def _matching(self, name: str, password: str) -> User | None:
+    async def _matching(self, name: str, password: str, *, was_right: bool = False) -> User | None:
         user = await self._database.run(self._users.find, name)
         stored = user.password_hash if user and _sensible(password) else None
-        right = await self._passwords.matches(stored, password if _sensible(password) else "")
+        tried = password if _sensible(password) else ""
+        right = await self._passwords.matches(stored, tried, was_right=was_right)
         return user if user is not None and right and not user.disabled else None
 
 

@@ -1,4 +1,8 @@
-"""Wrong passwords cost time: after a few, each further one doubles the wait for that user and address.
+"""Wrong passwords cost time, and the right ones of others do not wait for them.
+
+After a few wrong ones each further one doubles the wait for that user and address. An address as a whole has
+a stock of wrong ones that fills up again slowly, whatever names it tries; one of its passwords is verified
+at a time, so that nobody behind another address waits for more than one of them.
 
 Kept in this process: replicas that each count for themselves, and a restart that forgives a minute's delay,
 give an attacker nothing that Argon2's cost does not take.
@@ -7,11 +11,13 @@ give an attacker nothing that Argon2's cost does not take.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from wattbook.clock import Clock
 from wattbook.errors import TooManyRequests
@@ -22,83 +28,132 @@ _THROTTLED = Counter(SIGN_IN_THROTTLED)
 FREE_FAILURES = 3
 LONGEST_WAIT_S = 60.0
 FORGIVEN_AFTER_S = 900.0
+MOST_FAILURES_AN_ADDRESS, FORGET_ONE_AFTER_S = 30, 6.0
+MOST_WAITING_AN_ADDRESS = 256
 MOST_TRACKED = 10_000
 LONGEST_NAME = 64
+IPV6_SITE_BITS = 64  # a site has all addresses of its network
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(slots=True)
-class _Record:
+class _User:
+    """Of a user at an address."""
+
     failures: int = 0
     blocked_until_s: float = 0.0
+    last_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Address:
+    failures: float = 0.0
     last_s: float = 0.0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     users: int = 0
 
 
 class Throttle:
-    """Counts wrong passwords by user and address, and lets one attempt at a time of each be verified."""
+    """Counts wrong passwords, and lets one attempt at a time of an address be verified."""
 
     def __init__(self, clock: Clock) -> None:
         """Nobody has failed yet."""
         self._clock = clock
-        self._records: OrderedDict[tuple[str, str], _Record] = OrderedDict()
+        self._users: OrderedDict[tuple[str, str], _User] = OrderedDict()
+        self._addresses: OrderedDict[str, _Address] = OrderedDict()
 
     @asynccontextmanager
     async def attempt(self, name: str, address: str) -> AsyncIterator[None]:
         """Verify inside the block, then call :meth:`failed` or :meth:`worked`.
 
         Raises:
-            TooManyRequests: after too many wrong ones, until the wait is over.
+            TooManyRequests: after too many wrong ones, until the wait is over; or too many wait already.
         """
-        record = self._record(name, address)
-        record.users += 1
+        place = self._address(address)
+        self._refuse_blocked(name, address, place)
+        if place.users >= MOST_WAITING_AN_ADDRESS:
+            raise _refused(1.0)
+        place.users += 1
         try:
-            self._refuse_blocked(record)
-            async with record.turn:
-                self._refuse_blocked(record)
+            async with place.turn:
+                self._refuse_blocked(name, address, place)
                 yield
         finally:
-            record.users -= 1
+            place.users -= 1
 
     def failed(self, name: str, address: str) -> None:
         """It was wrong."""
-        record = self._record(name, address)
-        record.failures += 1
-        beyond = record.failures - FREE_FAILURES
+        self._address(address).failures += 1
+        user = self._user(name, address)
+        user.failures += 1
+        beyond = user.failures - FREE_FAILURES
         if beyond >= 0:
             wait_s = min(LONGEST_WAIT_S, 2.0 ** min(beyond, 16))
-            record.blocked_until_s = self._clock.monotonic_s() + wait_s
+            user.blocked_until_s = self._clock.monotonic_s() + wait_s
 
     def worked(self, name: str, address: str) -> None:
         """It was right: begin again."""
-        record = self._record(name, address)
-        record.failures, record.blocked_until_s = 0, 0.0
+        user = self._user(name, address)
+        user.failures, user.blocked_until_s = 0, 0.0
 
-    def _refuse_blocked(self, record: _Record) -> None:
-        wait_s = record.blocked_until_s - self._clock.monotonic_s()
+    def _refuse_blocked(self, name: str, address: str, place: _Address) -> None:
+        wait_s = self._user(name, address).blocked_until_s - self._clock.monotonic_s()
+        beyond = self._forgiven(place).failures + 1 - MOST_FAILURES_AN_ADDRESS
+        wait_s = max(wait_s, beyond * FORGET_ONE_AFTER_S)
         if wait_s > 0:
-            _THROTTLED.add()
-            raise TooManyRequests(
-                "too many wrong passwords; wait before trying again", retry_after_s=math.ceil(wait_s)
-            )
+            raise _refused(wait_s)
 
-    def _record(self, name: str, address: str) -> _Record:
-        key = (name if len(name) <= LONGEST_NAME else "", address)  # nobody has a longer one
+    def _user(self, name: str, address: str) -> _User:
+        key = (name if len(name) <= LONGEST_NAME else "", site_of(address))  # nobody has a longer one
         now_s = self._clock.monotonic_s()
-        record = self._records.get(key)
-        if record is None:
+        user = self._users.get(key)
+        if user is None:
+            while len(self._users) >= MOST_TRACKED:
+                self._users.popitem(last=False)
+            user = self._users[key] = _User()
+        elif now_s - user.last_s > FORGIVEN_AFTER_S:
+            user.failures = 0
+        user.last_s = now_s
+        self._users.move_to_end(key)
+        return user
+
+    def _address(self, address: str) -> _Address:
+        key = site_of(address)
+        place = self._addresses.get(key)
+        if place is None:
             self._make_room()
-            record = self._records[key] = _Record()
-        elif now_s - record.last_s > FORGIVEN_AFTER_S:
-            record.failures = 0
-        record.last_s = now_s
-        self._records.move_to_end(key)
-        return record
+            place = self._addresses[key] = _Address(last_s=self._clock.monotonic_s())
+        self._addresses.move_to_end(key)
+        return self._forgiven(place)
+
+    def _forgiven(self, place: _Address) -> _Address:
+        now_s = self._clock.monotonic_s()
+        place.failures = max(0.0, place.failures - (now_s - place.last_s) / FORGET_ONE_AFTER_S)
+        place.last_s = now_s
+        return place
 
     def _make_room(self) -> None:
-        for key in [key for key, record in self._oldest() if not record.users]:
-            del self._records[key]
+        excess = len(self._addresses) - MOST_TRACKED + 1
+        oldest = [item for item, _ in zip(self._addresses.items(), range(excess), strict=False)]
+        for key, place in oldest:
+            if not place.users:
+                del self._addresses[key]
 
-    def _oldest(self) -> list[tuple[tuple[str, str], _Record]]:
-        excess = len(self._records) - MOST_TRACKED + 1
-        return [item for item, _ in zip(self._records.items(), range(excess), strict=False)]
+
+def site_of(address: str) -> str:
+    """What an address is counted as: itself or, in IPv6, its network."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return address
+    return str(ipaddress.ip_network((found, IPV6_SITE_BITS), strict=False))
+
+
+def _refused(wait_s: float) -> TooManyRequests:
+    _THROTTLED.add()
+    return TooManyRequests(
+        "too many wrong passwords; wait before trying again", retry_after_s=math.ceil(wait_s)
+    )

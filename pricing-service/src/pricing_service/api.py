@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 from wattbook.access import Principal
-from wattbook.bus import Message
+from wattbook.bus import Message, require_version
 from wattbook.bus.topology import PRICE_UPDATED
 from wattbook.clock import Clock, from_epoch_us
 from wattbook.errors import InvalidInput
@@ -20,6 +20,7 @@ from pricing_service.domain import KnownPrice, Limits
 from pricing_service.store import PriceStore, Wishes
 
 PRICES_VERSION = 1
+BOOKED_VERSION = 2  # of trade.booked: the newest that is understood here
 MOST_WATCHED = 200
 RULES = dict.fromkeys(("Day", "History", "Watch", "Status"), Principal.require_any_role)  # the market's
 
@@ -106,11 +107,13 @@ class TradedHours:
         self._heard: set[tuple[str, int]] = set()
 
     def handle(self, messages: Sequence[Message]) -> None:
-        """Learn from some events.
+        """Learn from some events. A correction makes one more period traded, and takes none back.
 
         Raises:
-            Unavailable: the store cannot be written now.
+            Unavailable: the store cannot be written now, or an event is of a version to come.
         """
+        for message in messages:
+            require_version(message, newest=BOOKED_VERSION)
         self.learn({period for message in messages for period in _traded(message)})
 
     def learn(self, periods: set[tuple[str, int]]) -> None:

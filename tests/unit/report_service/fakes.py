@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
-from report_service.domain.book import Book, Booking, Cell, CellKey
+from report_service.domain.book import Book, Booking, Cell, CellKey, Event, Head, Link, Page
 from report_service.domain.effects import PeriodTrade
 from report_service.domain.feed import Feed as ExchangeFeed
 from report_service.domain.feed import Listener, TradingDay
@@ -76,20 +77,23 @@ def day_prices(*prices: ReferencePrice) -> DayPrices:
     return DayPrices({each.delivery_start_s: each for each in prices})
 
 
-def recomputed(bookings: Sequence[Booking]) -> Book:
-    """The book's sums, made the slow and obvious way."""
+def recomputed(bookings: Sequence[Booking], *, replaced: Mapping[int, int] | None = None) -> Book:
+    """The book's sums, made the slow and obvious way; without contents that were ``replaced``, by number."""
+    last_seq = len(bookings)
     cells: dict[CellKey, Cell] = {}
     for each in bookings:
-        key = CellKey(each.trader_id, each.area, each.delivery_start_s, each.delivery_minutes)
-        cells.setdefault(key, Cell()).add(each)
-    return Book(last_seq=len(bookings), cells=cells.items())
+        if (replaced or {}).get(each.seq, last_seq + 1) > last_seq:
+            cells.setdefault(each.key, Cell()).add(each)
+    return Book(last_seq=last_seq, cells=cells.items())
 
 
 class FakeTradeBook:
-    """A book in memory, with trade-service's promises: gapless numbers, consistent snapshots."""
+    """A book in memory, with trade-service's promises: gapless numbers, consistent snapshots, a chain."""
 
     def __init__(self, bookings: Sequence[Booking] = ()) -> None:
         self.bookings = list(bookings)
+        self.replaced: dict[int, int] = {}
+        self.epoch = "first"
         self.is_away = False
         self.calls: list[str] = []
         self.flags: dict[str, tuple[str, ...]] = {}
@@ -100,16 +104,46 @@ class FakeTradeBook:
             assert each.seq == len(self.bookings) + 1
             self.bookings.append(each)
 
+    def correct(self, seq: int, by: Booking) -> Booking:
+        """Replace what is booked under a number; the booking that does."""
+        correction = by._replace(replaced=self.bookings[seq - 1].key)
+        self.book(correction)
+        self.replaced[seq] = correction.seq
+        return correction
+
+    def digest(self, seq: int) -> str:
+        """After a number; each booking is a commit of its own."""
+        return f"{seq}: {' '.join(each.id for each in self.bookings[:seq])}"
+
+    def event(self, *bookings: Booking, **changes: Any) -> Event:
+        """One commit's event, with its link."""
+        before_seq, after_seq = bookings[0].seq - 1, bookings[-1].seq
+        link = Link(self.epoch, before_seq, self.digest(before_seq), after_seq, self.digest(after_seq))
+        return Event(bookings, link._replace(**changes))
+
     def snapshot(self) -> Book:
         self._called("snapshot")
-        taken = recomputed(self.bookings)
+        taken = recomputed(self.bookings, replaced=self.replaced)
+        taken.epoch, taken.digest = self.epoch, self.digest(taken.last_seq)
         self.during_snapshot()
         return taken
 
-    def after(self, seq: int, *, limit: int = 0) -> Iterator[Sequence[Booking]]:
-        self._called(f"after {seq}")
-        found = self.bookings[seq:]
-        yield found[:limit] if limit else found
+    def after(self, known: Head, *, limit: int = 0) -> Iterator[Page]:
+        self._called(f"after {known.seq}")
+        last_seq = len(self.bookings)
+        head = Head(self.epoch, last_seq, self.digest(last_seq))
+        diverged = (
+            known.seq > last_seq
+            or known.epoch not in ("", self.epoch)
+            or known.digest not in ("", self.digest(known.seq))
+        )
+        found = self.bookings[known.seq :]
+        yield Page([] if diverged else found[:limit] if limit else found, head, diverged=diverged)
+
+    def cells(self, keys: Iterable[CellKey], *, as_of_seq: int) -> dict[CellKey, Cell | None]:
+        self._called(f"cells as of {as_of_seq}")
+        book = recomputed(self.bookings[:as_of_seq], replaced=self.replaced)
+        return {key: book.cell(key) for key in keys}
 
     def of_period(self, *, trader_id: str, period: DeliveryPeriod, limit: int) -> list[PeriodTrade]:
         self._called(f"trades of {trader_id} {period.label}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -143,13 +144,12 @@ def test_the_look_waits_for_an_event_that_is_under_way() -> None:
     following.follower.tend()
 
     assert following.counted == 3
-    assert following.trades.calls == ["snapshot", "after 1"]
+    assert following.trades.calls == ["snapshot", "after 2"]
 
 
 @pytest.mark.parametrize("restored", [bookings(2), [*bookings(4), booking(5, id="other")]])
 def test_a_book_restored_from_a_backup_is_read_again(restored: list[Booking]) -> None:
-    following = Following().started()
-    following.follower.offer(bookings(5))
+    following = Following(*bookings(5)).started()
     following.trades.bookings = list(restored)
 
     following.clock.advance(CHECK_EVERY_S)
@@ -166,7 +166,7 @@ def test_the_same_book_is_not_read_again() -> None:
         following.clock.advance(CHECK_EVERY_S)
         following.follower.tend()
 
-    assert following.trades.calls == ["snapshot", "after 4", "after 4", "after 4"]
+    assert following.trades.calls == ["snapshot", "after 5", "after 5", "after 5"]
 
 
 def test_what_is_known_stays_while_the_book_is_away() -> None:
@@ -246,3 +246,125 @@ def test_a_restarted_model_gives_the_same_versions(order: list[int], snapshot_at
     restarted.follower.offer(everything)
 
     assert running.model.report(KEY).version == restarted.model.report(KEY).version
+
+
+def corrected(following: Following, seq: int, **changes: Any) -> Booking:
+    """A correction of what is booked under a number; without changes the trader is another one."""
+    stated: dict[str, Any] = {"trader": "trader_2", "buy": True, **changes}
+    return following.trades.correct(seq, booking(len(following.trades.bookings) + 1, **stated))
+
+
+def test_a_correction_moves_sums_last_execution_and_the_lists_of_traders() -> None:
+    following = Following(booking(1), booking(2, hour=15)).started()
+    other = ReportKey("DE", "trader_2", DAY)
+    assert following.model.trader_names() == ["trader_1"]
+
+    following.follower.hear([following.trades.event(corrected(following, 2))])
+
+    assert following.counted == 1
+    assert following.model.report(KEY).total.last_execution_time_us == booking(1).execution_time_us
+    assert following.model.report(other).total.trades == 1
+    assert following.model.trader_names() == ["trader_1", "trader_2"]
+
+    following.follower.hear([following.trades.event(corrected(following, 1))])
+
+    assert following.counted == 0
+    assert following.model.trader_names() == ["trader_2"]
+    assert following.model.days_of("trader_1") == []
+    assert [each.trades for each in following.model.traders()] == [2]
+
+
+def test_a_correction_waits_for_a_book_that_cannot_be_asked() -> None:
+    following = Following(booking(1)).started()
+    event = following.trades.event(corrected(following, 1))
+    following.trades.is_away = True
+
+    with pytest.raises(Unavailable):
+        following.follower.hear([event])
+    assert following.counted == 1
+
+    following.trades.is_away = False
+    following.follower.catch_up()
+    assert following.counted == 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 8), st.sampled_from(["trader_1", "trader_2"]), st.booleans())),
+    st.integers(0, 12),
+    st.lists(st.integers(1, 12), max_size=30),
+)
+def test_with_corrections_it_equals_a_recomputation_whatever_repeats_overtakes_or_is_lost(
+    steps: list[tuple[int, str, bool]], snapshot_at: int, arriving: list[int]
+) -> None:
+    whole = Following()
+    for target, trader, buy in steps[:12]:
+        seq = len(whole.trades.bookings) + 1
+        if 0 < target < seq and target not in whole.trades.replaced:
+            corrected(whole, target, trader=trader, buy=buy)
+        else:
+            whole.trades.book(booking(seq, trader=trader, buy=buy))
+    everything = whole.trades.bookings
+    following = Following(*everything[:snapshot_at])
+    following.trades.replaced = dict(whole.trades.replaced)
+    following.started()
+    following.trades.bookings = list(everything)
+
+    for seq in arriving:
+        if seq <= len(everything):
+            following.follower.hear([following.trades.event(everything[seq - 1])])
+    following.follower.catch_up()
+
+    expected = recomputed(everything, replaced=whole.trades.replaced)
+    for trader in ("trader_1", "trader_2"):
+        key = ReportKey("DE", trader, DAY)
+        assert following.model.report(key).version == report(expected, key).version
+    assert following.model.traders() == expected.traders()
+
+
+def test_an_event_that_does_not_chain_makes_it_start_over_and_say_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    following = Following(*bookings(5)).started()
+    following.trades.bookings = [*bookings(4), booking(5, id="other"), booking(6)]
+
+    following.follower.hear([following.trades.event(booking(6))])
+
+    assert following.trades.calls == ["snapshot", "after 5", "snapshot"]
+    assert following.model.last_seq == 6
+    assert "the book is another one than the one followed; starting over" in caplog.messages
+
+
+def test_an_event_of_a_book_that_is_gone_is_not_counted() -> None:
+    following = Following(*bookings(5)).started()
+    late = following.trades.event(booking(6, trader="trader_2"))
+    following.trades.epoch = "second"
+    following.clock.advance(CHECK_EVERY_S)
+    following.follower.tend()
+    assert following.trades.calls == ["snapshot", "after 5", "snapshot"]
+
+    following.follower.hear([late])
+
+    assert following.model.last_seq == 5
+    assert following.model.trader_names() == ["trader_1"]
+
+
+def test_a_renewed_epoch_in_an_event_makes_it_start_over() -> None:
+    following = Following(*bookings(5)).started()
+    following.trades.epoch = "second"
+    following.trades.book(booking(6))
+
+    following.follower.hear([following.trades.event(booking(6))])
+
+    assert following.trades.calls == ["snapshot", "after 5", "snapshot"]
+    assert following.model.last_seq == 6
+
+
+def test_events_without_a_digest_are_counted_as_those_of_an_earlier_release() -> None:
+    following = Following(*bookings(2)).started()
+    following.trades.book(*bookings(4)[2:])
+    silent = {"before": "", "after": "", "epoch": ""}
+
+    following.follower.hear([following.trades.event(each, **silent) for each in bookings(4)[2:]])
+
+    assert following.counted == 4
+    assert following.trades.calls == ["snapshot"]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from trade_service.api import booked_events
+from trade_service.api import TradesServicer, booked_events
 from trade_service.domain import (
     BookedTrade,
     Criteria,
@@ -39,9 +39,12 @@ from trade_service.usecases import (
     search,
 )
 from wattbook import db
+from wattbook.access import Principal, Role
 from wattbook.bus import Message
 from wattbook.clock import FakeClock
-from wattbook_proto import events_pb2
+from wattbook.errors import Forbidden, Unavailable
+from wattbook.walls import called_by
+from wattbook_proto import events_pb2, trades_pb2
 
 from tests.support.engines import NewStoreUrl
 from tests.unit.trade_service.test_group_commit import trade
@@ -64,10 +67,10 @@ class Book:
 
     def __post_init__(self) -> None:
         self.book = TradeStore(self.store)
-        self._committer = GroupCommit(
+        self.committer = GroupCommit(
             self.book, clock=FakeClock(NOW), announce=self._announce, committed=lambda _: None
         )
-        self._committer.start()
+        self.committer.start()
 
     def _announce(self, commit: Commit, traceparent: str) -> list[Message]:
         self.commits.append(commit)
@@ -80,7 +83,7 @@ class Book:
         return self.outcome(*trades, by=by).results
 
     def outcome(self, *trades: Trade, by: Sender = CLIENT) -> Any:
-        return self._committer.book(trades, sender=by, timeout_s=20)
+        return self.committer.book(trades, sender=by, timeout_s=20)
 
     def rows(self, *, history: bool = False, **criteria: Any) -> list[BookedTrade]:
         return [
@@ -94,7 +97,7 @@ class Book:
         return [row for event in self.events for row in events_pb2.TradesBooked.FromString(event.body).trades]
 
     def close(self) -> None:
-        self._committer.stop()
+        self.committer.stop()
         self.store.close()
 
 
@@ -333,6 +336,115 @@ def test_after_commits_of_an_earlier_release_the_digest_is_unknown_until_the_nex
 
     assert book.commits[-1].before.digest == ""
     assert book.book.head().digest == book.commits[-1].after.digest != ""
+
+
+class OldReader:
+    """As the read model before there were corrections: adds what an event or the book tells it."""
+
+    def __init__(self, servicer: TradesServicer) -> None:
+        self._servicer = servicer
+        self.counted: dict[int, str] = {}
+
+    def hear(self, events: list[Message]) -> None:
+        for event in events:
+            if event.version == 1:
+                self._add(events_pb2.TradesBooked.FromString(event.body).trades)
+
+    def catch_up(self) -> None:
+        request = trades_pb2.SearchRequest(after_seq=len(self.counted))
+        with called_by(Principal("report-service", frozenset({Role.SERVICE}), may_write=False)):
+            for page in self._servicer.Search(request, Any):
+                self._add(page.trades)
+
+    def _add(self, trades: Any) -> None:
+        for each in trades:
+            if each.booking_seq == len(self.counted) + 1:
+                self.counted[each.booking_seq] = each.id
+
+
+def test_a_reader_that_only_adds_stalls_at_a_correction_and_is_told_why(book: Book) -> None:
+    servicer = TradesServicer(store=book.book, booker=book.committer)
+    reader = OldReader(servicer)
+    book.state(trade(1), trade(2))
+    book.state(trade(1, price_ct_per_mwh=9), by=FEED)
+    book.state(trade(3))
+
+    reader.hear(book.events)
+    with pytest.raises(Unavailable, match=r"only a reader of trade\.booked 2 can count"):
+        reader.catch_up()
+
+    assert reader.counted == {1: "t_1", 2: "t_2"}
+    request = trades_pb2.SearchRequest(after_seq=2, follow_version=2)
+    with called_by(Principal("report-service", frozenset({Role.SERVICE}), may_write=False)):
+        (page,) = servicer.Search(request, Any)
+    assert [each.booking_seq for each in page.trades] == [3, 4]
+    assert page.trades[0].replaced.booking_seq == 1
+
+
+@pytest.mark.parametrize(
+    ("asker", "seen"),
+    [
+        (Principal("a", frozenset({Role.TRADER}), trader_id="trader_1"), ("trader_1", "")),
+        (Principal("b", frozenset({Role.TRADER}), trader_id="trader_2"), ("", "trader_2")),
+        (Principal("d", frozenset({Role.DESK})), ("trader_1", "trader_2")),
+    ],
+)
+def test_each_content_of_a_correction_is_shown_to_its_own_trader_and_the_desk(
+    book: Book, asker: Principal, seen: tuple[str, str]
+) -> None:
+    servicer = TradesServicer(store=book.book, booker=book.committer)
+    book.state(trade(1), trade(2, trader_id="trader_3"))
+    book.state(trade(1, trader_id="trader_2"), by=FEED)
+
+    with called_by(asker):
+        (page,) = servicer.Corrections(trades_pb2.CorrectionsRequest(), Any)
+        found = [row for part in servicer.Search(trades_pb2.SearchRequest(), Any) for row in part.trades]
+
+    (correction,) = page.corrections
+    assert (correction.id, correction.booking_seq) == ("t_1", 3)
+    assert (correction.replaced.trader_id, correction.by.trader_id) == seen
+    if asker.trader_id:
+        assert {row.trader_id for row in found} <= {asker.trader_id}
+    assert all(row.replaced.trader_id in ("", seen[0]) for row in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "roles", "changes", "refused"),
+    [
+        ("ingest-service", {Role.SERVICE}, {"by_exchange": True}, False),
+        ("desk", {Role.DESK}, {"by_exchange": True}, True),
+        ("somebody", {Role.SERVICE}, {"by_exchange": True}, True),
+        ("desk", {Role.DESK}, {"accepted": True}, False),
+        ("ingest-service", {Role.SERVICE}, {"accepted": True}, True),
+    ],
+)
+def test_only_whom_it_is_given_to_may_speak_for_the_exchange_or_accept(
+    book: Book, name: str, roles: set[Role], changes: dict[str, bool], refused: bool
+) -> None:
+    servicer = TradesServicer(store=book.book, booker=book.committer)
+    book.state(trade(1))
+    stated = trades_pb2.TradeToBook(
+        id="t_1", price_ct_per_mwh=9, quantity_kw=12_000, direction=trades_pb2.SELL,
+        delivery_day="2023-02-28", delivery_hour=14, trader_id="trader_1",
+        execution_time_us=trade(1).execution_time_us,
+    )  # fmt: skip
+    request = trades_pb2.BookRequest(trades=[stated], source=trades_pb2.FILE, **changes)
+
+    with called_by(Principal(name, frozenset(roles))):
+        if refused:
+            with pytest.raises(Forbidden):
+                servicer.Book(request, Deadline())
+        else:
+            assert list(servicer.Book(request, Deadline()).corrected) == [0]
+
+    assert book.prices() == {"t_1": 120 if refused else 9}
+
+
+class Deadline:
+    """A call without a deadline."""
+
+    def time_remaining(self) -> None:
+        return None
 
 
 statements = st.lists(

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from wattbook.bus import Delivery, Subscription
+from wattbook.bus import Delivery, Subscription, require_version
 from wattbook.clock import Clock
 from wattbook.errors import WattbookError
 from wattbook.retry import Backoff
@@ -16,29 +16,32 @@ from wattbook.telemetry.metrics import Histogram
 from wattbook_proto import events_pb2
 
 from report_service.api.trouble import Trying
-from report_service.clients.trades import booking_of
-from report_service.domain.book import Booking
+from report_service.clients.trades import FOLLOW_VERSION, booking_of
+from report_service.domain.book import Event, Link
 from report_service.usecases.follow import GAP_WAIT_S, Follower
 from report_service.usecases.model import ReadModel
 
 _log = logging.getLogger(__name__)
 
-VERSION = 1
 RECEIVE_TIMEOUT_S = 0.5
 _DELAY = Histogram(REPORT_DELAY)
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 5.0
 
 
-def bookings_of(deliveries: Sequence[Delivery]) -> list[Booking]:
-    """The bookings in some deliveries. An event of a version to come is left to the look at the book."""
-    bookings: list[Booking] = []
+def events_of(deliveries: Sequence[Delivery]) -> list[Event]:
+    """What some deliveries tell.
+
+    Raises:
+        Unavailable: one is of a version to come: it may mean more than to add, so nothing is counted.
+    """
+    events: list[Event] = []
     for delivery in deliveries:
-        if delivery.message.version != VERSION:
-            continue
+        require_version(delivery.message, newest=FOLLOW_VERSION)
         body = events_pb2.TradesBooked.FromString(delivery.message.body)
-        bookings.extend(booking_of(trade) for trade in body.trades)
-    return bookings
+        link = Link(body.epoch, body.before_seq, body.digest_before, body.after_seq, body.digest_after)
+        events.append(Event([booking_of(trade) for trade in body.trades], link if link.after_seq else None))
+    return events
 
 
 class BookFeed:
@@ -111,7 +114,7 @@ class BookFeed:
         if deliveries:
             messages = [delivery.message for delivery in deliveries]
             with handling(messages, system=self._system):
-                self._follower.offer(bookings_of(deliveries))
+                self._follower.hear(events_of(deliveries))
             subscription.ack(deliveries)
             if _DELAY.is_kept:
                 now = self._clock.now()

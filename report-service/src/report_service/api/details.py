@@ -26,6 +26,8 @@ _FLAGS = {
     "late": ("late", "Executed at or after the start of delivery."),
     "off_tick": ("off step", "Not a multiple of 0.1 MW."),
     "out_of_range": ("out of range", "The price is outside of what the exchange allows."),
+    "corrected": ("corrected by the exchange", "The exchange stated it otherwise than it was booked first."),
+    "unconfirmed": ("unconfirmed", "The exchange has not stated this trade."),
 }
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import grpc
 from wattbook import rpc
 from wattbook.clock import to_epoch_us
+from wattbook.errors import Unavailable
 from wattbook.periods import DeliveryPeriod
 from wattbook_proto import trades_pb2, trades_pb2_grpc
 
-from report_service.domain.book import Book, Booking, Cell, CellKey
+from report_service.domain.book import Book, Booking, Cell, CellKey, Head, Page
 from report_service.domain.effects import PeriodTrade
 
 SNAPSHOT_TIMEOUT_S = 60.0
 SEARCH_TIMEOUT_S = 30.0
+CELLS_TIMEOUT_S = 10.0
+FOLLOW_VERSION = 2  # of trade.booked: the newest that this reader can count
 PERIOD_TIMEOUT_S = 4.0
 _US_PER_S = 1_000_000
 LOOK_TIMEOUT_S = 3.0  # for a few trades: a service that hangs is soon noticed
@@ -34,7 +37,12 @@ def booking_of(trade: trades_pb2.BookedTrade) -> Booking:
         trade.price_ct_per_mwh,
         trade.execution_time_us,
         trade.id,
+        _key_of(trade.replaced) if trade.HasField("replaced") else None,
     )
+
+
+def _key_of(of: trades_pb2.BookedTrade | trades_pb2.Position) -> CellKey:
+    return CellKey(of.trader_id, of.area, of.delivery_start_s, of.delivery_minutes)
 
 
 class TradeService:
@@ -50,24 +58,48 @@ class TradeService:
         Raises:
             Unavailable: not now.
         """
-        book_seq = 0
+        book = Book()
         cells: list[tuple[CellKey, Cell]] = []
         pages = rpc.stream(self._stub.Positions, trades_pb2.PositionsRequest(), timeout_s=SNAPSHOT_TIMEOUT_S)
         for page in pages:
-            book_seq = page.as_of_seq
-            cells.extend(_cell_of(position) for position in page.positions)
-        return Book(last_seq=book_seq, cells=cells)
+            cells.extend((_key_of(position), _cell_of(position)) for position in page.positions)
+            book = Book(last_seq=page.as_of_seq, epoch=page.epoch, digest=page.digest)
+        return Book(last_seq=book.last_seq, cells=cells, epoch=book.epoch, digest=book.digest)
 
-    def after(self, seq: int, *, limit: int = 0) -> Iterator[Sequence[Booking]]:
-        """Pages of what was booked after ``seq``, in order; at most ``limit`` bookings, 0 means all.
+    def after(self, known: Head, *, limit: int = 0) -> Iterator[Page]:
+        """Pages of what was booked after what is known, in order; at most ``limit`` bookings, 0 means all.
 
         Raises:
             Unavailable: not now.
         """
         timeout_s = LOOK_TIMEOUT_S if limit else SEARCH_TIMEOUT_S
-        request = trades_pb2.SearchRequest(after_seq=seq, limit=limit)
+        request = trades_pb2.SearchRequest(
+            after_seq=known.seq,
+            known_epoch=known.epoch,
+            known_digest=known.digest,
+            limit=limit,
+            follow_version=FOLLOW_VERSION,
+        )
         for page in rpc.stream(self._stub.Search, request, timeout_s=timeout_s):
-            yield [booking_of(trade) for trade in page.trades]
+            head = Head(page.epoch, page.as_of_seq, page.digest)
+            yield Page([booking_of(trade) for trade in page.trades], head, diverged=page.diverged)
+
+    def cells(self, keys: Iterable[CellKey], *, as_of_seq: int) -> dict[CellKey, Cell | None]:
+        """The sums of some keys as of a number, added up anew; None where a key has no trade.
+
+        Raises:
+            Unavailable: not now.
+        """
+        request = trades_pb2.PositionsRequest(as_of_seq=as_of_seq)
+        found: dict[CellKey, Cell | None] = {}
+        for key in keys:
+            request.keys.add(**key._asdict())
+            found[key] = None
+        for page in rpc.stream(self._stub.Positions, request, timeout_s=CELLS_TIMEOUT_S):
+            if not page.of_keys:  # a release that knows of no keys answers with everything
+                raise Unavailable("trade-service cannot recompute sums yet; it is being updated")
+            found.update({_key_of(position): _cell_of(position) for position in page.positions})
+        return found
 
     def of_period(self, *, trader_id: str, period: DeliveryPeriod, limit: int) -> list[PeriodTrade]:
         """The first ``limit`` trades of a trader that deliver within a period, in booking order.
@@ -84,12 +116,21 @@ class TradeService:
             limit=limit,
         )
         pages = rpc.stream(self._stub.Search, request, timeout_s=PERIOD_TIMEOUT_S)
-        return [PeriodTrade(booking_of(trade), tuple(trade.flags)) for page in pages for trade in page.trades]
+        return [PeriodTrade(booking_of(trade), _marks(trade)) for page in pages for trade in page.trades]
 
 
-def _cell_of(position: trades_pb2.Position) -> tuple[CellKey, Cell]:
-    key = CellKey(position.trader_id, position.area, position.delivery_start_s, position.delivery_minutes)
-    return key, Cell(
+def _marks(trade: trades_pb2.BookedTrade) -> tuple[str, ...]:
+    """Its flags, and how the exchange stands to it."""
+    marks = list(trade.flags)
+    if trade.HasField("replaced"):
+        marks.append("corrected")
+    if not trade.confirmed_by and trade.source != trades_pb2.FEED:
+        marks.append("unconfirmed")
+    return tuple(marks)
+
+
+def _cell_of(position: trades_pb2.Position) -> Cell:
+    return Cell(
         position.trades,
         position.buy_kw,
         position.sell_kw,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -27,6 +27,48 @@ class Booking(NamedTuple):
     price_ct_per_mwh: int
     execution_time_us: int
     id: str = ""
+    replaced: CellKey | None = None
+    """Whose sums had the content that this one replaced."""
+
+    @property
+    def key(self) -> CellKey:
+        """Whose sums it is in."""
+        return CellKey._make(self[1:5])
+
+
+class Link(NamedTuple):
+    """A commit in the book's chain: the digests after its number ``before_seq`` and ``after_seq``."""
+
+    epoch: str
+    before_seq: int
+    before: str
+    after_seq: int
+    after: str
+
+
+class Head(NamedTuple):
+    """How far a book is, or is known: its epoch, its last number, its digest there ("": not known)."""
+
+    epoch: str
+    seq: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What an event tells: bookings, and their commit's link where the event has one."""
+
+    bookings: Sequence[Booking]
+    link: Link | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Bookings that follow what is known; ``diverged``: what is known is no part of this book."""
+
+    bookings: Sequence[Booking]
+    head: Head
+    diverged: bool = False
 
 
 class CellKey(NamedTuple):
@@ -59,7 +101,7 @@ class Cell:
 
     def add(self, booking: Booking) -> None:
         """Count one more trade."""
-        _, _, _, _, _, is_buy, quantity_kw, price_ct_per_mwh, execution_time_us, _ = booking
+        _, _, _, _, _, is_buy, quantity_kw, price_ct_per_mwh, execution_time_us, _, _ = booking
         self.trades += 1
         if is_buy:
             self.buy_kw += quantity_kw
@@ -97,27 +139,43 @@ def day_of(area: str, hour_start_s: int) -> date:
 class Book:
     """Every trader's cells, as of ``last_seq``. One thread may change it; see the read model for readers."""
 
-    def __init__(self, *, last_seq: int = 0, cells: Iterable[tuple[CellKey, Cell]] = ()) -> None:
-        """Start from a snapshot that includes every booking up to ``last_seq``."""
+    def __init__(
+        self,
+        *,
+        last_seq: int = 0,
+        cells: Iterable[tuple[CellKey, Cell]] = (),
+        epoch: str = "",
+        digest: str = "",
+    ) -> None:
+        """Start from a snapshot that includes every booking up to ``last_seq``, where it has ``digest``."""
         self.last_seq = last_seq
-        self.last_id = ""
+        self.epoch, self.digest = epoch, digest
         # By a CellKey; a plain tuple is equal to it, and made in a fraction of the time.
         self._cells: dict[tuple[str, str, int, int], tuple[Cell, _Day]] = {}
         self._days: dict[str, dict[tuple[date, str], _Day]] = {}
         for key, cell in cells:
             self._put(key, cell).trades += cell.trades
 
-    def apply(self, bookings: Iterable[Booking]) -> set[ReportKey]:
+    def apply(
+        self, bookings: Iterable[Booking], recomputed: Mapping[CellKey, Cell | None] | None = None
+    ) -> set[ReportKey]:
         """Count bookings that continue the sequence; returns the reports they changed.
+
+        ``recomputed``: the sums, after all of these, of whatever a correction among them touches; None where
+        nothing is left of them.
 
         Raises:
             ValueError: a booking is not the next one; those before it are counted.
         """
         changed: set[_Day] = set()
         cells = self._cells
+        known = recomputed or {}
         for booking in bookings:
             if booking[0] != self.last_seq + 1:
                 raise ValueError(f"booking {booking.seq} does not follow {self.last_seq}")
+            self.last_seq = booking[0]
+            if known and booking[1:5] in known:
+                continue
             found = cells.get(booking[1:5])
             if found is None:
                 cell = Cell()
@@ -127,9 +185,31 @@ class Book:
             cell.add(booking)
             day.trades += 1
             changed.add(day)
-            self.last_seq = booking[0]
-            self.last_id = booking[9]
+        for key, exact in known.items():
+            changed.add(self._exchange(key, exact))
         return {day.key for day in changed}
+
+    def _exchange(self, key: CellKey, cell: Cell | None) -> _Day:
+        """Have ``cell`` for a key, whatever was there; a day, and a trader, without trades is gone."""
+        before = self._cells.pop(key, None)
+        day = self._put(key, cell or Cell())
+        if before is not None:
+            day.trades -= before[0].trades
+        if cell is None:
+            del self._cells[key]
+        else:
+            day.trades += cell.trades
+        if not day.trades:
+            days = self._days[key.trader_id]
+            del days[day.key.day, key.area]
+            if not days:
+                del self._days[key.trader_id]
+        return day
+
+    def cell(self, key: CellKey) -> Cell | None:
+        """The sums of a key; None where it has no trade."""
+        found = self._cells.get(key)
+        return found[0] if found else None
 
     def cells_in(self, *, trader_id: str, area: str, hour_start_s: int) -> Iterator[tuple[int, Cell]]:
         """(minutes, cell) of every period within an hour: the hour itself, its halves, its quarters."""
@@ -148,7 +228,7 @@ class Book:
 
     @property
     def trader_count(self) -> int:
-        """How many traders have a trade; it only grows."""
+        """How many traders have a trade."""
         return len(self._days)
 
     def trader_names(self) -> list[str]:

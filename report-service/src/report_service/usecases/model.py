@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from wattbook.clock import Clock
 from wattbook.errors import Unavailable
 
-from report_service.domain.book import Book, Booking, ReportKey, TraderSummary
+from report_service.domain.book import Book, Booking, Cell, CellKey, ReportKey, TraderSummary
 from report_service.domain.pnl import Report, report
 from report_service.domain.prices import DayKey
 
@@ -62,11 +62,6 @@ class ReadModel:
         """The last booking counted."""
         return self._book.last_seq
 
-    @property
-    def last_id(self) -> str:
-        """The id of the last booking counted, ``""`` where it came in a snapshot."""
-        return self._book.last_id
-
     def replace(self, book: Book) -> None:
         """Start over from a snapshot."""
         with self._lock:
@@ -81,19 +76,19 @@ class ReadModel:
             self._on_ready.pop()()
         self._tell(None)
 
-    def apply(self, bookings: Sequence[Booking]) -> None:
-        """Count bookings that continue the sequence, in order."""
+    def apply(
+        self, bookings: Sequence[Booking], recomputed: Mapping[CellKey, Cell | None] | None = None
+    ) -> None:
+        """Count bookings that continue the sequence, in order; see :meth:`Book.apply`."""
         with self._lock:
-            changed = self._book.apply(bookings)
+            changed = self._book.apply(bookings, recomputed)
+            if recomputed:  # as many traders as before may be others
+                self._names = []
             for key in changed:
                 self._reports.pop(key, None)
             for day in {DayKey(key.area, key.day) for key in changed}:
                 self._changes[day] = self._changes.get(day, 0) + 1
         self._tell(changed)
-
-    def learn_last_id(self, trade_id: str) -> None:
-        """Remember the id of the last booking counted, which a snapshot does not tell."""
-        self._book.last_id = trade_id
 
     def found(self) -> None:
         """The book is reachable and we are level with it."""

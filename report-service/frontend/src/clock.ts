@@ -2,14 +2,14 @@
 // the first one, in a simulated world, what was shown at some real instant and how fast it runs.
 const [real = 0, shown = 0, speed = 1] = (document.documentElement.dataset["course"] ?? "").split(" ").map(Number);
 
-let told: { now: number; at: number } | null = null;
+let beat: { now: number; at: number } | null = null;
 
 export function deskSays(now: number): void {
-  told = { now, at: performance.now() };
+  beat = { now, at: performance.now() };
 }
 
 export function deskNow(): number {
-  if (told) return told.now + (performance.now() - told.at) * (shown ? speed : 1);
+  if (beat) return beat.now + (performance.now() - beat.at) * (shown ? speed : 1);
   return speed > 0 && shown ? shown + (Date.now() - real) * speed : Date.now();
 }
 

@@ -7,10 +7,14 @@ import os
 import pty
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from wattbook_cli.api.performance import View
+from wattbook_cli.api.performance import performance as reports
 
 from tests.support.waiting import wait_until
 from tests.unit.cli.conftest import Wattbook
@@ -78,6 +82,28 @@ def test_all_columns_are_there_when_wide(wattbook: Wattbook, performance: dict[s
     assert figures[:7] == ["2", "0.0", "12.0", "–", "10.20", "10.20", "9.80"]
     assert figures[8:] == ["d", "▲", "+0.40", "higher", "+120.00", "-6.25", "+1,354.50"]
     assert rows["18–19"] == "0 0.0 0.0 – – – – – ● no trades – 0.0 0.00"
+
+
+def test_colour_is_the_lights_alone(performance: dict[str, Any]) -> None:
+    shown = Console(width=200, force_terminal=True, color_system="standard")
+    view = View(wide=True, now=datetime(2023, 2, 28, 12, tzinfo=UTC), most_columns=200)
+
+    coloured = [
+        each.text.strip()
+        for each in shown.render(reports(performance, view))
+        if each.style is not None and each.style.color is not None
+    ]
+
+    assert [each[0] for each in coloured if each] == ["▲", "▼", "▼", "▼"]
+
+
+def test_a_live_report_says_what_pnl_leaves_out_and_what_edge_is(
+    wattbook: Wattbook, performance: dict[str, Any]
+) -> None:
+    out = wattbook("report", "trader_1", "--live", "--day", "2023-02-28").out
+
+    assert "PnL +1,234.50 EUR: cash so far, open position -6.25 MWh not valued." in out
+    assert "Edge = PnL + open position x reference" in out
 
 
 @pytest.mark.parametrize("form", ["--json", "--csv"])

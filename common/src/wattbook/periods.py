@@ -136,18 +136,36 @@ def periods_of_day(area: str, day: date, minutes: int = HOUR_MINUTES) -> tuple[D
 
 
 @lru_cache(maxsize=65536)
-def hour_of(area: str, day: date, hour: int) -> tuple[DeliveryPeriod, bool]:
-    """The hour that local labels name, and whether they were ambiguous (then it is the first of the two).
+def hours_of(area: str, day: date, hour: int) -> tuple[DeliveryPeriod, ...]:
+    """The hour that local labels name, in order both of a doubled one.
 
     Raises:
         NoSuchPeriod: unknown area, day out of range, hour not 0-23, or the hour that March skips.
     """
     if not 0 <= hour <= 23:
         raise NoSuchPeriod(f"delivery hour {hour} is not in 0–23")
-    found = [period for period in periods_of_day(area, day) if period.delivery_hour == hour]
+    found = tuple(period for period in periods_of_day(area, day) if period.delivery_hour == hour)
     if not found:
         raise NoSuchPeriod(f"{day} has no hour {hour:02d}–{hour + 1:02d} in {area_of(area).time_zone}")
+    return found
+
+
+def hour_of(area: str, day: date, hour: int) -> tuple[DeliveryPeriod, bool]:
+    """The hour that local labels name, and whether they were ambiguous (then it is the first of the two).
+
+    Raises:
+        NoSuchPeriod: as :func:`hours_of`.
+    """
+    found = hours_of(area, day, hour)
     return found[0], len(found) > 1
+
+
+def traded_hour(hours: tuple[DeliveryPeriod, ...], *, executed: datetime) -> DeliveryPeriod:
+    """The one of :func:`hours_of` that a trade executed then is for, where it does not say which.
+
+    An hour is traded until it begins: who trades once the first of two has begun can only mean the second.
+    """
+    return hours[-1] if executed >= hours[0].start else hours[0]
 
 
 def hour_starting(area: str, start: datetime) -> DeliveryPeriod:

@@ -236,6 +236,56 @@ def test_a_statement_that_does_not_say_which_doubled_hour_contradicts_neither():
     assert different_fields(unsaid, first) == []
 
 
+FIRST_US = to_epoch_us(datetime(2023, 10, 29, 0, tzinfo=UTC))  # 02A begins; 02B an hour later
+HOUR_US = 3_600_000_000
+
+
+@pytest.mark.parametrize(
+    ("executed_us", "start", "flags"),
+    [
+        (EARLY_US, "2023-10-29T00:00:00+00:00", ("ambiguous",)),
+        (FIRST_US - 1, "2023-10-29T00:00:00+00:00", ("ambiguous",)),
+        (FIRST_US, "2023-10-29T01:00:00+00:00", ("ambiguous",)),
+        (FIRST_US + HOUR_US - 1, "2023-10-29T01:00:00+00:00", ("ambiguous",)),
+        (FIRST_US + HOUR_US, "2023-10-29T01:00:00+00:00", ("ambiguous", "late")),
+        (FIRST_US + 48 * HOUR_US, "2023-10-29T01:00:00+00:00", ("ambiguous", "late")),
+    ],
+)
+def test_a_trade_made_once_the_first_doubled_hour_has_begun_is_for_the_second(
+    executed_us: int, start: str, flags: tuple[str, ...]
+):
+    found = trade(delivery_day="2023-10-29", delivery_hour=2, execution_time_us=executed_us)
+
+    assert (found.delivery_start_s, flag_names(found.flags)) == (start_s(start), flags)
+
+
+def test_each_area_has_its_own_doubled_hour():
+    in_london = trade(
+        area="GB", delivery_day="2023-10-29", delivery_hour=1, execution_time_us=FIRST_US + 600_000_000
+    )
+
+    assert in_london.delivery_start_s == start_s("2023-10-29T01:00:00+00:00")
+
+
+def test_a_stated_start_counts_more_than_the_time_of_execution():
+    said = {"delivery_day": "2023-10-29", "delivery_hour": 2, "execution_time_us": FIRST_US + HOUR_US}
+    first = trade(**said, delivery_start_s=start_s("2023-10-29T00:00:00+00:00"))
+
+    assert (first.delivery_start_s, flag_names(first.flags)) == (FIRST_US // 1_000_000, ("late",))
+
+
+def test_a_repeat_of_a_trade_that_was_booked_on_the_first_hour_before_is_the_same_trade():
+    again = trade(delivery_day="2023-10-29", delivery_hour=2, execution_time_us=FIRST_US)
+    before = again._replace(delivery_start_s=FIRST_US // 1_000_000)
+    hour_after = again._replace(delivery_start_s=FIRST_US // 1_000_000 + 7200)
+
+    assert different_fields(before, again) == []
+    assert different_fields(hour_after, again) == ["delivery period"]
+    assert different_fields(before._replace(delivery_start_s=FIRST_US // 1_000_000 - 3600), again) == [
+        "delivery period"
+    ]
+
+
 def test_a_statement_of_the_second_doubled_hour_contradicts_a_trade_booked_on_the_first():
     first = at("2023-10-29", 2)
     second = at("2023-10-29", 2, delivery_start_s=start_s("2023-10-29T01:00:00+00:00"))

@@ -22,7 +22,10 @@ from report_service.domain.prices import ReferencePrice
 
 PAGE_TRADES = 200
 _FLAGS = {
-    "ambiguous": ("first of two", "The hour is there twice that day; the trade did not say which one."),
+    "ambiguous": (
+        "one of two",
+        "The hour is there twice that day. The trade did not say which one; when it was made did.",
+    ),
     "late": ("late", "Executed at or after the start of delivery."),
     "off_tick": ("off step", "Not a multiple of 0.1 MW."),
     "out_of_range": ("out of range", "The price is outside of what the exchange allows."),

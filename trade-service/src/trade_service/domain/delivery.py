@@ -7,8 +7,16 @@ from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
-from wattbook.clock import from_epoch_s, to_epoch_us
-from wattbook.periods import DeliveryPeriod, NoSuchPeriod, area_of, hour_of, hour_starting
+from wattbook.clock import from_epoch_s, from_epoch_us, to_epoch_us
+from wattbook.periods import (
+    DeliveryPeriod,
+    NoSuchPeriod,
+    area_of,
+    hour_of,
+    hour_starting,
+    hours_of,
+    traded_hour,
+)
 
 AREA_LIMIT = 16
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -28,13 +36,24 @@ class Delivery(NamedTuple):
     ambiguous: bool
 
 
-@lru_cache(maxsize=65536)
-def delivery_of(area: str, day: str, hour: int, start_s: int | None) -> Delivery:
+def delivery_of(area: str, day: str, hour: int, start_s: int | None, *, execution_time_us: int) -> Delivery:
     """The delivery period that local labels name, or of a doubled hour the one that starts at ``start_s``.
+
+    Where no start says which of a doubled hour is meant, the time of execution does.
 
     Raises:
         InvalidTrade: there is no such period, or the start disagrees with the labels.
     """
+    named = _named(area, day, hour, start_s)
+    if named.ambiguous:
+        hours = hours_of(area, _day(day), hour)
+        meant = traded_hour(hours, executed=from_epoch_us(execution_time_us))
+        return named._replace(start_s=to_epoch_us(meant.start) // 1_000_000)
+    return named
+
+
+@lru_cache(maxsize=65536)
+def _named(area: str, day: str, hour: int, start_s: int | None) -> Delivery:
     if len(area) > AREA_LIMIT:
         raise InvalidTrade(f"area is longer than {AREA_LIMIT} characters")
     try:
@@ -45,6 +64,12 @@ def delivery_of(area: str, day: str, hour: int, start_s: int | None) -> Delivery
         raise InvalidTrade(str(error)) from None
     start = to_epoch_us(period.start) // 1_000_000
     return Delivery(period.area, start, period.minutes, day_number(day), ambiguous)
+
+
+def local_hour(area: str, start_s: int) -> tuple[date, int]:
+    """Delivery day and hour of what starts then: the same for both of a doubled hour."""
+    period = hour_starting(area, from_epoch_s(start_s))
+    return period.delivery_day, period.delivery_hour
 
 
 def _stated_start(labelled: DeliveryPeriod, start_s: int) -> DeliveryPeriod:

@@ -12,7 +12,7 @@ from wattbook.clock import to_epoch_us
 from wattbook.text import id_problem, trader_id_problem
 from wattbook.units import PRICE_MAX_CT_PER_MWH, PRICE_MIN_CT_PER_MWH, QUANTITY_STEP_KW
 
-from trade_service.domain.delivery import Delivery, InvalidTrade, delivery_of
+from trade_service.domain.delivery import Delivery, InvalidTrade, delivery_of, local_hour
 
 TRADE_ID_LIMIT = 128
 TRADER_ID_LIMIT = 64
@@ -176,7 +176,9 @@ def trade_of(
     """
     _check_names(trade_id, trader_id)
     _check_figures(price_ct_per_mwh, quantity_kw, direction, execution_time_us)
-    delivery = delivery_of(area, delivery_day, delivery_hour, delivery_start_s)
+    delivery = delivery_of(
+        area, delivery_day, delivery_hour, delivery_start_s, execution_time_us=execution_time_us
+    )
     return Trade(
         trade_id,
         price_ct_per_mwh,
@@ -287,10 +289,10 @@ def _flags(price_ct_per_mwh: int, quantity_kw: int, execution_time_us: int, deli
 def _period_differs(booked: Trade, stated: Trade) -> bool:
     if booked[6:10] == stated[6:10]:
         return False
-    apart_s = booked.delivery_start_s - stated.delivery_start_s
-    same_label = stated.flags & AMBIGUOUS and apart_s == stated.delivery_minutes * 60
-    return not (
-        same_label and booked.area == stated.area and booked.delivery_minutes == stated.delivery_minutes
+    if not stated.flags & AMBIGUOUS or booked.area != stated.area:
+        return True
+    return local_hour(booked.area, booked.delivery_start_s) != local_hour(
+        stated.area, stated.delivery_start_s
     )
 
 

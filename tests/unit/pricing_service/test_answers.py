@@ -35,6 +35,12 @@ def test_the_published_example_is_a_price() -> None:
     assert read(GOOD) == Price("100.0", STAMP_US)
 
 
+def test_an_answer_that_gives_a_field_twice_is_not_understood() -> None:
+    body = json.dumps(GOOD)[:-1] + ', "value": 999.99}'
+
+    assert read(body.encode()) == Trouble("the provider's answer is not understood: value: given twice")
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

@@ -18,6 +18,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from wattbook.errors import InvalidInput
 from wattbook.periods import AREAS
+from wattbook.strict_json import RepeatedKey, unique_keys
 from wattbook.trade import TRADE_FIELDS
 from wattbook.units import QUANTITY_STEP_KW, kw_from_mw
 
@@ -262,18 +263,11 @@ def refuse_repeated_keys(body: bytes) -> None:
         InvalidInput: names the key.
     """
     try:  # numbers as text, since Python refuses to read very long ones
-        json.loads(body, object_pairs_hook=_without_repeats, parse_int=str, parse_float=str)
+        json.loads(body, object_pairs_hook=unique_keys, parse_int=str, parse_float=str)
+    except RepeatedKey as error:
+        raise InvalidInput(str(error)) from None
     except RecursionError:
         raise InvalidInput("malformed JSON: nested too deeply") from None
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise InvalidInput(f"{key[:100]}: given twice")
-        found[key] = value
-    return found
 
 
 _AT_FIELD = re.compile(r"(?P<what>.*) - at `\$(?P<path>.*)`", re.DOTALL)

@@ -14,6 +14,7 @@ from typing import Any
 
 from wattbook.clock import to_epoch_us
 from wattbook.periods import FIRST_DAY
+from wattbook.strict_json import RepeatedKey, unique_keys
 from wattbook.units import PRICE_MAX_CT_PER_MWH, PRICE_MIN_CT_PER_MWH
 
 from pricing_service.domain.slots import Slot
@@ -91,9 +92,14 @@ def _read(slot: Slot, answer: dict[str, Any], now_s: float) -> Outcome:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(body, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
+        answer = json.loads(
+            body, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number,
+            object_pairs_hook=unique_keys,
+        )  # fmt: skip
     except _NotUnderstood:
         raise
+    except RepeatedKey as error:
+        raise _NotUnderstood(str(error)) from None
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise _NotUnderstood("it is not JSON") from error
     if not isinstance(answer, dict):

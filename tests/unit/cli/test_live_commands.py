@@ -329,6 +329,38 @@ def test_replaying_says_of_each_what_became_of_it(wattbook: Wattbook, gateway: F
     assert "or --all" in wattbook("quarantine", "replay").err
 
 
+@pytest.mark.parametrize(
+    ("chosen", "numbers"),
+    [
+        (["--all"], ["5", "6", "7"]),
+        (["--matching", "UNKNOWN field: status"], ["5", "7"]),
+        (["--before", "2023-02-28T14:00"], ["5", "6"]),
+        (["--before", "2023-02-28T14:00", "--matching", "status"], ["5"]),
+        (["--matching", "nothing of the kind"], []),
+    ],
+)
+@pytest.mark.parametrize("command", [["replay"], ["drop", "--reason", "noise"]])
+def test_many_are_decided_over_by_a_filter(
+    wattbook: Wattbook, gateway: FakeGateway, command: list[str], chosen: list[str], numbers: list[str]
+) -> None:
+    early, late = "2023-02-28T12:59:59.999999Z", "2023-02-28T13:00:00Z"  # Berlin is an hour ahead
+    waiting = [
+        item(7, received=late, reason="unknown field: status"),
+        item(6, received=early),
+        item(5, received=early, reason="unknown field: status"),
+    ]
+    gateway.answers["GET /v1/quarantine"] = [{"items": waiting, "open": 3}]
+    state = {"replay": "replayed", "drop": "dropped"}[command[0]]
+    for number in (5, 6, 7):
+        gateway.answers[f"POST /v1/quarantine/{number}/{command[0]}"] = item(number, state=state)
+
+    done = wattbook("quarantine", *command, *chosen)
+
+    assert done.code == 0
+    assert [line.split(":")[0] for line in done.out.splitlines() if state in line] == numbers
+    assert "say which" in wattbook("quarantine", *command, "7", *chosen).err
+
+
 def test_dropping_takes_a_reason_along(wattbook: Wattbook, gateway: FakeGateway) -> None:
     gateway.answers["POST /v1/quarantine/7/drop"] = item(7, state="dropped")
 

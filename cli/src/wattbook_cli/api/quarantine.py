@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
@@ -18,6 +19,9 @@ from wattbook_cli.usecases import feed
 
 _STATES = ("open", "replayed", "dropped", "all")
 _NUMBER = click.IntRange(1)
+_TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
+_ZONE = ZoneInfo(area_of(DEFAULT_AREA).time_zone)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group()
@@ -77,34 +81,80 @@ def show(session: Session, *, number: int, as_json: bool) -> None:
     return None
 
 
+def _selects(*names: str) -> Callable[[F], F]:
+    """Give a command numbers, or a filter in their place; ``names`` are more names of ``--matching``."""
+    options = (
+        click.argument("numbers", metavar="[NUMBER…]", nargs=-1, type=_NUMBER),
+        click.option(
+            "--matching", *names, "text", default="", help="All that are open and have this in Why."
+        ),
+        click.option(
+            "--before", type=_TIMES, help="All that are open and were received before, Berlin time."
+        ),
+        click.option("--all", "everything", is_flag=True, help="Everything that is open, oldest first."),
+    )
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 @quarantine.command()
-@click.argument("numbers", metavar="NUMBER…", nargs=-1, type=_NUMBER)
-@click.option("--all", "everything", is_flag=True, help="Everything that is open, oldest first.")
+@_selects("--reason")
 @calls_gateway()
-def replay(session: Session, *, numbers: Sequence[int], everything: bool) -> int:
+def replay(
+    session: Session, *, numbers: Sequence[int], text: str, before: datetime | None, everything: bool
+) -> int:
     """Read and book it again, after a fix; booking twice is not possible.
 
     Ends with 0 where all of it is handed on, 2 where something stays open, 1 where something failed.
     """
-    if bool(numbers) == everything:
-        raise Stop("say which: one or more numbers, or --all")
+    which = _which(numbers, text=text, before=before, everything=everything)
     with session.open() as gateway:
-        wanted = feed.open_numbers(gateway) if everything else numbers
-        if not wanted:
-            say("Nothing is open.")
-        return _each(gateway, wanted, feed.replay, done="replayed")
+        return _each(gateway, which(gateway), feed.replay, done="replayed")
 
 
 @quarantine.command()
-@click.argument("numbers", metavar="NUMBER…", nargs=-1, required=True, type=_NUMBER)
+@_selects()
 @click.option("--reason", required=True, help="Why; it is kept with your name.")
 @calls_gateway()
-def drop(session: Session, *, numbers: Sequence[int], reason: str) -> int:
+def drop(
+    session: Session,
+    *,
+    numbers: Sequence[int],
+    text: str,
+    before: datetime | None,
+    everything: bool,
+    reason: str,
+) -> int:
     """Set it aside for good; it is kept, and counts as dropped."""
+    which = _which(numbers, text=text, before=before, everything=everything)
     with session.open() as gateway:
         return _each(
-            gateway, numbers, lambda to, number: feed.drop(to, number, reason=reason), done="dropped"
+            gateway, which(gateway), lambda to, number: feed.drop(to, number, reason=reason), done="dropped"
         )
+
+
+def _which(
+    numbers: Sequence[int], *, text: str, before: datetime | None, everything: bool
+) -> Callable[[Gateway], Sequence[int]]:
+    """How to find the numbers that are meant."""
+    if bool(numbers) == bool(text or before or everything):
+        raise Stop("say which: one or more numbers, or --matching, --before or --all")
+    if numbers:
+        return lambda _: numbers
+    received_before = None if before is None else before.replace(tzinfo=_ZONE)
+
+    def which(gateway: Gateway) -> Sequence[int]:
+        found = feed.open_numbers(gateway, text=text, received_before=received_before)
+        if not found:
+            say("Nothing such is open." if text or before else "Nothing is open.")
+        return found
+
+    return which
 
 
 def _each(
@@ -138,4 +188,4 @@ def _listed(items: Sequence[dict[str, Any]]) -> Any:
 
 
 def _time(instant: str | None) -> str:
-    return local_time(instant, zone=ZoneInfo(area_of(DEFAULT_AREA).time_zone))
+    return local_time(instant, zone=_ZONE)

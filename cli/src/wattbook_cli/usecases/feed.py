@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -28,10 +29,15 @@ def quarantined(gateway: Gateway, *, state: str | None, limit: int) -> tuple[lis
     return found[:limit], still_open
 
 
-def open_numbers(gateway: Gateway) -> list[int]:
-    """The numbers of everything that waits for a decision, oldest first."""
+def open_numbers(gateway: Gateway, *, text: str = "", received_before: datetime | None = None) -> list[int]:
+    """The numbers of what waits for a decision, oldest first: with ``text`` in its reason, in any case."""
     found, _ = quarantined(gateway, state="open", limit=_MOST_AT_ONCE)
-    return [int(item["id"]) for item in reversed(found)]
+    return [
+        int(item["id"])
+        for item in reversed(found)
+        if text.casefold() in item["reason"].casefold()
+        and (received_before is None or datetime.fromisoformat(item["received"]) < received_before)
+    ]
 
 
 def show(gateway: Gateway, number: int) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_unknown_messages_come_beside_the_trades(tmp_path: Path) -> None:
 
     assert ear.ids() == [trade["id"] for trade in sent]
     assert len(ear.others()) == stats["unknown"]
-    assert set(stats["frames_by_kind"]) == {"heartbeat", "order", "notice", "later version"}
+    assert set(stats["frames_by_kind"]) == {"market state", "order", "notice", "later version"}
 
 
 def test_a_garbled_trade_is_told_to_nobody_and_known_as_such(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ingest_service.domain import (
     ConfirmedTrade,
+    FrameRules,
+    UnknownField,
     Unreadable,
     content_differences,
     execution_day,
@@ -59,9 +61,58 @@ def test_both_envelopes_say_the_same(envelope: str) -> None:
     assert read_frame(frame(envelope)) == TRADE
 
 
-def test_fields_that_nobody_knows_are_ignored() -> None:
-    assert read_frame(frame(venue="EPEX")) == TRADE
-    assert read_frame(json.dumps({"version": 2, "trade_confirmation": EXAMPLE}).encode()) == TRADE
+def test_a_field_that_nobody_knows_is_named_and_nothing_is_booked() -> None:
+    beside = json.dumps({"version": 2, "trade_confirmation": EXAMPLE}).encode()
+
+    assert why_not(frame(status="RECALLED")) == "unknown field: status"
+    assert why_not(frame(venue="EPEX", status=1)) == "unknown field: status, venue"
+    assert why_not(frame(**{"x\x1b[2J": 1})) == "unknown field: x\\x1b[2J"
+    assert why_not(beside) == "unknown field: version"
+
+
+def test_a_field_that_is_allowed_is_passed_over() -> None:
+    rules = FrameRules(allowed_fields=frozenset({"venue", "version"}))
+    beside = json.dumps({"version": {"major": 2}, "trade_confirmation": EXAMPLE}).encode()
+
+    assert read_frame(frame(venue="EPEX"), rules) == TRADE
+    assert read_frame(beside, rules) == TRADE
+    with pytest.raises(UnknownField, match="status") as caught:
+        read_frame(frame(venue="EPEX", status="RECALLED"), rules)
+    assert caught.value.trade_id == "123"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"heartbeat": 17}', '{"heartbeat": {"time": "2023-02-06T06:13:45Z"}}', '{"type": "heartbeat"}',
+     '{"event": "heartbeat", "sequence": 5, "time": "2023-02-06T06:13:45Z"}'],
+)  # fmt: skip
+def test_a_known_heartbeat_is_no_trade_and_nothing_to_look_at(text: str) -> None:
+    assert read_frame(text.encode()) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"heartbeat": 1, "halt": true}', '{"type": "heartbeat", "recalled": ["t_1"]}', '{"type": "halt"}',
+     '{"ping": 1}', '{"type": ["heartbeat"]}', '{"heartbeat": 1, "heartbeat": 2}', "{}"],
+)  # fmt: skip
+def test_what_says_more_than_a_known_heartbeat_is_looked_at(text: str) -> None:
+    assert why_not(text.encode())
+
+
+def test_which_messages_are_heartbeats_is_a_setting() -> None:
+    assert read_frame(b'{"ping": 1}', FrameRules(heartbeats=frozenset({"ping"}))) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (frame().replace(b'"price": 20.5', b'"price": 20.5, "price": 999.99'), "price"),
+        (frame().replace(b'"id": "123"', b'"id": "123", "i\\u0064": "123"'), "id"),
+        (frame()[:-1] + b", " + frame()[1:], "trade_confirmation"),
+    ],
+)
+def test_a_frame_that_says_a_thing_twice_says_nothing(text: bytes, key: str) -> None:
+    assert why_not(text) == f"{key}: given twice"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +217,7 @@ def test_a_field_that_is_no_such_thing_is_named(changes: dict[str, Any]) -> None
         (b"[1]", "it is no JSON object"),
         (b'"text"', "it is no JSON object"),
         (b"{}", "neither trade_confirmation nor deal_confirmation"),
-        (b'{"heartbeat": 1}', "but 'heartbeat'"),
+        (b'{"halt": 1}', "but 'halt'"),
         (b'{"trade_confirmation": 1}', "trade_confirmation is no object"),
         (b'{"trade_confirmation": {}, "deal_confirmation": {}}', "both envelopes"),
         (b"[" * 100_000, "nested too deeply"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ingest_service.api import confirmed_events
-from ingest_service.domain import Heard, HeardKind, QuarantineState
+from ingest_service.domain import NOTHING_MORE, FrameRules, Heard, HeardKind, QuarantineState
 from ingest_service.store import QuarantineStore, Spool
 from ingest_service.store.tables import OUTBOX
 from ingest_service.usecases import Housekeeping, Intake, Quarantine, Spooler, restored, spooling
@@ -57,20 +57,20 @@ def frame(**changes: Any) -> bytes:
 class Feed:
     """A spooler over a real store, its relay left out."""
 
-    def __init__(self, store: Store, clock: FakeClock, **keep: Any) -> None:
+    def __init__(self, store: Store, clock: FakeClock, rules: FrameRules = NOTHING_MORE, **keep: Any) -> None:
         self.store, self.clock = store, clock
         self.spool = Spool(store)
         self.intake = Intake(most_frames=100, most_bytes=10_000)
         self.commits = 0
         self.quarantine = Quarantine(
             QuarantineStore(store), clock=clock, spool=self.spool.state().spool,
-            announce=confirmed_events, committed=self.committed,
+            announce=confirmed_events, committed=self.committed, rules=rules,
         )  # fmt: skip
         terms = {"keep_s": 60.0, "most_frames": 1000, "keep_days": 40, **keep}
         self.housekeeping = Housekeeping(self.spool, clock=clock, **terms)
         self.spooler = Spooler(
             intake=self.intake, spool=self.spool, clock=clock, announce=confirmed_events,
-            committed=self.committed, housekeeping=self.housekeeping,
+            committed=self.committed, housekeeping=self.housekeeping, rules=rules,
         )  # fmt: skip
 
     def committed(self) -> None:
@@ -144,10 +144,10 @@ def test_a_fault_of_ours_with_one_frame_quarantines_that_frame_alone(
 ) -> None:
     read = spooling.read_frame
 
-    def faulty(data: bytes) -> Any:
+    def faulty(data: bytes, *rules: Any) -> Any:
         if b"poison" in data:
             raise ZeroDivisionError("oops")
-        return read(data)
+        return read(data, *rules)
 
     monkeypatch.setattr(spooling, "read_frame", faulty)
     feed.run(heard(frame(id="a")), heard(frame(id="poison")), heard(frame(id="b")))
@@ -155,6 +155,39 @@ def test_a_fault_of_ours_with_one_frame_quarantines_that_frame_alone(
     assert [each.trade.id for each in feed.announced()] == ["a", "b"]
     items = feed.quarantine.page(state=None, before=None, limit=0).items
     assert [item.reason for item in items] == ["a fault of ours: ZeroDivisionError('oops')"]
+
+
+def test_heartbeats_are_kept_and_not_quarantined(feed: Feed) -> None:
+    feed.run(*(heard(b'{"heartbeat": %d}' % number) for number in range(50)), heard(frame(id="a")))
+
+    assert [each.trade.id for each in feed.announced()] == ["a"]
+    assert (feed.spool.state().parsed_to, feed.quarantine.count_open()) == (51, 0)
+
+
+def test_allowing_a_field_replays_what_waited_for_it_and_nothing_else(store: Store, clock: FakeClock) -> None:
+    before = Feed(store, clock)
+    before.run(
+        heard(frame(id="a", venue="EPEX")),
+        heard(frame(id="b", venue="EPEX", status="RECALLED")),
+        heard(frame(id="c", venue="EPEX", price="x")),
+        heard(frame(id="d", venue="EPEX")),
+        heard(b"nonsense"),
+    )
+    before.quarantine.drop(4, by="anna", reason="not ours")
+    assert (before.announced(), before.quarantine.count_open()) == ([], 4)
+
+    feed = Feed(store, clock, rules=FrameRules(allowed_fields=frozenset({"venue"})))
+    replayed = feed.quarantine.replay_allowed(keep_going=lambda: True)
+    again = feed.quarantine.replay_allowed(keep_going=lambda: True)
+
+    assert (replayed, again) == (1, 0)
+    assert [each.trade.id for each in feed.announced()] == ["a"]
+    items = {item.trade_id: item for item in feed.quarantine.page(state=None, before=None, limit=0).items}
+    assert items["a"].state is QuarantineState.REPLAYED
+    assert items["a"].decided_by == "WATTBOOK_FEED_ALLOWED_FIELDS"
+    assert (items["b"].state, items["b"].reason) == (QuarantineState.OPEN, "unknown field: status, venue")
+    assert (items["c"].state, items["c"].reason) == (QuarantineState.OPEN, "price is no number")
+    assert items["d"].state is QuarantineState.DROPPED
 
 
 def test_settled_frames_are_let_go_when_old_and_never_before_they_are_settled(feed: Feed) -> None:

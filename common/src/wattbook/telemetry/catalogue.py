@@ -170,8 +170,13 @@ FEED_LAG = _gauge(
     "wattbook.feed.lag", "s", "newest trade heard: from its execution to our hearing of it", (INGEST,)
 )
 FEED_QUARANTINED = _counter(
-    "wattbook.feed.quarantined", "{frame}", "frames set aside, unreadable or refused", (INGEST,), "reason"
+    "wattbook.feed.quarantined",
+    "{frame}",
+    "frames set aside: unreadable, with an unknown field, or refused",
+    (INGEST,),
+    "reason",
 )
+FEED_HEARTBEATS = _counter("wattbook.feed.heartbeats", "{message}", "heartbeats heard", (INGEST,))
 QUARANTINE_OPEN = _gauge(
     "wattbook.quarantine.open", "{frame}", "frames in quarantine that nobody has decided on", (INGEST,)
 )

@@ -32,6 +32,7 @@ from ingest_service.app.figures import watch_feed
 from ingest_service.app.nodes import Nodes, build_nodes
 from ingest_service.app.settings import Settings
 from ingest_service.clients import DropFolder, Gateway, PatientBus, refused_ids
+from ingest_service.domain import FrameRules
 from ingest_service.store import FeedDays, Ledger, QuarantineStore, Spool
 from ingest_service.usecases import Listener, Parts, Rounds, TieOut
 
@@ -55,17 +56,18 @@ class Feed:
     relay: Relay | None
     refusals: Consumer | None
     bus: PatientBus | None
+    replaying: usecases.ReplayAllowed | None  # what waited for fields that are allowed now
 
     def start(self) -> None:
         """Write, publish and hear refusals; listening is the event loop's."""
         self.spooler.start()
-        for part in (self.relay, self.refusals):
+        for part in (self.relay, self.refusals, self.replaying):
             if part is not None:
                 part.start()
 
     def stop(self) -> None:
         """Finish what was heard, publish it if that works, let go."""
-        parts = [part.stop for part in (self.refusals, self.relay) if part is not None]
+        parts = [part.stop for part in (self.replaying, self.refusals, self.relay) if part is not None]
         closing = [self.bus.close] if self.bus is not None else []
         process.shut_down(self.spooler.stop, *parts, *closing)
 
@@ -80,18 +82,19 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     spool = Spool(store)
     name = spool.state().spool
     ours = ingest_spool(name)
+    rules = FrameRules(frozenset(settings.allowed_fields), frozenset(settings.heartbeats))
     bus = _bus(settings, ours) if settings.bus_url else None
     relay = Relay(store, bus) if bus is not None else None
     committed = relay.notify if relay is not None else lambda: None
     quarantine = usecases.Quarantine(
         QuarantineStore(store), clock=clock, spool=name, announce=confirmed_events, committed=committed,
-        node=settings.node,
+        node=settings.node, rules=rules,
     )  # fmt: skip
     refusals = _refusals(bus, ours, quarantine, spool=name) if bus is not None else None
     intake = usecases.Intake(most_frames=settings.queue_frames, most_bytes=settings.queue_bytes)
     listeners = _listeners(settings, intake, clock)
     spooler = usecases.Spooler(
-        intake=intake, spool=spool, clock=clock, announce=confirmed_events, committed=committed,
+        intake=intake, spool=spool, clock=clock, announce=confirmed_events, committed=committed, rules=rules,
         housekeeping=usecases.Housekeeping(
             spool, clock=clock, keep_s=settings.spool_keep_s, most_frames=settings.spool_keep_frames,
             keep_days=settings.trades_keep_days,
@@ -106,7 +109,8 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     own = usecases.Own(settings.node, status, quarantine, usecases.Completeness(days, states))
     nodes = build_nodes(settings, own, days, askers=ASKERS)
     tie_out = _tie_out(settings, days, spool, nodes)
-    return Feed(intake, spooler, listeners, tie_out, nodes, relay, refusals, bus)
+    catching_up = usecases.ReplayAllowed(quarantine) if settings.allowed_fields else None
+    return Feed(intake, spooler, listeners, tie_out, nodes, relay, refusals, bus, catching_up)
 
 
 def _listeners(settings: Settings, intake: usecases.Intake, clock: Clock) -> list[Listener]:

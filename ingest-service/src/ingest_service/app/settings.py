@@ -61,6 +61,16 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, Stor
     )
     ping_s: float = setting("WATTBOOK_FEED_PING_S", "ping so often, and wait so long, s", default=5.0)
     most_frame_bytes: int = setting("WATTBOOK_FEED_MAX_FRAME_BYTES", "the largest frame", default=1 << 20)
+    allowed_fields: tuple[str, ...] = setting(
+        "WATTBOOK_FEED_ALLOWED_FIELDS",
+        "fields of a confirmation that may be passed over, comma-separated; what waited for them is replayed",
+        default=(),
+    )
+    heartbeats: tuple[str, ...] = setting(
+        "WATTBOOK_FEED_HEARTBEATS",
+        "names of messages that are counted and not quarantined, comma-separated",
+        default=("heartbeat",),
+    )
     queue_frames: int = setting(
         "WATTBOOK_FEED_QUEUE_FRAMES", "frames in memory while the disk takes none", default=100_000
     )

@@ -11,8 +11,12 @@ from ingest_service.domain.completeness import (
     complete_to_us,
 )
 from ingest_service.domain.feed import (
+    NOTHING_MORE,
+    UNKNOWN_FIELD,
     ConfirmedTrade,
     ExchangeGone,
+    FrameRules,
+    UnknownField,
     Unreadable,
     content_differences,
     execution_day,
@@ -66,8 +70,10 @@ from ingest_service.domain.quarantine import Quarantined, QuarantineState
 
 __all__ = [
     "MOST_NODES",
+    "NOTHING_MORE",
     "NUMBERS_A_NODE",
     "OWN_FOLDERS",
+    "UNKNOWN_FIELD",
     "Candidate",
     "ConfirmedTrade",
     "Counts",
@@ -82,6 +88,7 @@ __all__ = [
     "FileState",
     "Fingerprint",
     "FolderTrouble",
+    "FrameRules",
     "Gap",
     "GatewayDown",
     "Heard",
@@ -99,6 +106,7 @@ __all__ = [
     "Quarantined",
     "Reconciliation",
     "RefusedRow",
+    "UnknownField",
     "Unreadable",
     "UploadFailed",
     "complete_to_us",

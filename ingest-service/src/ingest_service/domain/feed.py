@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from functools import lru_cache
@@ -12,6 +13,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from wattbook.clock import EPOCH, from_epoch_s, to_epoch_us
 from wattbook.periods import DEFAULT_AREA, FIRST_DAY, LAST_DAY, area_of
+from wattbook.strict_json import RepeatedKey, unique_keys
+from wattbook.text import shown
+from wattbook.trade import TRADE_FIELDS
 from wattbook.units import CT_PER_EUR, KW_PER_MW, exact_int
 
 ENVELOPES = ("trade_confirmation", "deal_confirmation")
@@ -28,6 +32,9 @@ _INSTANT = re.compile(
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _HOUR = re.compile(r"(\d\d)-(\d\d)", re.ASCII)
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
+UNKNOWN_FIELD = "unknown field:"  # how a reason begins
+_KNOWN_FIELDS = frozenset(TRADE_FIELDS)
+_MOST_SHOWN, _MOST_LISTED = 60, 5
 _FIELDS = ("price", "quantity", "direction", "delivery_day", "delivery_hour", "execution_time", "trader_id")
 
 
@@ -38,6 +45,21 @@ class Unreadable(ValueError):
         """Keep both."""
         super().__init__(reason)
         self.trade_id = trade_id
+
+
+class UnknownField(Unreadable):
+    """A frame that says more than we know the meaning of; the reason names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRules:
+    """What frames may say beside a confirmation's fields, and which messages only say that nothing is new."""
+
+    allowed_fields: frozenset[str] = frozenset()
+    heartbeats: frozenset[str] = frozenset({"heartbeat"})
+
+
+NOTHING_MORE = FrameRules()
 
 
 class ExchangeGone(Exception):
@@ -57,14 +79,24 @@ class ConfirmedTrade(NamedTuple):
     execution_time_us: int
 
 
-def read_frame(frame: bytes) -> ConfirmedTrade:
-    """The trade in a frame.
+def read_frame(
+    frame: bytes, rules: FrameRules = NOTHING_MORE, *, trader_id: str = ""
+) -> ConfirmedTrade | None:
+    """The trade in a frame, None where it is a heartbeat; ``trader_id`` stands in for the one that it names.
 
     Raises:
+        UnknownField: it has a field that ``rules`` do not allow.
         Unreadable: it is no confirmation, or one whose figures would have to be altered to be booked.
     """
-    fields = _envelope(_json(frame))
+    message = _object(frame)
+    if _is_heartbeat(message, rules.heartbeats):
+        return None
+    envelope, fields = _envelope(message)
+    if trader_id:
+        fields["trader_id"] = trader_id
     trade_id = _text(fields, "id", trade_id="")
+    _refuse_unknown(message.keys() - {envelope}, rules, trade_id)
+    _refuse_unknown(fields.keys() - _KNOWN_FIELDS, rules, trade_id)
     try:
         return ConfirmedTrade(
             trade_id,
@@ -151,9 +183,20 @@ def execution_day(epoch_us: int) -> date:
     return _berlin_day(epoch_us // _US_PER_HOUR)  # its offsets are whole hours
 
 
+def _object(frame: bytes) -> dict[str, Any]:
+    message = _json(frame)
+    if not isinstance(message, dict):
+        raise Unreadable("it is no JSON object")
+    return message
+
+
 def _json(frame: bytes) -> Any:
     try:
-        return json.loads(frame, parse_float=Decimal, parse_constant=_refuse_constant)
+        return json.loads(
+            frame, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=unique_keys
+        )
+    except RepeatedKey as error:
+        raise Unreadable(str(error)) from None
     except RecursionError:
         raise Unreadable("it is nested too deeply") from None
     except DecimalException:
@@ -168,18 +211,31 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-def _envelope(message: Any) -> dict[str, Any]:
-    if not isinstance(message, dict):
-        raise Unreadable("it is no JSON object")
+def _is_heartbeat(message: dict[str, Any], known: frozenset[str]) -> bool:
+    """``{"heartbeat": …}`` alone, or ``"type"`` or ``"event"`` names it beside nothing but plain values."""
+    if len(message) == 1 and not known.isdisjoint(message):
+        return True
+    kind = message.get("type", message.get("event"))
+    plain = not any(isinstance(value, dict | list) for value in message.values())
+    return plain and isinstance(kind, str) and kind in known
+
+
+def _refuse_unknown(names: Set[str], rules: FrameRules, trade_id: str) -> None:
+    if unknown := sorted(names - rules.allowed_fields):
+        listed = ", ".join(shown(name[:_MOST_SHOWN]) for name in unknown[:_MOST_LISTED])
+        raise UnknownField(f"{UNKNOWN_FIELD} {listed}", trade_id=trade_id)
+
+
+def _envelope(message: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     names = [name for name in ENVELOPES if name in message]
     if len(names) != 1:
         what = "both envelopes" if names else f"neither {ENVELOPES[0]} nor {ENVELOPES[1]}"
-        known = ", ".join(repr(name)[:40] for name in list(message)[:3])
+        known = ", ".join(repr(shown(name))[:40] for name in list(message)[:3])
         raise Unreadable(f"it has {what}" + (f" but {known}" if known and not names else ""))
     fields = message[names[0]]
     if not isinstance(fields, dict):
         raise Unreadable(f"{names[0]} is no object")
-    return fields
+    return names[0], fields
 
 
 def _text(fields: Mapping[str, Any], name: str, **known: str) -> str:

@@ -54,6 +54,14 @@ class QuarantineStore:
         with self._store.read() as connection:
             return [_quarantined(row) for row in connection.execute(query)]
 
+    def open_numbers(self, *, reason_begins: str, after: int, most: int = 500) -> list[int]:
+        """Numbers above ``after`` of what waits for such a reason, in order."""
+        number, waits = QUARANTINE.c.id, QUARANTINE.c.state == _OPEN
+        query = select(number).where(waits, number > after).order_by(number).limit(most)
+        query = query.where(QUARANTINE.c.reason.startswith(reason_begins, autoescape=True))
+        with self._store.read() as connection:
+            return list(connection.execute(query).scalars())
+
     def get(self, number: int) -> Quarantined | None:
         """One with its frame."""
         with self._store.read() as connection:

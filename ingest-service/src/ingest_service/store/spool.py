@@ -61,6 +61,7 @@ class Settled:
     parsed_to: int
     trades: list[tuple[ConfirmedTrade, Spooled]] = field(default_factory=list)  # heard for the first time
     unreadable: list[tuple[Spooled, str, str]] = field(default_factory=list)  # why, and the id if legible
+    heartbeats: int = 0
     messages: list[Message] = field(default_factory=list)
     last_trade_us: int = 0
     last_executed_us: int = 0

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from wattbook.bus import Message
 from wattbook.clock import Clock, to_epoch_us
-from wattbook.errors import Conflict, InvalidInput, NotFound
+from wattbook.errors import Conflict, InvalidInput, NotFound, Unavailable
 from wattbook.telemetry.catalogue import FEED_QUARANTINED
 from wattbook.telemetry.metrics import Counter
 
 from ingest_service.domain import (
+    NOTHING_MORE,
+    UNKNOWN_FIELD,
     ConfirmedTrade,
+    FrameRules,
     Page,
     Place,
     Quarantined,
     QuarantineState,
+    UnknownField,
     Unreadable,
     place_of,
     public_number,
@@ -25,9 +32,13 @@ from ingest_service.domain import (
 from ingest_service.store import QuarantineStore, Spooled
 from ingest_service.store.quarantine import Refusal
 
+_log = logging.getLogger(__name__)
+
 _QUARANTINED = Counter(FEED_QUARANTINED)
+RETRY_S, STOP_S = 5.0, 2.0
 USUALLY_LISTED, MOST_LISTED = 100, 1_000
 MOST_NAME = 200
+BY_SETTING = "WATTBOOK_FEED_ALLOWED_FIELDS"  # who decided, where nobody did but the configuration
 
 Announce = Callable[[Sequence[tuple[ConfirmedTrade, Spooled]], str], list[Message]]
 
@@ -44,6 +55,7 @@ class Quarantine:
         announce: Announce,
         committed: Callable[[], None],
         node: int = 0,
+        rules: FrameRules = NOTHING_MORE,
     ) -> None:
         """Decide over what ``store`` keeps; ``committed`` is called after an event went into the outbox.
 
@@ -55,6 +67,7 @@ class Quarantine:
         self._announce = announce
         self._committed = committed
         self._node = node
+        self._rules = rules
 
     def page(self, *, state: QuarantineState | None, before: Place | None, limit: int) -> Page:
         """Newest first, without frames."""
@@ -91,12 +104,14 @@ class Quarantine:
         if not item.frame and item.trade_id:
             raise Conflict(f"the frame of {number} is no longer there; the nightly file has the trade")
         try:
-            trade = read_frame(item.frame)
+            trade = read_frame(item.frame, self._rules)
         except Unreadable as error:
             still = self._store.decide(
                 self._own(number), state=QuarantineState.OPEN, by=by, at_us=self._now_us(), reason=str(error)
             )
             return self._there(still, number)
+        if trade is None:
+            return self.drop(number, by=by, reason="a heartbeat")
         frame = Spooled(item.frame_id, item.received_us, item.origin, item.frame)
         (message,) = self._announce([(trade, frame)], self._spool)
         own = replace(item, id=self._own(number))
@@ -118,6 +133,28 @@ class Quarantine:
             self._own(number), state=QuarantineState.DROPPED, by=by, at_us=self._now_us(), reason=why
         )
         return self._there(dropped, number)
+
+    def replay_allowed(self, *, keep_going: Callable[[], bool]) -> int:
+        """Replay what waits only for fields that are allowed by now; how much that was."""
+        replayed = last = 0
+        while numbers := self._store.open_numbers(reason_begins=UNKNOWN_FIELD, after=last):
+            last = numbers[-1]
+            for number in numbers:
+                if not keep_going():
+                    return replayed
+                replayed += self._replay_where_allowed(public_number(number, node=self._node))
+        return replayed
+
+    def _replay_where_allowed(self, number: int) -> bool:
+        try:
+            read_frame(self.show(number).frame, self._rules)
+        except UnknownField:
+            return False
+        except Unreadable:
+            pass  # the reason that it waits for from now on
+        with suppress(Conflict, NotFound):  # somebody decided meanwhile
+            return self.replay(number, by=BY_SETTING).state is QuarantineState.REPLAYED
+        return False
 
     def refused(self, refusals: Sequence[tuple[int, str, str]]) -> None:
         """Set aside what the owner refused: the frame's number, the trade's id, and why."""
@@ -149,3 +186,36 @@ def _name(by: str) -> str:
     if not by.strip() or len(by) > MOST_NAME:
         raise InvalidInput(f"by: who decides, 1 to {MOST_NAME} characters")
     return by
+
+
+class ReplayAllowed:
+    """A thread that replays, once after a start, what waited for fields that are allowed by now."""
+
+    def __init__(self, quarantine: Quarantine) -> None:
+        """Of ``quarantine``."""
+        self._quarantine = quarantine
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="replay-allowed", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Break off; the next start goes on."""
+        self._stopping.set()
+        self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                replayed = self._quarantine.replay_allowed(keep_going=lambda: not self._stopping.is_set())
+            except Unavailable as error:
+                _log.warning(
+                    "what waits for allowed fields cannot be replayed now", extra={"reason": str(error)}
+                )
+                self._stopping.wait(RETRY_S)
+            else:
+                if replayed:
+                    _log.info("replayed %s frames whose fields are allowed now", replayed)
+                return

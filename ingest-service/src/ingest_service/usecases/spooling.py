@@ -18,12 +18,15 @@ from wattbook.bus import Message
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import Unavailable
 from wattbook.retry import Backoff, Retrying
-from wattbook.telemetry.catalogue import FEED_QUARANTINED, GROUP_SIZE
+from wattbook.telemetry.catalogue import FEED_HEARTBEATS, FEED_QUARANTINED, GROUP_SIZE
 from wattbook.telemetry.metrics import Counter, Histogram
 
 from ingest_service.domain import (
+    NOTHING_MORE,
+    UNKNOWN_FIELD,
     ConfirmedTrade,
     Coverage,
+    FrameRules,
     Gap,
     Heard,
     HeardKind,
@@ -43,7 +46,7 @@ LOOK_AROUND_S = 1.0
 GIVE_UP_S = 5.0
 _US_PER_S = 1_000_000
 _GROUP_SIZE, _STORE = Histogram(GROUP_SIZE), {"store": "ingest"}
-_QUARANTINED = Counter(FEED_QUARANTINED)
+_QUARANTINED, _HEARTBEATS = Counter(FEED_QUARANTINED), Counter(FEED_HEARTBEATS)
 
 Announce = Callable[[Sequence[tuple[ConfirmedTrade, Spooled]], str], list[Message]]
 """Makes the events that tell the owner of trades; the text names the spool."""
@@ -61,6 +64,7 @@ class Spooler:
         clock: Clock,
         announce: Announce,
         committed: Callable[[], None],
+        rules: FrameRules = NOTHING_MORE,
     ) -> None:
         """Take from ``intake``; ``committed`` is called after events were put into the outbox."""
         self._intake = intake
@@ -69,6 +73,10 @@ class Spooler:
         self._clock = clock
         self._announce = announce
         self._committed = committed
+        self._rules = rules
+        _QUARANTINED.add(
+            0, {"reason": "unknown_field"}
+        )  # from 0: else the first is no increase, and no alert
         state = spool.state()
         self._name = state.spool
         self._parsed_to = state.parsed_to
@@ -166,7 +174,7 @@ class Spooler:
         """Settle frames together; a fault of ours with one of them must not hold up the others."""
         settled = Settled(parsed_to=frames[-1].frame_id)
         try:
-            self._commit(settled, _read(frames, settled))
+            self._commit(settled, self._read(frames, settled))
         except Unavailable:
             raise
         except Exception as error:
@@ -177,9 +185,24 @@ class Spooler:
                 return
             settled = Settled(settled.parsed_to, unreadable=[(frames[0], f"a fault of ours: {error!r}", "")])
             self._commit(settled, [])
-        _QUARANTINED.add(len(settled.unreadable), {"reason": "unreadable"})
-        for frame, reason, _ in settled.unreadable[:10]:
-            _log.warning("a frame is quarantined: %s", reason, extra={"frame_id": frame.frame_id})
+        if settled.heartbeats:
+            _HEARTBEATS.add(settled.heartbeats)
+        if settled.unreadable:
+            _say(settled)
+
+    def _read(self, frames: Sequence[Spooled], settled: Settled) -> list[tuple[ConfirmedTrade, Spooled]]:
+        trades = []
+        for frame in frames:
+            try:
+                trade = read_frame(frame.frame, self._rules)
+            except Unreadable as error:
+                settled.unreadable.append((frame, str(error), error.trade_id))
+            else:
+                if trade is None:
+                    settled.heartbeats += 1
+                else:
+                    trades.append((trade, frame))
+        return trades
 
     def _commit(self, settled: Settled, trades: list[tuple[ConfirmedTrade, Spooled]]) -> None:
         with self._spool.settling() as settling:
@@ -209,6 +232,15 @@ class Spooler:
         self._gaps = []
 
 
+def _say(settled: Settled) -> None:
+    """Count and log what is quarantined."""
+    unknown = sum(reason.startswith(UNKNOWN_FIELD) for _, reason, _ in settled.unreadable)
+    _QUARANTINED.add(unknown, {"reason": "unknown_field"})
+    _QUARANTINED.add(len(settled.unreadable) - unknown, {"reason": "unreadable"})
+    for frame, reason, _ in settled.unreadable[:10]:
+        _log.warning("a frame is quarantined: %s", reason, extra={"frame_id": frame.frame_id})
+
+
 def _received(frames: Sequence[Heard]) -> telemetry.Work:
     """Where a trace begins: with what came together. Frames that nobody has to wait for are alone in it."""
     facts = {
@@ -222,16 +254,6 @@ def _received(frames: Sequence[Heard]) -> telemetry.Work:
 def _again() -> AbstractContextManager[object]:
     """Frames that an earlier process left, or a store that was away, begin a trace where none is at hand."""
     return nullcontext() if telemetry.current() else telemetry.entering("settle frames", kind="internal")
-
-
-def _read(frames: Sequence[Spooled], settled: Settled) -> list[tuple[ConfirmedTrade, Spooled]]:
-    trades = []
-    for frame in frames:
-        try:
-            trades.append((read_frame(frame.frame), frame))
-        except Unreadable as error:
-            settled.unreadable.append((frame, str(error), error.trade_id))
-    return trades
 
 
 def _is_news(heard: tuple[ConfirmedTrade, Spooled], known: dict[str, str], settled: Settled) -> bool:

@@ -48,7 +48,7 @@ _MALFORMED = (
     Noise("binary", b"\x00\xff\xfe not text \x80"),
 )
 _UNKNOWN = (
-    Noise("heartbeat", '{"heartbeat": {"seq": 1}}'),
+    Noise("market state", '{"market_state": {"seq": 1}}'),
     Noise("order", '{"order_confirmation": {"id": "ID", "state": "ACTIVE", "price": 20.5}}'),
     Noise("notice", '{"message": "Maintenance tonight at 22:00"}'),
     Noise("later version", '{"version": 3, "trade_confirmation_v3": {"tradeId": "ID", "px": "20.50"}}'),

@@ -18,6 +18,7 @@ from wattbook.process import DrainSettings, ProcessSettings
 from wattbook.proxies import ProxySettings
 from wattbook.telemetry.settings import Common
 from wattbook.walls import WallSettings
+from wattbook.web.settings import HttpSettings
 
 from deploy.checks.told import MODULES
 
@@ -30,6 +31,7 @@ SHARED: dict[type, str] = {
     StoreSettings: "Stores",
     BusSettings: "Bus",
     ProxySettings: "Behind a proxy",
+    HttpSettings: "Slow and greedy clients",
     WorldSettings: "The simulated world",
 }
 INTRODUCTION = """# Settings

@@ -134,14 +134,8 @@ class TestBatch:
         refusal(answer, 503)
 
     def test_a_client_that_leaves_midway_frees_its_place(self, own_gateway: Started) -> None:
-        authorization = base64.b64encode(f"admin:{ADMIN_PASSWORD}".encode()).decode()
-        head = (
-            "POST /v1/trades/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
-            f"Authorization: Basic {authorization}\r\nContent-Length: 1000000\r\n\r\n"
-        )
-        for _ in range(6):  # more than may run at once
-            with socket.create_connection(("127.0.0.1", own_gateway.port)) as connection:
-                connection.sendall(head.encode() + as_ndjson(trade() for _ in range(1500)).encode())
+        for _ in range(10):  # more than one may send at once
+            self.half_sent(own_gateway, rows=1500).close()
 
         with own_gateway.client() as client:
 
@@ -150,35 +144,73 @@ class TestBatch:
 
             wait_until(booked, timeout_s=10, what="a batch is taken again")
 
-    def test_batches_beyond_those_that_run_wait_for_their_turn(self, own_gateway: Started) -> None:
-        answers, turned_away = self.booked_at_once(own_gateway, 6)
+    def test_batches_beyond_a_users_share_wait_for_their_turn(self, own_gateway: Started) -> None:
+        answers = self.booked_at_once(own_gateway, 10, turned_away=0)
 
-        assert [answer.status_code for answer in answers] == [200] * 6
-        assert not turned_away
+        assert [answer.status_code for answer in answers] == [200] * 10
 
-    def test_more_batches_than_may_wait_are_turned_away(
+    @pytest.mark.parametrize(
+        ("limit", "value", "count", "status"),
+        [("MOST_WAITING", 1, 11, 503), ("MOST_OPEN", 3, 5, 503), ("WAIT_S", 0.2, 10, 429)],
+    )
+    def test_more_batches_than_there_is_room_for_are_turned_away(
+        self, own_gateway: Started, monkeypatch: pytest.MonkeyPatch,
+        limit: str, value: float, count: int, status: int,
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr(f"gateway.usecases.batch.{limit}", value)
+
+        answers = self.booked_at_once(own_gateway, count, turned_away=2)
+
+        assert sorted(answer.status_code for answer in answers) == [200] * (count - 2) + [status] * 2
+        assert all("retry-after" in answer.headers for answer in answers if answer.status_code == status)
+
+    def test_who_sends_slowly_holds_up_nobody(self, own_gateway: Started) -> None:
+        """Not even their own next batch, and not the nightly file."""
+        slow = [self.half_sent(own_gateway, rows=2_500) for _ in range(7)]
+        wait_until(
+            lambda: len(own_gateway.owners.trades.booked) >= 7 * 2_000, timeout_s=20, what="they are at it"
+        )
+
+        with own_gateway.client() as client:
+            assert self.post(client, as_ndjson([trade()]), "application/x-ndjson").json()["added"] == 1
+        for connection in slow:
+            connection.close()
+
+    def test_the_nightly_file_passes_what_people_send(
         self, own_gateway: Started, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gateway.usecases.batch.BATCHES_WAITING", 1)
+        monkeypatch.setattr("gateway.usecases.batch.MOST_OPEN", 4)
+        token = {"grant_type": "client_credentials"}
+        with own_gateway.client("ingest-service", CLIENT_SECRET) as program:
+            granted = program.post("/v1/oauth/token", data=token).json()["access_token"]
+        slow = [self.half_sent(own_gateway) for _ in range(4)]
 
-        answers, turned_away = self.booked_at_once(own_gateway, 7)
+        with own_gateway.client() as person, own_gateway.client(None) as file:
+            wait_until(
+                lambda: self.post(person, as_csv([trade()]), "text/csv").status_code == 503,
+                timeout_s=10, what="there is no room for people's",
+            )  # fmt: skip
+            answer = self.post(
+                file, as_csv([trade()]), "text/csv", "?source=file", Authorization=f"Bearer {granted}"
+            )
 
-        assert sorted(answer.status_code for answer in answers) == [200] * 5 + [503] * 2
-        assert len(turned_away) == 2
-        assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+        assert answer.json()["added"] == 1
+        for connection in slow:
+            connection.close()
 
-    def test_a_turn_that_does_not_come_is_not_waited_for_forever(
-        self, own_gateway: Started, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("gateway.usecases.batch.TURN_WAIT_S", 0.2)
+    def half_sent(self, gateway: Started, *, rows: int = 1) -> socket.socket:
+        """The beginning of a batch, whose rest does not come."""
+        authorization = base64.b64encode(f"admin:{ADMIN_PASSWORD}".encode()).decode()
+        head = (
+            "POST /v1/trades/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+            f"Authorization: Basic {authorization}\r\nContent-Length: 10000000\r\n\r\n"
+        )
+        connection = socket.create_connection(("127.0.0.1", gateway.port))
+        connection.sendall(head.encode() + as_ndjson(trade() for _ in range(rows)).encode())
+        return connection
 
-        answers, turned_away = self.booked_at_once(own_gateway, 5)
-
-        assert sorted(answer.status_code for answer in answers) == [200] * 4 + [503]
-        assert len(turned_away) == 1
-
-    def booked_at_once(self, gateway: Started, count: int) -> tuple[list[httpx.Response], list[Any]]:
-        """Answers to batches sent while trade-service holds its answers, and which came at once."""
+    def booked_at_once(self, gateway: Started, count: int, *, turned_away: int) -> list[httpx.Response]:
+        """Answers to batches that trade-service holds until so many were turned away."""
         gateway.owners.trades.hold.clear()
 
         def book(_: int) -> httpx.Response:
@@ -187,9 +219,14 @@ class TestBatch:
 
         with ThreadPoolExecutor(count) as pool:
             running = [pool.submit(book, number) for number in range(count)]
-            turned_away = [answer for answer in running if _first_done(answer)]
-            gateway.owners.trades.hold.set()
-            return [answer.result() for answer in running], turned_away
+            try:
+                wait_until(
+                    lambda: sum(answer.done() for answer in running) == turned_away,
+                    timeout_s=20, what=f"{turned_away} are turned away",
+                )  # fmt: skip
+            finally:
+                gateway.owners.trades.hold.set()
+            return [answer.result() for answer in running]
 
     def test_others_are_served_while_a_batch_runs(self, own_gateway: Started) -> None:
         content = as_ndjson(trade() for _ in range(30_000))
@@ -204,10 +241,3 @@ class TestBatch:
 
             assert batch.result().json()["added"] == 30_000
         assert slowest < 1.0
-
-
-def _first_done(answer: Any) -> bool:
-    try:
-        return answer.result(timeout=1.0).status_code == 503
-    except TimeoutError:
-        return False

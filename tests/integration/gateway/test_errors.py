@@ -1,13 +1,12 @@
 """Every error has the one shape, rubbish below HTTP included; the pages and their headers."""
 
-import base64
 import json
 
 import httpx
 import pytest
 
 from tests.integration.gateway.support import REPORT, refusal
-from tests.unit.gateway.started import ADMIN_PASSWORD, Started
+from tests.unit.gateway.started import Started
 
 
 class TestErrors:
@@ -74,20 +73,6 @@ class TestErrors:
     def test_odd_escapes_in_a_path_do_no_harm(self, admin: httpx.Client) -> None:
         for path in ("/v1/users/%00", "/v1/users/%ff", "/v1/users/%F0%9F%98%80", "/v1/users/" + "x" * 65):
             assert admin.get(path).status_code in (400, 404)
-
-    def test_a_body_that_stops_arriving_is_not_waited_for_forever(
-        self, own_gateway: Started, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("gateway.api.http.BODY_IDLE_S", 0.2)
-        authorization = base64.b64encode(f"admin:{ADMIN_PASSWORD}".encode()).decode()
-
-        answer = own_gateway.raw(
-            b"POST /v1/trades HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n"
-            b"Authorization: Basic " + authorization.encode() + b"\r\n\r\n{"
-        )
-
-        assert b" 400 " in answer
-        assert b"the body stopped arriving" in answer
 
     def test_every_answer_has_the_headers_of_a_careful_server(self, nobody: httpx.Client) -> None:
         for path in ("/healthz", "/v1/nothing", "/v1/ui/"):

@@ -126,7 +126,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
             code, said = process.ended()
 
     assert code == 1
-    assert said == f"gateway: cannot listen on {address}: Address already in use\n"
+    assert said == f"gateway: cannot listen on {address}: address already in use\n"
 
 
 @pytest.mark.slow

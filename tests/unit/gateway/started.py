@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from gateway.api.server import Server
-from gateway.app import Settings, build, listen
+from gateway.app import Settings, build
 from joserfc.jwk import ECKey
 from wattbook.clock import FakeClock
 from wattbook.db import open_store, prepare
+from wattbook.web.settings import listen
 
 from tests.support import engines
 from tests.unit.gateway.fakes import Owners
@@ -59,8 +59,12 @@ class Started:
         listening = listen("127.0.0.1:0")
         self.port = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        server = Server(self.gateway.application, stopping=self._stopping, drain_s=self.settings.drain_s)
-        self._thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        probing = listen("127.0.0.1:0")
+        self.probe_port = probing.getsockname()[1]
+        server = self.gateway.server(self._stopping)
+        self._thread = threading.Thread(
+            target=server.serve_on, args=([listening],), kwargs={"probing": probing}, daemon=True
+        )
         self._thread.start()
         return self
 

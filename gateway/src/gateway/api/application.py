@@ -21,7 +21,7 @@ from gateway.api.pages import Probe, pages_of
 from gateway.api.performance import PerformanceApi
 from gateway.api.prices import PricesApi
 from gateway.api.reports import ReportsApi
-from gateway.api.routing import Application, Handler, Routing
+from gateway.api.routing import Application, Handler, Probes, Routing
 from gateway.api.security import security_map
 from gateway.api.trades import TradesApi
 from gateway.api.users import UsersApi
@@ -83,6 +83,12 @@ def make_application(
             documents.document(name), base_path=documents.BASE_PATH, resolver=resolver, body_limit=body_limit
         )
     return Edge(application, proxies=proxies)
+
+
+def make_probes(services: Services) -> Edge:
+    """The ASGI application of the socket for probes alone."""
+    pages = pages_of(services.probes, clock=services.clock)
+    return Edge(Probes(pages), proxies=TrustedProxies())
 
 
 def _handlers(services: Services) -> dict[str, Handler]:

@@ -23,6 +23,7 @@ _SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
     (b"x-frame-options", b"DENY"),
 ]
 _API_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_HEALTH = ("/healthz", "/readyz")
 _NO_STORE = (b"cache-control", b"no-store")
 _log = logging.getLogger(__name__)
 
@@ -53,15 +54,27 @@ class Edge:
                 traceparent=traceparent, request_id=request_id,
             ) as request:  # fmt: skip
                 try:
-                    await self._serve(scope, receive, answer)
+                    await self._serve(scope, self._counting(receive), answer)
                 finally:
                     request.answered(answer.status, scope.get(ROUTE, ""))
         finally:
             self._running -= 1
 
+    def _counting(self, receive: Any) -> Any:
+        """``receive``; a request that waits for its client's bytes takes the place of no other."""
+
+        async def received() -> Any:
+            self._running -= 1
+            try:
+                return await receive()
+            finally:
+                self._running += 1
+
+        return received
+
     async def _serve(self, scope: Any, receive: Any, answer: _Answer) -> None:
         try:
-            if self._running > MOST_REQUESTS:
+            if self._running > MOST_REQUESTS and not scope["path"].startswith(_HEALTH):
                 raise Unavailable("too many requests at once; try again", retry_after_s=1)
             await self._app(scope, receive, answer)
         except Disconnected:

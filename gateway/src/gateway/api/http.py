@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from wattbook.access import Principal
-from wattbook.errors import InvalidInput, TooLarge, WattbookError, error_body
+from wattbook.errors import TooLarge, WattbookError, error_body
 
 ROUTE = "wattbook.route"  # in the scope: the template of the path, once it is known
-BODY_IDLE_S = 30.0
-WRITE_IDLE_S = 60.0
 JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
 CSV = b"text/csv; charset=utf-8"
@@ -65,7 +62,7 @@ class Request:
         """The whole body.
 
         Raises:
-            TooLarge: over the limit. InvalidInput: it stopped arriving. Disconnected.
+            TooLarge: over the limit. Disconnected: also where it stopped arriving, which the server answers.
         """
         pieces = [piece async for piece in self.stream(self._body_limit)]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -88,11 +85,7 @@ class Request:
             more = message.get("more_body", False)
 
     async def _next_message(self) -> Any:
-        try:
-            async with asyncio.timeout(BODY_IDLE_S):
-                message = await self._receive()
-        except TimeoutError:
-            raise Refusal(InvalidInput("the body stopped arriving"), [(b"connection", b"close")]) from None
+        message = await self._receive()
         if message["type"] == "http.disconnect":
             raise Disconnected
         return message
@@ -125,8 +118,7 @@ class Response:
             return
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         async for piece in self.pieces:
-            async with asyncio.timeout(WRITE_IDLE_S):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
     async def send_head(self, send: Any) -> None:

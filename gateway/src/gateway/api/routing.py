@@ -58,7 +58,7 @@ class Routing(RoutingMiddleware):
         page = self._pages.get(path)
         if page is not None:
             scope[ROUTE] = path
-            await _serve_page(page, scope, receive, send)
+            await serve_page(page, scope, receive, send)
             return
         methods, path_params = self._find(path)
         operation = methods.get(scope["method"])
@@ -91,11 +91,27 @@ class Routing(RoutingMiddleware):
         return methods
 
 
-async def _serve_page(page: Handler, scope: Any, receive: Any, send: Any) -> None:
+async def serve_page(page: Handler, scope: Any, receive: Any, send: Any) -> None:
+    """Answer with what no document describes."""
     if scope["method"] not in ("GET", "HEAD"):
         raise _refused_method({"GET": {}, "HEAD": {}})
     response = await page(Request(scope, receive, params={}, principal=None))
     await response.send(send)
+
+
+class Probes:
+    """The ASGI application for who watches the process: its health, and nothing else."""
+
+    def __init__(self, pages: Mapping[str, Handler]) -> None:
+        """Of all ``pages`` those about health."""
+        self._pages = {path: page for path, page in pages.items() if path.startswith(("/healthz", "/readyz"))}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one."""
+        page = self._pages.get(scope["path"])
+        if page is None:
+            raise NotFound("there is nothing at this address")
+        await serve_page(page, scope, receive, send)
 
 
 def _refused_method(methods: Mapping[str, Any]) -> Refusal:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -28,9 +28,11 @@ from wattbook.process import (
 )
 from wattbook.startup import alive_on_http, await_store
 from wattbook.tls import Tls
+from wattbook.web.server import Server
+from wattbook.web.settings import listen
 
 from gateway import api
-from gateway.api import batch, feed, oauth, pages, performance, prices, reports, server, trades, users
+from gateway.api import batch, feed, oauth, pages, performance, prices, reports, trades, users
 from gateway.app.settings import Settings
 from gateway.clients import FeedClient, PricesClient, ReportsClient, TradesClient
 from gateway.clients.coalescer import Limits
@@ -89,11 +91,27 @@ class Gateway:
         )
         self._open_doors(settings)
         self._batches = batch_usecase.Batches(self._trades)
+        self._make_applications(self._services())
+
+    def _make_applications(self, services: api.Services) -> None:
+        settings = self._settings
+        self._probe_application = api.make_probes(services)
         self.application = api.make_application(
-            self._services(),
+            services,
             body_limit=settings.body_limit_bytes,
             running=self._running,
             proxies=settings.proxies(),
+        )
+
+    def server(self, stopping: threading.Event) -> Server:
+        """What serves it until ``stopping`` is set."""
+        settings = self._settings
+        return Server(
+            self.application,
+            settings=settings,
+            stopping=stopping,
+            drain_s=settings.drain_s,
+            probes=self._probe_application,
         )
 
     def _open_doors(self, settings: Settings) -> None:
@@ -216,25 +234,6 @@ def build(
     return Gateway(settings, store=store, key=key, clock=clock, passwords=passwords)
 
 
-def listen(address: str) -> socket.socket:
-    """A socket that listens at host:port.
-
-    Raises:
-        OSError: it cannot; the port is in use, say.
-    """
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host.strip("[]"), int(port)))
-        listening.listen(server.BACKLOG)
-    except (OSError, ValueError, OverflowError) as error:
-        listening.close()
-        raise OSError(f"cannot listen on {address}: {getattr(error, 'strerror', None) or error}") from error
-    return listening
-
-
 def main() -> int:
     """Run until a signal; the exit status. Arguments: see ``wattbook.db.command``."""
     url = "WATTBOOK_GATEWAY_STORE_URL"
@@ -256,9 +255,10 @@ def main() -> int:
         return EXIT_BAD_SETTINGS
     try:
         listening = listen(settings.listen)
+        probing = listen(settings.probe_listen) if settings.probe_listen else None
         store = await_store(
             settings.store_url, name="gateway", package="gateway", settings=settings,
-            stopping=stopping, alive=partial(alive_on_http, listening),
+            stopping=stopping, alive=partial(alive_on_http, probing or listening),
         )  # fmt: skip
         gateway = build(settings, store=store, key=key)
     except (OSError, ValueError, Unavailable) as error:
@@ -268,7 +268,7 @@ def main() -> int:
     # While a batch is parsed in a thread, requests get their turn after 1 ms instead of 5.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     _log.info("serving", extra={"address": settings.listen})
-    server.Server(gateway.application, stopping=stopping, drain_s=settings.drain_s).run(sockets=[listening])
+    gateway.server(stopping).serve_on([listening], probing=probing)
     shut_down(gateway.close, store.close)
     _log.info("stopped")
     exporting.stop()

@@ -8,13 +8,13 @@ from pathlib import Path
 from wattbook.clock_settings import ClockSettings
 from wattbook.db import StoreSettings
 from wattbook.process import DrainSettings, ProcessSettings
-from wattbook.proxies import ProxySettings
 from wattbook.settings import SettingsError, setting
 from wattbook.walls import WallSettings
+from wattbook.web.settings import HttpSettings
 
 
 @dataclass(frozen=True)
-class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, StoreSettings, ProxySettings):
+class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, StoreSettings, HttpSettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept", secret=True)
@@ -66,6 +66,6 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, Stor
         Raises:
             SettingsError: names each variable.
         """
-        problems = [*self.clock_problems(), *self.drain_problems(), *self.proxy_problems()]
+        problems = [*self.clock_problems(), *self.drain_problems(), *self.http_problems()]
         if problems:
             raise SettingsError(problems)

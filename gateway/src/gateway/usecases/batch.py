@@ -5,13 +5,16 @@ another is written to the disk; a chunk that repeats an id of an earlier one wai
 with one id the first is booked. Once a few are under way the sender waits (TCP's own flow control). The
 results go to a temporary file once they outgrow memory, so that
 a client which does not read before it has sent everything cannot deadlock.
+
+What batches share are threads and calls, and both are taken only for as long as they work: who sends slowly
+holds up nobody. A user has a share of them; programs of ours (the nightly file's) have a lane of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +23,7 @@ from typing import IO, Any
 
 import msgspec
 from wattbook.access import Principal
-from wattbook.errors import InvalidInput, Unavailable
+from wattbook.errors import InvalidInput, TooManyRequests, Unavailable
 from wattbook.trade.statement import CsvTrade, JsonTrade
 from wattbook_proto import trades_pb2
 
@@ -30,10 +33,13 @@ from gateway.usecases.threads import Pool
 CHUNK_ROWS = 2_000  # measured: a tenth more rows a second than 1,000; more would keep single bookings waiting
 CHUNKS_AHEAD = 3
 SPOOL_BYTES = 1024 * 1024
-BATCHES_AT_ONCE = 4
-BATCHES_WAITING = 64
-TURN_WAIT_S = 10.0
 THREADS = 2
+CALLS_AT_ONCE = 12
+MOST_OPEN = 64  # batches that are being sent, each with some chunks in memory
+OPEN_OF_ONE = 8
+CALLS_OF_ONE = 6
+MOST_WAITING = 64  # for an earlier one of the same user to end
+WAIT_S = 10.0
 
 # What a reader makes of one row: its id where it can be told, and the trade or why it is none.
 Row = tuple[str | None, JsonTrade | CsvTrade | str]
@@ -77,14 +83,33 @@ class _Chunk:
     request: trades_pb2.BookRequest
 
 
+class _Lane:
+    """What the batches of some senders share, out of reach for all others."""
+
+    def __init__(self, name: str, *, threads: int, calls: int) -> None:
+        self.pool = Pool(name, threads=threads, most_waiting=MOST_OPEN)
+        self.calls = asyncio.Semaphore(calls)
+        self.open = 0
+
+
+class _Sender:
+    """A user's share."""
+
+    def __init__(self) -> None:
+        self.places = asyncio.Semaphore(OPEN_OF_ONE)
+        self.calls = asyncio.Semaphore(CALLS_OF_ONE)
+        self.batches = 0
+
+
 class Batches:
-    """Books batches; a few at once, the others in turn."""
+    """Books batches, many at once."""
 
     def __init__(self, client: TradesClient) -> None:
         """Ask ``client``."""
         self._client = client
-        self._pool = Pool("batch", threads=THREADS, most_waiting=BATCHES_AT_ONCE * (CHUNKS_AHEAD + 2))
-        self._turns = asyncio.Semaphore(BATCHES_AT_ONCE)
+        self._users = _Lane("batch", threads=THREADS, calls=CALLS_AT_ONCE)
+        self._programs = _Lane("file", threads=1, calls=CALLS_OF_ONE)
+        self._senders: defaultdict[tuple[str, bool], _Sender] = defaultdict(_Sender)
         self._waiting = 0
 
     async def book(
@@ -95,14 +120,16 @@ class Batches:
         Raises:
             Forbidden: the asker may not book from a file.
             InvalidInput: the body as a whole is none.
-            Unavailable: too many batches run, or trade-service failed midway; sending all again is safe.
+            TooManyRequests: the asker sends too many at once.
+            Unavailable: too many are sent by all, or trade-service failed midway; sending all again is safe.
         """
         if from_file:
             asker.require_file_source()
-        async with self._turn():
+        lane = self._programs if asker.is_client else self._users
+        async with self._share(asker, lane) as sender:
             spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  # the caller closes it
             try:
-                return await _Run(self._client, self._pool, asker, from_file, form, Summary(spool)).book(
+                return await _Run(self._client, lane, sender, asker, from_file, form, Summary(spool)).book(
                     body, reader
                 )
             except BaseException:
@@ -110,32 +137,53 @@ class Batches:
                 raise
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """One of the places for running batches; until it is free nothing of the body is read."""
-        if self._waiting >= BATCHES_WAITING:
+    async def _share(self, asker: Principal, lane: _Lane) -> AsyncIterator[_Sender]:
+        """A place among the batches of one's own; until one is free nothing of the body is read."""
+        key = asker.name, asker.is_client
+        sender = self._senders[key]
+        sender.batches += 1
+        try:
+            await self._wait_for(sender)
+            try:
+                if lane.open >= MOST_OPEN:
+                    raise Unavailable("many batches are being sent; try again", retry_after_s=5)
+                lane.open += 1
+                try:
+                    yield sender
+                finally:
+                    lane.open -= 1
+            finally:
+                sender.places.release()
+        finally:
+            sender.batches -= 1
+            if not sender.batches:
+                del self._senders[key]
+
+    async def _wait_for(self, sender: _Sender) -> None:
+        if sender.places.locked() and self._waiting >= MOST_WAITING:
             raise Unavailable("many batches are waiting; try again", retry_after_s=5)
         self._waiting += 1
         try:
-            async with asyncio.timeout(TURN_WAIT_S):
-                await self._turns.acquire()
+            async with asyncio.timeout(WAIT_S):
+                await sender.places.acquire()
         except TimeoutError:
-            raise Unavailable("other batches are being booked; try again", retry_after_s=2) from None
+            raise TooManyRequests(
+                "your other batches are still being sent; try again after them", retry_after_s=2
+            ) from None
         finally:
             self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._turns.release()
 
     def close(self) -> None:
         """Finish what runs."""
-        self._pool.close()
+        self._users.pool.close()
+        self._programs.pool.close()
 
 
 @dataclass(slots=True)
 class _Run:
     client: TradesClient
-    pool: Pool
+    lane: _Lane
+    sender: _Sender
     asker: Principal
     from_file: bool
     form: Form
@@ -160,7 +208,7 @@ class _Run:
 
     async def _take(self, reader: Reader, data: bytes | None) -> None:
         rows = reader(data)
-        while (chunk := await self.pool.run(self._next_chunk, rows, last=data is None)) is not None:
+        while (chunk := await self.lane.pool.run(self._next_chunk, rows, last=data is None)) is not None:
             while len(self.booking) >= CHUNKS_AHEAD:
                 await self._note_oldest()
             before = [call for earlier, call in self.booking if not earlier.names.isdisjoint(chunk.names)]
@@ -173,7 +221,10 @@ class _Run:
             await asyncio.wait(before)
             if any(call.cancelled() or call.exception() is not None for call in before):
                 raise Unavailable("an earlier part was not booked; send all again")
-        return await self.client.book_many(self.asker, request) if request.trades else trades_pb2.BookReply()
+        if not request.trades:
+            return trades_pb2.BookReply()
+        async with self.sender.calls, self.lane.calls:
+            return await self.client.book_many(self.asker, request)
 
     def _next_chunk(self, rows: Iterator[Row], *, last: bool) -> _Chunk | None:
         """The next chunk out of ``rows`` and what waited; None once ``rows`` is used up."""
@@ -211,7 +262,7 @@ class _Run:
             reply = await call
         finally:
             call.cancel()
-        await self.pool.run(self._note, chunk, reply)
+        await self.lane.pool.run(self._note, chunk, reply)
 
     def _note(self, chunk: _Chunk, reply: trades_pb2.BookReply) -> None:
         results = self._results(chunk, reply)

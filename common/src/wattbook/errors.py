@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import grpc
-
 
 class WattbookError(Exception):
     """A refusal that a caller is told about.
 
-    Subclasses set ``code`` (stable, for machines), ``http_status`` and ``grpc_status``.
+    Subclasses set ``code`` (stable, for machines), ``http_status`` and ``grpc_status``,
+    the name of a status of gRPC, which most of what raises these has no need to load.
     """
 
     code: ClassVar[str] = "internal"
     http_status: ClassVar[int] = 500
-    grpc_status: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
+    grpc_status: ClassVar[str] = "INTERNAL"
 
     def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
         """Keep what the caller is told; ``retry_after_s`` becomes ``Retry-After`` where it is set."""
@@ -34,7 +33,7 @@ class InvalidInput(WattbookError):
 
     code = "invalid_input"
     http_status = 400
-    grpc_status = grpc.StatusCode.INVALID_ARGUMENT
+    grpc_status = "INVALID_ARGUMENT"
 
 
 class Unauthenticated(WattbookError):
@@ -42,7 +41,7 @@ class Unauthenticated(WattbookError):
 
     code = "unauthenticated"
     http_status = 401
-    grpc_status = grpc.StatusCode.UNAUTHENTICATED
+    grpc_status = "UNAUTHENTICATED"
 
 
 class Forbidden(WattbookError):
@@ -50,7 +49,7 @@ class Forbidden(WattbookError):
 
     code = "forbidden"
     http_status = 403
-    grpc_status = grpc.StatusCode.PERMISSION_DENIED
+    grpc_status = "PERMISSION_DENIED"
 
 
 class NotFound(WattbookError):
@@ -58,7 +57,7 @@ class NotFound(WattbookError):
 
     code = "not_found"
     http_status = 404
-    grpc_status = grpc.StatusCode.NOT_FOUND
+    grpc_status = "NOT_FOUND"
 
 
 class MethodNotAllowed(WattbookError):
@@ -66,7 +65,7 @@ class MethodNotAllowed(WattbookError):
 
     code = "method_not_allowed"
     http_status = 405
-    grpc_status = grpc.StatusCode.UNIMPLEMENTED
+    grpc_status = "UNIMPLEMENTED"
 
 
 class NotAcceptable(WattbookError):
@@ -81,7 +80,7 @@ class Conflict(WattbookError):
 
     code = "conflict"
     http_status = 409
-    grpc_status = grpc.StatusCode.ALREADY_EXISTS
+    grpc_status = "ALREADY_EXISTS"
 
 
 class TooLarge(WattbookError):
@@ -89,7 +88,7 @@ class TooLarge(WattbookError):
 
     code = "too_large"
     http_status = 413
-    grpc_status = grpc.StatusCode.OUT_OF_RANGE
+    grpc_status = "OUT_OF_RANGE"
 
 
 class UnsupportedMediaType(WattbookError):
@@ -104,7 +103,7 @@ class TooManyRequests(WattbookError):
 
     code = "too_many_requests"
     http_status = 429
-    grpc_status = grpc.StatusCode.RESOURCE_EXHAUSTED
+    grpc_status = "RESOURCE_EXHAUSTED"
 
 
 class Internal(WattbookError):
@@ -116,7 +115,7 @@ class Unavailable(WattbookError):
 
     code = "unavailable"
     http_status = 503
-    grpc_status = grpc.StatusCode.UNAVAILABLE
+    grpc_status = "UNAVAILABLE"
 
 
 def error_types() -> list[type[WattbookError]]:
@@ -133,15 +132,6 @@ def error_types() -> list[type[WattbookError]]:
 
 BY_CODE: dict[str, type[WattbookError]] = {
     kind.code: kind for kind in error_types() if kind is not WattbookError
-}
-
-BY_GRPC_STATUS: dict[grpc.StatusCode, type[WattbookError]] = {
-    **{kind.grpc_status: kind for kind in BY_CODE.values()},
-    grpc.StatusCode.INTERNAL: Internal,
-    grpc.StatusCode.UNKNOWN: Internal,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
-    grpc.StatusCode.CANCELLED: Unavailable,
-    grpc.StatusCode.ABORTED: Unavailable,
 }
 
 BY_HTTP_STATUS: dict[int, type[WattbookError]] = {kind.http_status: kind for kind in BY_CODE.values()}

@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from wattbook import telemetry
 from wattbook.access import Principal
-from wattbook.errors import BY_CODE, BY_GRPC_STATUS, Internal, WattbookError
+from wattbook.errors import BY_CODE, Internal, Unavailable, WattbookError
 from wattbook.rpc_handlers import wrapped
 from wattbook.rpc_health import health_servicer
 from wattbook.rpc_options import CHANNEL_OPTIONS, LIVE, SERVER_OPTIONS
@@ -71,7 +71,7 @@ def translate(error: grpc.RpcError) -> WattbookError:
     status = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
     trailing = dict(error.trailing_metadata() or ())
     said = CODE_KEY in trailing
-    kind = BY_CODE.get(str(trailing.get(CODE_KEY, ""))) or BY_GRPC_STATUS.get(status, Internal)
+    kind = BY_CODE.get(str(trailing.get(CODE_KEY, ""))) or _BY_STATUS.get(status, Internal)
     if not said and status in _OUR_FAULT:
         kind = Internal
     if said:
@@ -83,6 +83,14 @@ def translate(error: grpc.RpcError) -> WattbookError:
     return kind(message, retry_after_s=int(retry) if retry.isdigit() else None)
 
 
+_BY_STATUS: dict[grpc.StatusCode, type[WattbookError]] = {
+    **{grpc.StatusCode[kind.grpc_status]: kind for kind in BY_CODE.values()},
+    grpc.StatusCode.INTERNAL: Internal,
+    grpc.StatusCode.UNKNOWN: Internal,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+    grpc.StatusCode.CANCELLED: Unavailable,
+    grpc.StatusCode.ABORTED: Unavailable,
+}
 # From grpc itself, not from a handler: an old server, or a message over MAX_MESSAGE_BYTES.
 _OUR_FAULT = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.RESOURCE_EXHAUSTED})
 _TRANSPORT_MESSAGES = {
@@ -295,4 +303,4 @@ def _refuse(error: Exception, context: grpc.ServicerContext) -> Any:
     if error.retry_after_s is not None:
         trailing.append((RETRY_KEY, str(error.retry_after_s)))
     context.set_trailing_metadata(tuple(trailing))
-    return context.abort(error.grpc_status, error.message[:_MAX_DETAILS])
+    return context.abort(grpc.StatusCode[error.grpc_status], error.message[:_MAX_DETAILS])

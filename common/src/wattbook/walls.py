@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wattbook.access import Principal, Role
-from wattbook.errors import Forbidden, Unauthenticated, Unavailable
+from wattbook.errors import Forbidden, Unauthenticated, Unavailable, WattbookError
 from wattbook.settings import setting
-from wattbook.telemetry.http import ClientRequest
 
 if TYPE_CHECKING:
+    from wattbook.auth.endpoint import TokenEndpoint
     from wattbook.passes import PassReader
 
 Rule = Callable[[Principal], None]
@@ -168,12 +168,13 @@ class ServicePasses:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is asked before the first pass is needed; ``monotonic`` tells the seconds."""
-        self._url = f"{gateway_url.rstrip('/')}/v1/oauth/token"
+        self._url = gateway_url
         self._credentials = (client_id, secret)
         self._audience = audience
         self._monotonic = monotonic
         self._claiming, self._asking = threading.Lock(), threading.Lock()
         self._token = ""
+        self._endpoint: TokenEndpoint | None = None
         self._ask_s = self._over_s = 0.0
 
     def __call__(self) -> str:
@@ -213,22 +214,16 @@ class ServicePasses:
             _log.warning("the pass in use is not renewed yet: %s", error)
 
     def _renew(self) -> None:
-        import httpx
+        from wattbook.auth.endpoint import TokenEndpoint
 
         asked_s = self._monotonic()
-        form = {"grant_type": "client_credentials", "audience": self._audience}
+        if self._endpoint is None:
+            self._endpoint = TokenEndpoint(self._url, client=self._credentials, timeout_s=TOKEN_TIMEOUT_S)
         try:
-            with ClientRequest("POST", self._url) as request:
-                answer = httpx.post(
-                    self._url, data=form, auth=self._credentials, headers=request.headers,
-                    timeout=TOKEN_TIMEOUT_S, trust_env=False,
-                )  # fmt: skip
-                request.answered(answer.status_code)
-            body = answer.raise_for_status().json()
-            token, lasts_s = str(body["access_token"]), float(body["expires_in"])
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            given = self._endpoint.own(audience=self._audience)
+        except WattbookError as error:
             self._ask_s = self._monotonic() + ASK_AGAIN_S
             raise Unavailable(self._none_given) from error
-        good_s = lasts_s - 10
-        self._token = token
-        self._ask_s, self._over_s = asked_s + min(lasts_s / 2, good_s), asked_s + good_s
+        good_s = given.lasts_s - 10
+        self._token = given.access
+        self._ask_s, self._over_s = asked_s + min(given.lasts_s / 2, good_s), asked_s + good_s

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import grpc
 import pytest
 from wattbook.errors import (
@@ -22,8 +25,7 @@ def test_every_error_has_its_row_in_the_table(kind: type[WattbookError]) -> None
     error = kind("what is wrong")
 
     assert 400 <= kind.http_status < 600
-    assert isinstance(kind.grpc_status, grpc.StatusCode)
-    assert kind.grpc_status is not grpc.StatusCode.OK
+    assert grpc.StatusCode[kind.grpc_status] is not grpc.StatusCode.OK
     assert kind.__doc__
     assert error_body(error) == {
         "status_code": kind.http_status,
@@ -45,3 +47,12 @@ def test_the_public_body_carries_the_request_id_where_there_is_one() -> None:
 
     assert list(body) == ["status_code", "message", "code", "request_id"]
     assert body["request_id"] == "r-1"
+
+
+def test_whoever_raises_errors_loads_no_grpc() -> None:
+    modules = "wattbook.errors, wattbook.access, wattbook.auth.endpoint, wattbook.auth.revocations"
+    loads = f"import sys, {modules}; print('grpc' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False\n"

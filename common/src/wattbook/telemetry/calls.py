@@ -79,8 +79,10 @@ class _Call:
 
 
 def _status_of_error(error: BaseException) -> str:
-    code = error.code() if isinstance(error, grpc.RpcError) else getattr(error, "grpc_status", None)
-    return code.name if isinstance(code, grpc.StatusCode) else "CANCELLED"
+    if isinstance(error, WattbookError):
+        return error.grpc_status
+    code = error.code() if isinstance(error, grpc.RpcError) else None
+    return str(code.name) if isinstance(code, grpc.StatusCode) else "CANCELLED"
 
 
 def _status_of_outcome(outcome: Any) -> str:

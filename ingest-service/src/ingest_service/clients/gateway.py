@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any
 
 import httpx
+from wattbook.auth.endpoint import TokenEndpoint
 from wattbook.clock import Clock
+from wattbook.errors import WattbookError
 from wattbook.telemetry.http import ClientRequest
 
 from ingest_service.domain import Counts, FileRefused, GatewayDown, RefusedRow, UploadFailed
@@ -41,7 +43,7 @@ class Gateway:
     def __init__(self, *, url: str, client_id: str, client_secret: str, clock: Clock) -> None:
         """Nothing is sent before the first upload; ``url`` has no ``/v1``."""
         self._url = url.rstrip("/")
-        self._credentials = (client_id, client_secret)
+        self._tokens = TokenEndpoint(url, client=(client_id, client_secret), timeout_s=TOKEN_TIMEOUT_S)
         self._clock = clock
         self._token: tuple[str, float] | None = None  # and when to have a new one, monotonic
         self._http = httpx.AsyncClient(
@@ -73,6 +75,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go of connections."""
+        self._tokens.close()
         await self._http.aclose()
 
     async def _upload(self, body: Body, size_bytes: int, on_refused: OnRefused) -> Counts:
@@ -107,22 +110,16 @@ class Gateway:
     async def _bearer(self) -> str:
         now_s = self._clock.monotonic_s()
         if self._token is None or now_s >= self._token[1]:
-            address = f"{self._url}/v1/oauth/token"
-            with ClientRequest("POST", address) as request:
-                answer = await self._http.post(
-                    address,
-                    data={"grant_type": "client_credentials"},
-                    auth=self._credentials,
-                    headers=request.headers,
-                    timeout=TOKEN_TIMEOUT_S,
-                )
-                request.answered(answer.status_code)
-            if answer.status_code != httpx.codes.OK:
+            try:
+                given = await asyncio.to_thread(self._tokens.own)
+            except WattbookError as error:
+                wait_s = error.retry_after_s
+                if wait_s is not None:
+                    wait_s = min(wait_s, LONGEST_RETRY_AFTER_S)
                 raise GatewayDown(
-                    f"the gateway gives no token: {_message(answer.status_code, answer.content)}",
-                    retry_after_s=self._retry_after_s(answer.headers),
-                )
-            self._token = _token(answer.content, now_s)
+                    f"the gateway gives no token: {error.message}", retry_after_s=wait_s
+                ) from error
+            self._token = given.access, now_s + max(given.lasts_s - TOKEN_EARLY_S, 1.0)
         return self._token[0]
 
     async def _refusal(self, answer: httpx.Response) -> Exception:
@@ -150,15 +147,6 @@ class Gateway:
             except (ValueError, TypeError):
                 return None
         return max(0, min(seconds, LONGEST_RETRY_AFTER_S))
-
-
-def _token(body: bytes, now_s: float) -> tuple[str, float]:
-    try:
-        answer = json.loads(body)
-        token, lasts_s = str(answer["access_token"]), float(answer.get("expires_in", 0))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GatewayDown("the gateway's token endpoint answered something else") from error
-    return token, now_s + max(lasts_s - TOKEN_EARLY_S, 1.0)
 
 
 def _message(status: int, body: bytes) -> str:

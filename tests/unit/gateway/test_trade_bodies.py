@@ -104,6 +104,19 @@ def test_a_field_that_cannot_be_is_refused_by_name(changes: dict[str, object], m
     assert refused(body(**changes)) == message
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("delivery_day", '"2023-02-28T00:00:00Z"'), ("delivery_day", "20230228"),
+        ("delivery_hour", "1.5"), ("delivery_hour", '"14"'), ("direction", '""'), ("id", "5"),
+        ("execution_time", '"2023-02-28"'), ("execution_time", '"2023-02-28T25:12:35Z"'),
+        ("trader_id", '""'), ("trader_id", "null"), ("Price", "1"), ("status_code", "400"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_refused_by_name(field: str, text: str) -> None:
+    assert refused(with_text(field, text)).startswith(f"{field}: ")
+
+
 @pytest.mark.parametrize("field", GOOD)
 def test_every_field_is_required(field: str) -> None:
     without = {name: value for name, value in GOOD.items() if name != field}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
-hypothesis.settings.register_profile(
-    "house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+SHALLOW = hypothesis.settings(
+    deadline=None, max_examples=30, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-hypothesis.settings.load_profile("house")
+hypothesis.settings.register_profile("shallow", SHALLOW)
+hypothesis.settings.register_profile("deep", SHALLOW, max_examples=300)  # CI's
+hypothesis.settings.load_profile("deep" if os.environ.get("CI") else "shallow")
 
 
 # What waits for processes begins first, so that side by side (`make test`) nothing long is left for the end.

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from gateway.api import documents
 from gateway.clients import stated
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator, FormatChecker
 from wattbook.errors import InvalidInput
@@ -213,7 +213,6 @@ def bodies(draw: st.DrawFn) -> str:
     return "{" + ",".join(f'"{name}":{text}' for name, text in fields.items()) + "}"
 
 
-@settings(max_examples=600, deadline=None)
 @given(body=bodies())
 def test_document_and_decoder_agree_on_what_a_trade_is(body: str) -> None:
     by_document = TRADE.is_valid(json.loads(body, parse_float=Decimal))

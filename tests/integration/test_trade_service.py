@@ -367,6 +367,7 @@ def few_streams(
         yield app, caller
 
 
+@pytest.mark.slow
 def test_streams_that_are_cancelled_leave_nothing_behind(
     few_streams: tuple[App, Caller], capfd: pytest.CaptureFixture[str]
 ):

@@ -132,6 +132,7 @@ class TestPasswords:
 
         assert len(verified) == 1
 
+    @pytest.mark.slow
     def test_many_users_signing_in_at_once_do_not_stall_the_others(self, own_gateway: Started) -> None:
         answered = 0
         done = threading.Event()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 
 from gateway.api.batch_rows import reader_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ingest_service.clients import SourceFile
 from ingest_service.clients.rejected import _Rows
@@ -22,7 +22,6 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     lines=LINES,
     ending=st.sampled_from([b"\n", b"\r\n"]),

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sandbox.market.book import BUY, SELL, Order, OrderBook
 from sandbox.market.figures import euro_text, mw_text
@@ -108,7 +108,6 @@ def test_what_is_not_met_rests() -> None:
     assert not book.place(Order(SELL, -49, 100))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([BUY, SELL]), st.integers(-5, 5), st.integers(1, 9)), max_size=40))
 def test_no_energy_appears_or_vanishes_and_no_book_stays_crossed(orders: list[tuple[str, int, int]]) -> None:
     book = OrderBook()

@@ -441,6 +441,7 @@ CONSUMER = """
 """
 
 
+@pytest.mark.slow
 def test_a_publisher_killed_in_the_middle_leaves_all_confirmed_batches_whole(
     engine: Engine, bus: Bus
 ) -> None:

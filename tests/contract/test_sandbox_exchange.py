@@ -119,6 +119,7 @@ def test_the_doubled_hour_is_two_hours_of_one_name(tmp_path: Path) -> None:
     assert starts == {"2023-10-29T00:00:00Z", "2023-10-29T01:00:00Z"}
 
 
+@pytest.mark.slow
 def test_the_same_seed_and_start_give_the_same_day(tmp_path: Path) -> None:
     async def minutes(seed: int) -> list[str | bytes]:
         async with exchange_world(tmp_path, seed=seed, trades_per_min=300) as world, world.ear() as ear:
@@ -149,6 +150,7 @@ def test_faults_change_what_is_heard_and_not_what_is_traded(tmp_path: Path) -> N
     assert bare(disturbed) == bare(run(traded("")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [1, 100, 10_000])
 def test_the_rate_is_kept(tmp_path: Path, rate: int) -> None:
     minutes, look_s = max(2, 4000 // rate), max(1, min(60, 6000 // rate))
@@ -350,6 +352,7 @@ def test_a_day_of_more_trades_than_are_remembered_is_filed_whole(tmp_path: Path)
     assert [row["id"] for row in _rows(tmp_path / "files" / "epex_trades_20230206.csv")] == sent
 
 
+@pytest.mark.slow
 def test_the_journal_keeps_a_week(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
 

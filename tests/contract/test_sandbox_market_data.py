@@ -145,6 +145,7 @@ def test_a_day_of_a_clock_change_has_all_its_hours(clock_change: tuple[str, int]
     assert stats["publications"][-1]["hours"] == local_hours_left + hours
 
 
+@pytest.mark.slow
 def test_publications_are_every_ten_minutes_up_to_30_s_late_irregularly_and_all_hours_at_once() -> None:
     """Looking every second at two hours over three hours of simulated trading."""
 
@@ -263,6 +264,7 @@ def test_fifty_in_any_minute_are_answered_and_the_51st_is_refused_and_counted() 
     assert stats["requests"]["by_status"] == {"200": 51, "429": 3}
 
 
+@pytest.mark.slow
 def test_a_thousand_in_any_hour_are_answered_and_the_1001st_is_refused_and_counted() -> None:
     async def ask_and_wait(world: ProviderWorld, seconds: float) -> int:
         status = (await world.ask(TODAY, "12-13")).status_code

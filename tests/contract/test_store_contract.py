@@ -560,6 +560,7 @@ KILLED_WRITER = """
 """
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_whole_transactions_and_all_acknowledged_ones(
     engine: Engine, store: Store
 ) -> None:
@@ -589,6 +590,7 @@ OTHER_PROCESS = """
 """
 
 
+@pytest.mark.slow
 def test_a_store_opened_twice_stays_whole_when_others_come_and_go(engine: Engine, store: Store) -> None:
     for round_ in range(5):
         engine.open().close()
@@ -853,6 +855,7 @@ MIGRATING = """
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_migrate_once(engine: Engine, package: Package) -> None:
     package.add("0002_titles.py", SECOND)
     with four_migrating(engine, package) as first:

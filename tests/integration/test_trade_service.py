@@ -387,6 +387,7 @@ def test_streams_that_are_cancelled_leave_nothing_behind(
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_more_streams_than_there_are_places_are_told_to_come_again(few_streams: tuple[App, Caller]):
     _, caller = few_streams
     slow = [caller.stub.Search(trades_pb2.SearchRequest(), timeout=60) for _ in range(4)]

@@ -356,6 +356,7 @@ def test_a_retention_may_be_part_of_the_address(tmp_path: Path) -> None:
     assert (tmp_path / "bus.db").exists()
 
 
+@pytest.mark.slow
 def test_a_bus_opened_twice_stays_whole_when_others_come_and_go(path: Path) -> None:
     program = """
         import sys

@@ -6,9 +6,11 @@ import csv
 import io
 import re
 from datetime import date
+from types import CodeType
 
 import pytest
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from report_service.api.assets import Assets
 from report_service.api.recent import Recent
 from report_service.api.sessions import EncryptedSessions
@@ -51,6 +53,22 @@ TRADES = (
 )
 
 
+class Compiled(BytecodeCache):
+    """Templates, compiled once a run: most of what a test of pages costs."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+COMPILED = Compiled()
+
+
 class Pages:
     """The pages over fakes, with a browser for each person."""
 
@@ -86,6 +104,7 @@ class Pages:
             performances, people, self.clock, Assets(), Hub(self.clock), self.feed, quarantine, details
         )
         self.app = build_web(self.site, secret=SECRET, sessions=sessions)
+        self.app.jinja_env.bytecode_cache = COMPILED
         self.calls = 0
         inner = self.app.wsgi_app
 

@@ -1,5 +1,6 @@
 """Parameters, media types, and what is remembered of people."""
 
+from base64 import urlsafe_b64encode
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from gateway.api.params import Parameters
 from gateway.usecases import throttle as throttle_module
 from gateway.usecases.memory import Memory
 from gateway.usecases.throttle import Throttle
-from gateway.usecases.trades import Filters, after_seq, cursor_after
+from gateway.usecases.trades import Filters, _check, cursor_after, place_in
 from hypothesis import given
 from hypothesis import strategies as st
 from wattbook.access import Principal
@@ -96,20 +97,31 @@ def test_no_query_string_is_a_fault(raw: bytes) -> None:
         return
 
 
-@given(seq=st.integers(0, 2**64 - 1), who=st.text(max_size=5), other=st.text(max_size=5))
-def test_a_cursor_holds_for_its_filters_only(seq: int, who: str, other: str) -> None:
-    cursor = cursor_after(seq, Filters(who))
+_numbers = st.integers(0, 2**64 - 1)
 
-    assert after_seq(cursor, Filters(who)) == seq
-    if other != who:
+
+@given(seq=_numbers, as_of_seq=_numbers, who=st.text(max_size=5), other=st.text(max_size=5))
+def test_a_cursor_holds_for_its_filters_only(seq: int, as_of_seq: int, who: str, other: str) -> None:
+    cursor = cursor_after(seq, Filters(who), as_of_seq=as_of_seq)
+
+    assert place_in(cursor, Filters(who)) == (seq, as_of_seq)
+    wrong = [Filters(who, unconfirmed=True), *([Filters(other)] if other != who else [])]
+    for filters in wrong:
         with pytest.raises(InvalidInput):
-            after_seq(cursor, Filters(other))
+            place_in(cursor, filters)
+
+
+def test_a_cursor_of_an_earlier_release_still_leads_on() -> None:
+    raw = (7).to_bytes(8, "big")
+    cursor = urlsafe_b64encode(raw + _check(raw, Filters("a"))).decode().rstrip("=")
+
+    assert place_in(cursor, Filters("a")) == (7, 0)
 
 
 @given(st.text(max_size=40))
 def test_no_text_is_a_cursor_by_chance(text: str) -> None:
     with pytest.raises(InvalidInput):
-        after_seq(text, Filters())
+        place_in(text, Filters())
 
 
 @pytest.fixture

@@ -190,6 +190,23 @@ def test_allowing_a_field_replays_what_waited_for_it_and_nothing_else(store: Sto
     assert items["d"].state is QuarantineState.DROPPED
 
 
+def test_conflicts_from_before_the_exchanges_statement_won_are_replayed_until_the_book_says_otherwise(
+    feed: Feed,
+) -> None:
+    feed.run(heard(frame(id="a")), heard(frame(id="b")), heard(frame(id="c")))
+    reasons = ("already booked with another price", "stated by the exchange with another price", "odd")
+    feed.quarantine.refused([(at, name, reasons[at - 1]) for at, name in enumerate("abc", start=1)])
+    told = len(feed.announced())
+
+    assert feed.quarantine.replay_conflicts(keep_going=lambda: True) == 1
+    assert feed.quarantine.replay_conflicts(keep_going=lambda: True) == 0
+
+    assert [each.trade.id for each in feed.announced()[told:]] == ["a"]
+    feed.quarantine.refused([(1, "a", reasons[1])])
+    assert feed.quarantine.replay_conflicts(keep_going=lambda: True) == 0
+    assert feed.quarantine.count_open() == 3
+
+
 def test_settled_frames_are_let_go_when_old_and_never_before_they_are_settled(feed: Feed) -> None:
     old_us = to_epoch_us(START) - 61_000_000
     feed.spool.keep([heard(frame(id="old"), at_us=old_us)])

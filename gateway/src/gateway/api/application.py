@@ -95,6 +95,8 @@ def _handlers(services: Services) -> dict[str, Handler]:
     return {
         "trades.add": services.trades.add,
         "trades.search": services.trades.search,
+        "trades.corrections": services.trades.corrections,
+        "trades.accept": services.trades.accept,
         "trades.batch": services.batch.book,
         "reports.pnl": services.reports.pnl,
         "users.list": services.users.list,

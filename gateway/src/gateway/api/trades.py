@@ -20,6 +20,7 @@ from gateway.usecases.threads import Pool
 from gateway.usecases.trades import Filters, Trades
 
 _SMALL_PAGE = 50
+CORRECTIONS = 1_000
 _text = msgspec.json.Encoder().encode
 
 
@@ -36,6 +37,26 @@ class TradesApi:
         trade = json_trade(await request.body())
         booking = await self._trades.book(request.principal, trade)
         return json_response({"result": booking.result, "id": trade.id})
+
+    async def accept(self, request: Request) -> Response:
+        """``POST /trades/corrections``."""
+        trade = json_trade(await request.body())
+        booking = await self._trades.accept(request.principal, trade)
+        corrected = {"corrected": True} if booking.corrected else {}
+        return json_response({"result": booking.result, "id": trade.id, **corrected})
+
+    async def corrections(self, request: Request) -> Response:
+        """``GET /trades/corrections``."""
+        limit, after_seq = request.params.get("limit", CORRECTIONS), request.params.get("after", 0)
+        found, next_after_seq = await self._trades.corrections(
+            request.principal, _filters(request), limit=limit, after_seq=after_seq
+        )
+        headers: list[tuple[bytes, bytes]] = []
+        if next_after_seq:
+            query = urlencode({**request.params, "after": next_after_seq})
+            headers = [(b"link", f'</v1/trades/corrections?{query}>; rel="next"'.encode())]
+        body = ",\n".join([_correction_json(each) for each in found]).encode()
+        return Response(200, b"[" + body + b"]", headers=headers)
 
     async def search(self, request: Request) -> Response:
         """``GET /trades``."""
@@ -76,7 +97,12 @@ class TradesApi:
 
 def _filters(request: Request) -> Filters:
     params = request.params
-    return Filters(params.get("trader_id", ""), params.get("delivery_day"), params.get("area", ""))
+    return Filters(
+        params.get("trader_id", ""),
+        params.get("delivery_day"),
+        params.get("area", ""),
+        unconfirmed=params.get("unconfirmed") == "only",
+    )
 
 
 def _link(request: Request, cursor: str | None) -> bytes:
@@ -88,8 +114,23 @@ def _trades_json(trades: Sequence[Any]) -> bytes:
     return ",\n".join([_trade_json(trade) for trade in trades]).encode()
 
 
+def _correction_json(correction: trades_pb2.Correction) -> str:
+    corrected = iso_z(from_epoch_us(correction.corrected_us))
+    contents = "".join(
+        f',"{name}":{_trade_json(getattr(correction, name))}'
+        for name in ("replaced", "by")
+        if correction.HasField(name)  # type: ignore[arg-type]
+    )
+    return (
+        f'{{"number":{correction.booking_seq},"id":{_quoted(correction.id)},'
+        f'"corrected_time":"{corrected}"{contents}}}'
+    )
+
+
 def _trade_json(trade: trades_pb2.BookedTrade) -> str:
     delivery, marks = _delivery(trade.area, trade.delivery_start_s, trade.delivery_minutes)
+    if trade.HasField("replaced"):
+        marks += f',"corrected":true,"replaced":{_trade_json(trade.replaced)}'
     direction = "buy" if trade.direction == trades_pb2.BUY else "sell"
     return (
         f'{{"id":{_quoted(trade.id)},"price":{trade.price_ct_per_mwh},"quantity":{_mw(trade.quantity_kw)},'

@@ -32,15 +32,23 @@ _DIRECTIONS = {"buy": trades_pb2.BUY, "sell": trades_pb2.SELL}
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """What became of a trade: added, duplicate, conflict or invalid, and why for the last two."""
+    """What became of a trade: added, duplicate, conflict or invalid, and why for the last two.
+
+    ``corrected``: added in place of what was booked under its id before.
+    """
 
     result: str
     reason: str = ""
+    corrected: bool = False
 
 
-def new_request(*, from_file: bool = False) -> trades_pb2.BookRequest:
-    """An empty request to book trades that came through the API or, by it, from the exchange's file."""
-    return trades_pb2.BookRequest(source=trades_pb2.FILE if from_file else trades_pb2.REST)
+def new_request(*, from_file: bool = False, by_exchange: bool = False) -> trades_pb2.BookRequest:
+    """An empty request to book trades that came through the API or, by it, from the exchange's file.
+
+    ``by_exchange``: it is the exchange's own file, see :attr:`Principal.speaks_for_exchange`.
+    """
+    source = trades_pb2.FILE if from_file else trades_pb2.REST
+    return trades_pb2.BookRequest(source=source, by_exchange=by_exchange)
 
 
 def stated(
@@ -129,9 +137,38 @@ class TradesClient:
             raise Unavailable("a service answered in part; try again")
         return reply
 
-    async def search(
-        self, asker: Principal, request: trades_pb2.SearchRequest
-    ) -> AsyncIterator[Sequence[Any]]:
+    async def accept(self, asker: Principal, trade: trades_pb2.TradeToBook) -> Booking:
+        """Book one trade as the exchange's last word on it, as ``asker`` of the desk accepts it.
+
+        Raises:
+            WattbookError: nothing is known to be booked; trying again is safe.
+        """
+        request = trades_pb2.BookRequest(source=trades_pb2.REST, accepted=True, trades=[trade])
+        reply = await self._book(self._door.writing(asker), request, timeout_s=self._timeout_s)
+        result = RESULTS.get(reply.results[0], "invalid")
+        return Booking(result, reply.reasons.get(0, ""), corrected=bool(reply.corrected))
+
+    async def corrections(
+        self, asker: Principal, request: trades_pb2.CorrectionsRequest
+    ) -> tuple[Sequence[Any], int]:
+        """Corrections, and the number that the next page begins after; 0 where there are no more.
+
+        Raises:
+            WattbookError: as the owner refused it, or Unavailable.
+        """
+        metadata = rpc.outgoing_metadata(self._door.reading(asker))
+        found: list[Any] = []
+        next_after_seq = 0
+        call = self._stub.Corrections(request, timeout=SEARCH_TIMEOUT_S, metadata=metadata)
+        try:
+            async for page in call:
+                found.extend(page.corrections)
+                next_after_seq = page.next_after_seq
+        except grpc.RpcError as error:
+            raise rpc.translate(error) from error
+        return found, next_after_seq
+
+    async def search(self, asker: Principal, request: trades_pb2.SearchRequest) -> AsyncIterator[Any]:
         """Matching trades in booking order, page by page.
 
         Raises:
@@ -141,7 +178,7 @@ class TradesClient:
         call = self._stub.Search(request, timeout=SEARCH_TIMEOUT_S, metadata=metadata)
         try:
             async for page in call:
-                yield page.trades
+                yield page
         except grpc.RpcError as error:
             raise rpc.translate(error) from error
         finally:

@@ -48,12 +48,16 @@ Reader = Callable[[bytes | None], Iterator[Row]]
 
 
 class RowResult(msgspec.Struct, omit_defaults=True):
-    """One row of the answer; ``reason`` says why it was refused."""
+    """One row of the answer; ``reason`` says why it was refused.
+
+    ``corrected``: added in place of what was booked under its id before.
+    """
 
     row: int
     id: str | None
     result: str
     reason: str | None = None
+    corrected: bool = False
 
 
 @dataclass(slots=True)
@@ -237,7 +241,8 @@ class _Run:
     def _chunk(self, rows: Sequence[Row]) -> _Chunk:
         refused: dict[int, str] = {}
         names = []
-        request = new_request(from_file=self.from_file)
+        by_exchange = self.from_file and self.asker.speaks_for_exchange
+        request = new_request(from_file=self.from_file, by_exchange=by_exchange)
         add = request.trades.add
         sees_all = self.asker.sees_all
         for index, (_, trade) in enumerate(rows):
@@ -284,19 +289,22 @@ class _Run:
                 counts[RESULT_NAMES[result]] += count
             return []
         booked = iter(reply.results)
+        corrected = frozenset(reply.corrected)
         position = -1
         results = []
         for index, trade_id in enumerate(chunk.ids):
             reason = chunk.refused.get(index)
+            is_corrected = False
             if reason is None:
                 position += 1
+                is_corrected = position in corrected
                 name = RESULT_NAMES[next(booked)]
                 if name in _REFUSALS:
                     reason = reply.reasons.get(position) or name
             else:
                 name = "invalid"
             counts[name] += 1
-            results.append(RowResult(chunk.first_row + index, trade_id, name, reason))
+            results.append(RowResult(chunk.first_row + index, trade_id, name, reason, is_corrected))
         return results
 
 

@@ -18,6 +18,7 @@ from wattbook_proto import trades_pb2
 from gateway.clients import Booking, TradesClient, stated
 
 _SEQ_BYTES, _CHECK_BYTES = 8, 8
+_CURSOR_BYTES = 2 * _SEQ_BYTES + _CHECK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Filters:
     trader_id: str = ""
     delivery_day: dt.date | None = None
     area: str = ""
+    unconfirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,40 +62,77 @@ class Trades:
             raise InvalidInput(booking.reason or "the trade is not valid")
         return booking
 
-    def search(self, asker: Principal, filters: Filters) -> AsyncIterator[Sequence[Any]]:
+    async def accept(self, asker: Principal, trade: JsonTrade) -> Booking:
+        """Book one trade as the exchange's last word on it.
+
+        Raises:
+            Forbidden: the asker is not of the desk.
+            InvalidInput: it cannot be booked.
+        """
+        asker.require_desk_write()
+        booking = await self._client.accept(asker, stated(trade))
+        if booking.result not in ("added", "duplicate"):
+            raise InvalidInput(booking.reason or "the trade is not valid")
+        return booking
+
+    async def corrections(
+        self, asker: Principal, filters: Filters, *, limit: int, after_seq: int
+    ) -> tuple[Sequence[Any], int]:
+        """Up to ``limit`` corrections after one, and the number to go on after; 0 where there are no more.
+
+        Raises:
+            Forbidden: not the asker's to see.
+        """
+        search = _request(asker, filters)
+        request = trades_pb2.CorrectionsRequest(
+            trader_id=search.trader_id,
+            delivery_day=search.delivery_day,
+            area=search.area,
+            after_seq=after_seq,
+            limit=limit,
+        )
+        return await self._client.corrections(asker, request)
+
+    async def search(self, asker: Principal, filters: Filters) -> AsyncIterator[Sequence[Any]]:
         """Every matching trade in booking order, in pages as they come.
 
         Raises:
             Forbidden: not the asker's to see.
         """
-        return self._client.search(asker, _request(asker, filters))
+        async for page in self._client.search(asker, _request(asker, filters)):
+            yield page.trades
 
     async def page(self, asker: Principal, filters: Filters, *, limit: int, cursor: str | None) -> Page:
-        """Up to ``limit`` matching trades after ``cursor``.
+        """Up to ``limit`` matching trades after ``cursor``, of the book as it was at the first page.
 
         Raises:
             Forbidden: not the asker's to see.
             InvalidInput: the cursor is none, or of other filters.
         """
         request = _request(asker, filters)
-        request.after_seq = after_seq(cursor, filters) if cursor else 0
+        if cursor:
+            request.after_seq, request.as_of_seq = place_in(cursor, filters)
         request.limit = limit + 1  # one more tells whether there is a next page
         found: list[Any] = []
-        async for trades in self._client.search(asker, request):
-            found.extend(trades)
+        as_of_seq = 0
+        async for page in self._client.search(asker, request):
+            found.extend(page.trades)
+            as_of_seq = page.as_of_seq
         more = len(found) > limit
         del found[limit:]
-        return Page(found, cursor_after(found[-1].booking_seq, filters) if more else None)
+        return Page(
+            found, cursor_after(found[-1].booking_seq, filters, as_of_seq=as_of_seq) if more else None
+        )
 
 
-def cursor_after(seq: int, filters: Filters) -> str:
-    """An opaque cursor: what was seen last, and a check that it is used with the same filters."""
-    raw = seq.to_bytes(_SEQ_BYTES, "big")
+def cursor_after(seq: int, filters: Filters, *, as_of_seq: int) -> str:
+    """An opaque cursor: what was seen last, the book's number then, and a check of the filters."""
+    raw = seq.to_bytes(_SEQ_BYTES, "big") + as_of_seq.to_bytes(_SEQ_BYTES, "big")
     return urlsafe_b64encode(raw + _check(raw, filters)).decode().rstrip("=")
 
 
-def after_seq(cursor: str, filters: Filters) -> int:
-    """What was seen last.
+def place_in(cursor: str, filters: Filters) -> tuple[int, int]:
+    """What was seen last, and the number that the book had then; 0 in cursors of an earlier release.
 
     Raises:
         InvalidInput: the cursor is none, or of other filters.
@@ -102,14 +141,17 @@ def after_seq(cursor: str, filters: Filters) -> int:
         data = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except ValueError:
         data = b""
-    raw, check = data[:_SEQ_BYTES], data[_SEQ_BYTES:]
-    if len(data) != _SEQ_BYTES + _CHECK_BYTES or check != _check(raw, filters):
+    raw, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
+    if len(data) not in (_CURSOR_BYTES, _CURSOR_BYTES - _SEQ_BYTES) or check != _check(raw, filters):
         raise InvalidInput("cursor: not a cursor of this query; follow the Link header unchanged")
-    return int.from_bytes(raw, "big")
+    seq, as_of_seq = raw[:_SEQ_BYTES], raw[_SEQ_BYTES:]
+    return int.from_bytes(seq, "big"), int.from_bytes(as_of_seq, "big")
 
 
 def _check(raw: bytes, filters: Filters) -> bytes:
     of_what = f"{filters.trader_id}\0{filters.delivery_day}\0{filters.area}".encode()
+    if filters.unconfirmed:
+        of_what += b"\0unconfirmed"
     return hashlib.sha256(raw + of_what).digest()[:_CHECK_BYTES]
 
 
@@ -121,4 +163,5 @@ def _request(asker: Principal, filters: Filters) -> trades_pb2.SearchRequest:
         trader_id=asker.visible_trader_id(filters.trader_id),
         delivery_day=day.isoformat() if day else "",
         area=filters.area,
+        unconfirmed=filters.unconfirmed,
     )

@@ -56,7 +56,7 @@ class Feed:
     relay: Relay | None
     refusals: Consumer | None
     bus: PatientBus | None
-    replaying: usecases.ReplayAllowed | None  # what waited for fields that are allowed now
+    replaying: usecases.ReplayAtStart
 
     def start(self) -> None:
         """Write, publish and hear refusals; listening is the event loop's."""
@@ -109,7 +109,7 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     own = usecases.Own(settings.node, status, quarantine, usecases.Completeness(days, states))
     nodes = build_nodes(settings, own, days, askers=ASKERS)
     tie_out = _tie_out(settings, days, spool, nodes)
-    catching_up = usecases.ReplayAllowed(quarantine) if settings.allowed_fields else None
+    catching_up = usecases.ReplayAtStart(quarantine)
     return Feed(intake, spooler, listeners, tie_out, nodes, relay, refusals, bus, catching_up)
 
 

@@ -36,10 +36,15 @@ class Book:
         )
         while True:
             for page in rpc.stream(self._stub.Search, request, timeout_s=SEARCH_TIMEOUT_S):
-                yield [confirmed(trade) for trade in page.trades if trade.source == trades_pb2.FEED]
+                yield [confirmed(trade) for trade in page.trades if _was_heard(trade)]
                 request.after_seq = page.next_after_seq
             if not request.after_seq:
                 return
+
+
+def _was_heard(trade: trades_pb2.BookedTrade) -> bool:
+    """Whether the feed stated it, whoever booked it first."""
+    return trades_pb2.FEED in (trade.source, trade.confirmed_by)
 
 
 def confirmed(trade: trades_pb2.BookedTrade) -> ConfirmedTrade:

@@ -12,7 +12,7 @@ from ingest_service.usecases.listening import Listener, Terms
 from ingest_service.usecases.look import Rounds
 from ingest_service.usecases.nodes import AllNodes, Own
 from ingest_service.usecases.parts import Parts
-from ingest_service.usecases.quarantine import Quarantine, ReplayAllowed
+from ingest_service.usecases.quarantine import Quarantine, ReplayAtStart
 from ingest_service.usecases.restored import restored
 from ingest_service.usecases.spooling import Spooler
 from ingest_service.usecases.status import FeedStatus
@@ -30,7 +30,7 @@ __all__ = [
     "Own",
     "Parts",
     "Quarantine",
-    "ReplayAllowed",
+    "ReplayAtStart",
     "Rounds",
     "Spooler",
     "Terms",

@@ -38,6 +38,9 @@ _QUARANTINED = Counter(FEED_QUARANTINED)
 RETRY_S, STOP_S = 5.0, 2.0
 USUALLY_LISTED, MOST_LISTED = 100, 1_000
 MOST_NAME = 200
+BY_RULE = "the exchange's statement wins"
+# As the book refused what the exchange stated otherwise than a client, before that rule; it says so no more.
+BEFORE_THE_RULE = "already booked with another "
 BY_SETTING = "WATTBOOK_FEED_ALLOWED_FIELDS"  # who decided, where nobody did but the configuration
 
 Announce = Callable[[Sequence[tuple[ConfirmedTrade, Spooled]], str], list[Message]]
@@ -134,6 +137,19 @@ class Quarantine:
         )
         return self._there(dropped, number)
 
+    def replay_conflicts(self, *, keep_going: Callable[[], bool]) -> int:
+        """Replay what a client's booking kept out of the book before the exchange's statement won."""
+        replayed = last = 0
+        while numbers := self._store.open_numbers(reason_begins=BEFORE_THE_RULE, after=last):
+            last = numbers[-1]
+            for number in numbers:
+                if not keep_going():
+                    return replayed
+                with suppress(Conflict, NotFound):  # somebody decided meanwhile, or its frame is gone
+                    self.replay(public_number(number, node=self._node), by=BY_RULE)
+                    replayed += 1
+        return replayed
+
     def replay_allowed(self, *, keep_going: Callable[[], bool]) -> int:
         """Replay what waits only for fields that are allowed by now; how much that was."""
         replayed = last = 0
@@ -188,14 +204,14 @@ def _name(by: str) -> str:
     return by
 
 
-class ReplayAllowed:
-    """A thread that replays, once after a start, what waited for fields that are allowed by now."""
+class ReplayAtStart:
+    """A thread that replays, once after a start, what waited for what this release or its settings allow."""
 
     def __init__(self, quarantine: Quarantine) -> None:
         """Of ``quarantine``."""
         self._quarantine = quarantine
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="replay-allowed", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="replay-at-start", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -209,13 +225,17 @@ class ReplayAllowed:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                replayed = self._quarantine.replay_allowed(keep_going=lambda: not self._stopping.is_set())
+                allowed = self._quarantine.replay_allowed(keep_going=self._keep_going)
+                conflicts = self._quarantine.replay_conflicts(keep_going=self._keep_going)
             except Unavailable as error:
-                _log.warning(
-                    "what waits for allowed fields cannot be replayed now", extra={"reason": str(error)}
-                )
+                _log.warning("what waits in quarantine cannot be replayed now", extra={"reason": str(error)})
                 self._stopping.wait(RETRY_S)
             else:
-                if replayed:
-                    _log.info("replayed %s frames whose fields are allowed now", replayed)
+                if allowed:
+                    _log.info("replayed %s frames whose fields are allowed now", allowed)
+                if conflicts:
+                    _log.info("replayed %s frames: the exchange's statement wins now", conflicts)
                 return
+
+    def _keep_going(self) -> bool:
+        return not self._stopping.is_set()

@@ -63,7 +63,7 @@ export class Stream {
       this.failures = 0;
       this.isLost = false;
       this.tell({ kind: "alive", now });
-      order.forEach((topic, at) => topics[at] === null && this.tell({ kind: "refused", topic }));
+      order.forEach((topic, at) => topics[at] || this.tell({ kind: "refused", topic }));
     });
     on("beat", ({ data }) => this.tell({ kind: "alive", now: (JSON.parse(data) as { now: number }).now }));
     on("again", () => this.open()); // the server wants to look at the session again

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
-from report_service.api.streaming import Asked, Streaming, may_stream
+from report_service.api import streams
+from report_service.api.streaming import MOST_TOPICS, Asked, Streaming, may_stream
 from report_service.api.streams import ALWAYS, MOST_UNREAD_BYTES, Hub, Snapshot, Topic, event
 from wattbook.clock import FakeClock, SystemClock, to_epoch_us
 
@@ -150,13 +151,13 @@ def test_who_comes_back_with_the_id_of_an_event_gets_what_changed_since(hub: Hub
     assert data_of(back.read_until('{"a":"2"}')) == [{"a": "2"}]
 
 
-def test_a_beat_tells_the_desks_time(page: Page) -> None:
+def test_a_beat_tells_the_desks_time(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "BEAT_S", 0.1)
     world = FakeClock(datetime(2023, 2, 6, 12, tzinfo=UTC))
     hub = Hub(SystemClock(), desk=world)
     hub.start()
     try:
-        text = Browser(hub, page).read_until("event: beat")
-        text = text if "now" in text else Browser(hub, page).read_until("now")
+        text = Browser(hub, page).read_until('event: beat\ndata: {"now"')
     finally:
         hub.stop()
 
@@ -258,6 +259,46 @@ def test_a_connection_is_taken_from_the_server_without_ending_it(hub: Hub, page:
     assert read.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
     browser.close()
     listener.close()
+
+
+def test_a_session_that_one_topic_renews_is_renewed_for_the_next(hub: Hub) -> None:
+    """A refresh token is good once: a second topic with the old one would end the session."""
+    pages = {"/one/stream": Page("one"), "/two/stream": Page("two")}
+    seen: list[str] = []
+
+    def application(environ: dict[str, object], start_response: object) -> list[bytes]:
+        seen.append(str(environ["HTTP_COOKIE"]))
+        topic = pages[str(environ["PATH_INFO"])].topic
+        may_stream(environ, Asked(topic, "", to_epoch_us(SystemClock().now()) // 1_000_000 + 60))
+        renewed = [("Set-Cookie", 'session="new=="; HttpOnly; Path=/')] if "old" in seen[-1] else []
+        start_response("200 OK", [("Content-Type", "text/event-stream"), *renewed])  # type: ignore[operator]
+        return [b""]
+
+    environ = {"PATH_INFO": "/stream", "HTTP_COOKIE": "theme=dark; session=old"}
+    environ["QUERY_STRING"] = "t=%2Fone%2Fstream&v=&t=%2Ftwo%2Fstream&v="
+    started: list[list[tuple[str, str]]] = []
+
+    body = b"".join(Streaming(application, hub)(environ, lambda _, headers: started.append(headers)))
+
+    assert seen == ["theme=dark; session=old", 'theme=dark; session="new=="']
+    assert [value for name, value in started[0] if name == "Set-Cookie"] == [
+        'session="new=="; HttpOnly; Path=/'
+    ]
+    assert body.count(b"event: change") == 2
+
+
+def test_more_topics_than_a_stream_carries_are_named_as_left_out(hub: Hub, page: Page) -> None:
+    def application(environ: dict[str, object], start_response: object) -> list[bytes]:
+        may_stream(environ, Asked(page.topic, "", to_epoch_us(SystemClock().now()) // 1_000_000 + 60))
+        start_response("200 OK", [])  # type: ignore[operator]
+        return [b""]
+
+    query = "&".join(f"t=%2F{number}%2Fstream&v=" for number in range(MOST_TOPICS + 3))
+    environ = {"PATH_INFO": "/stream", "QUERY_STRING": query}
+
+    head, *_ = Streaming(application, hub)(environ, lambda *_: None)
+
+    assert len(data_of(head.decode())[0]["topics"]) == MOST_TOPICS
 
 
 def test_a_refused_stream_is_answered_like_any_page(hub: Hub) -> None:

@@ -150,6 +150,7 @@ class Master(BaseApplication):
             "worker_class": _DrainingWorker,
             "threads": THREADS,
             "worker_connections": 1000,
+            "limit_request_line": 8190,  # one stream names all pages that a browser looks at
             "keepalive": KEEP_ALIVE_S,
             "timeout": 60,
             "graceful_timeout": GRACE_S + math.ceil(self.drain_s),

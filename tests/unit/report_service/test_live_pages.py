@@ -88,6 +88,8 @@ class TestATradersDay:
             cell = re.search(rf'data-slot="{row}.doing"[^>]*>(.*?)</td>', page)
             assert cell is not None
             assert (f'title="{hint}"' if hint else "<em>higher</em>") in cell.group(1)
+        detail = pages.as_("ana").get(f"{LIVE}/prices/14-15").text
+        assert f'data-slot="h14.side">{hint}</dd>' in detail, "where there is no hover"
 
     def test_pnl_says_what_it_leaves_out_and_edge_what_it_is(self, pages: Pages, ana: FlaskClient) -> None:
         pages.model.apply([booking(5, hour=15)])

@@ -72,6 +72,7 @@ def cells(
         "reference": writer.known(each.reference_eur_per_mwh, unpriced),
         "age": _age(each),
         "doing": light(each, writer),
+        "side": escape(each.net_side),
         "bought": writer.cell(figures.buy_mwh, decimals=decimals.energy),
         "sold": writer.cell(figures.sell_mwh, decimals=decimals.energy),
         "avg_buy": writer.known(figures.average_buy_eur_per_mwh, "nothing bought"),

@@ -133,13 +133,16 @@ def test_keys_lead_to_the_pages_of_the_feed(ana: Reader) -> None:
     ana.page.wait_for_function("document.querySelector('h1').textContent === 'Reconciliation'")
 
 
-def test_a_trader_sees_how_the_feed_is_and_not_what_is_quarantined(live: LiveDesk, page: Page) -> None:
-    tim = Reader(live, page, "tim").go("/feed")
-    tim.wait_for("b.feed", "live")
+def test_a_trader_sees_that_the_feed_lives_and_no_page_that_the_api_refuses(
+    live: LiveDesk, page: Page
+) -> None:
+    tim = Reader(live, page, "tim").go("/prices/today")
+    tim.wait_for("pill", "feed live")
     assert page.get_by_role("link", name="Quarantine").count() == 0
 
-    tim.go("/quarantine")
-    assert "Not yours to see" in page.inner_text("h1")
+    for path in ("/feed", "/quarantine"):
+        tim.go(path)
+        assert "Not yours to see" in page.inner_text("h1")
 
 
 @pytest.mark.parametrize("width", [360, 768, 1440])

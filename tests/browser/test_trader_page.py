@@ -205,7 +205,7 @@ def test_ten_tabs_stay_quick_and_each_is_fresh_when_looked_at(
         hidden.look(is_looked_at=False)
         before = [int(each.cell("k.trades")) for each in tabs]
 
-        living.book(price_ct_per_mwh=1)
+        living.book(delivery_hour=21, price_ct_per_mwh=1)
 
         for each, count in zip(looked, before, strict=False):
             each.wait_for("k.trades", str(count + 1))

@@ -12,8 +12,8 @@ import pytest
 from joserfc.jwk import ECKey
 from wattbook import rpc
 from wattbook.access import Principal, Role
+from wattbook.auth.tokens import write_token
 from wattbook.errors import Unauthenticated
-from wattbook.passes import write_pass
 from wattbook_proto import trades_pb2, trades_pb2_grpc
 
 from deploy.checks.test_backup import PASSWORDS, ROLES, command
@@ -67,7 +67,7 @@ def test_a_new_signing_key_needs_a_new_gateway_and_the_old_one_opens_nothing_onc
     assert (secrets / "signing-key.pem").read_bytes() != before
     assert (secrets / "verify-keys.pem").read_text().count("BEGIN PUBLIC KEY") == 2
     thief = Principal("thief", frozenset({Role.ADMIN}))
-    stolen = write_pass(ECKey.import_key(before), thief, audience="trade-service", lifetime_s=3600)
+    stolen = write_token(ECKey.import_key(before), thief, audience="trade-service", lifetime_s=3600)
     assert opens(desk, stolen)
     keys("--retire", secrets)
     wait_until(lambda: not opens(desk, stolen), timeout_s=30, what="the old key is not trusted any more")

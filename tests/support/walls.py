@@ -6,7 +6,7 @@ from pathlib import Path
 
 from joserfc.jwk import ECKey
 from wattbook.access import Principal, Role
-from wattbook.passes import write_pass
+from wattbook.auth.tokens import write_token
 
 
 class KeyRing:
@@ -30,4 +30,4 @@ class KeyRing:
     ) -> str:
         """A pass as the gateway would sign it."""
         who = Principal(name, frozenset(roles), trader_id=trader_id, may_write=may_write)
-        return write_pass(self.key, who, audience=audience, lifetime_s=lifetime_s, now_s=now_s)
+        return write_token(self.key, who, audience=audience, lifetime_s=lifetime_s, now_s=now_s)

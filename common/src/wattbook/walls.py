@@ -1,6 +1,6 @@
 """Inside the walls: who may call which method of an owner, over what, and how a service proves itself.
 
-An owner accepts a call only with a pass (:mod:`wattbook.passes`) and only to a method that has a rule.
+An owner accepts a call only with a pass (:mod:`wattbook.auth.tokens`) and only to a method that has a rule.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wattbook.settings import setting
 
 if TYPE_CHECKING:
     from wattbook.auth.endpoint import TokenEndpoint
-    from wattbook.passes import PassReader
+    from wattbook.auth.tokens import TokenReader
 
 Rule = Callable[[Principal], None]
 PassSource = Callable[[], str]
@@ -65,10 +65,10 @@ class WallSettings:
                 return Guard(None)
             what = "PEM file of the public keys that passes are signed by"
             raise ValueError(f"WATTBOOK_VERIFY_KEYS_FILE is not set ({what})")
-        from wattbook.passes import PassReader
+        from wattbook.auth.tokens import TokenReader
 
         try:
-            return Guard(PassReader(self.verify_keys_file, audience=owner))
+            return Guard(TokenReader(self.verify_keys_file, audience=owner))
         except ValueError as error:
             raise ValueError(f"WATTBOOK_VERIFY_KEYS_FILE: {error}") from None
 
@@ -76,7 +76,7 @@ class WallSettings:
 class Guard:
     """Lets calls in that carry a valid pass."""
 
-    def __init__(self, reader: PassReader | None) -> None:
+    def __init__(self, reader: TokenReader | None) -> None:
         """``reader`` None: everybody is let in."""
         self._reader = reader
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from wattbook.auth.tokens import TokenReader
 from wattbook.errors import Unavailable
-from wattbook.passes import PassReader
 from wattbook.walls import ServicePasses, service_passes
 
 from tests.integration.gateway.support import refusal, user_of
@@ -134,7 +134,7 @@ class TestTokens:
         )
 
         assert passes is not None
-        principal = PassReader(keys, audience="trade-service").principal(passes())
+        principal = TokenReader(keys, audience="trade-service").principal(passes())
         assert (principal.name, principal.roles, principal.may_write) == (
             "report-service",
             {"service"},

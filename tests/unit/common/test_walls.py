@@ -20,8 +20,8 @@ from joserfc.errors import InvalidKeyIdError
 from joserfc.jwk import ECKey
 from wattbook import telemetry
 from wattbook.access import Principal, Role
+from wattbook.auth.tokens import LOOK_AGAIN_S, TokenReader, public_keys
 from wattbook.errors import Forbidden, Unauthenticated, Unavailable
-from wattbook.passes import LOOK_AGAIN_S, PassReader, public_keys
 from wattbook.walls import ASK_AGAIN_S, OPEN, Guard, ServicePasses, WallSettings, called_by, caller
 
 from tests.support.otlp_sink import otlp_sink, recorded
@@ -37,11 +37,11 @@ def ring(tmp_path: Path) -> KeyRing:
 
 
 @pytest.fixture
-def reader(ring: KeyRing) -> PassReader:
-    return PassReader(ring.public_file, audience=OWNER)
+def reader(ring: KeyRing) -> TokenReader:
+    return TokenReader(ring.public_file, audience=OWNER)
 
 
-def test_a_pass_says_who_calls_and_what_they_may_do(ring: KeyRing, reader: PassReader) -> None:
+def test_a_pass_says_who_calls_and_what_they_may_do(ring: KeyRing, reader: TokenReader) -> None:
     token = ring.pass_of(Role.TRADER, audience=OWNER, trader_id="trader_1", may_write=False)
 
     for _ in range(2):  # read, then remembered
@@ -75,7 +75,7 @@ def _base64(content: bytes) -> str:
 
 
 def test_a_pass_that_is_not_good_for_this_owner_is_refused(
-    ring: KeyRing, reader: PassReader, tmp_path: Path
+    ring: KeyRing, reader: TokenReader, tmp_path: Path
 ) -> None:
     stranger = _another(tmp_path, "other")
     header = {"alg": "ES256", "kid": ring.key.kid}
@@ -101,7 +101,7 @@ def test_a_pass_that_is_not_good_for_this_owner_is_refused(
             pytest.fail(f"{what}: let in as {reader.principal(token)}")
 
 
-def test_a_new_key_is_found_in_its_file_at_once(ring: KeyRing, reader: PassReader, tmp_path: Path) -> None:
+def test_a_new_key_is_found_in_its_file_at_once(ring: KeyRing, reader: TokenReader, tmp_path: Path) -> None:
     old = ring.pass_of(Role.DESK, audience=OWNER)
     assert reader.principal(old).name == "ana"
     after = _another(tmp_path, "new")
@@ -116,7 +116,7 @@ def test_a_key_that_was_taken_out_holds_no_more_though_nobody_shows_a_new_one(
     ring: KeyRing, tmp_path: Path
 ) -> None:
     now_s = 0.0
-    reader = PassReader(ring.public_file, audience=OWNER, monotonic=lambda: now_s)
+    reader = TokenReader(ring.public_file, audience=OWNER, monotonic=lambda: now_s)
     old, after = ring.pass_of(Role.DESK, audience=OWNER), _another(tmp_path, "new")
     _replace(ring.public_file, after.public_file.read_bytes() + ring.public_file.read_bytes(), mtime_s=1)
     assert reader.principal(after.pass_of(Role.DESK, audience=OWNER)).name == "ana"
@@ -139,7 +139,7 @@ def test_keys_are_found_where_a_cluster_swaps_them_by_a_link(ring: KeyRing, tmp_
         (tmp_path / folder).mkdir()
         _replace(tmp_path / folder / "keys.pem", key.public_file.read_bytes(), mtime_s=1)
     (tmp_path / "keys.pem").symlink_to("..data/keys.pem")
-    reader = PassReader(tmp_path / "keys.pem", audience=OWNER, monotonic=lambda: now_s)
+    reader = TokenReader(tmp_path / "keys.pem", audience=OWNER, monotonic=lambda: now_s)
     old = ring.pass_of(Role.DESK, audience=OWNER)
     assert reader.principal(old).name == "ana"
 
@@ -153,7 +153,7 @@ def test_keys_are_found_where_a_cluster_swaps_them_by_a_link(ring: KeyRing, tmp_
 
 def test_keys_stay_good_while_their_file_is_away_or_half_written(ring: KeyRing, tmp_path: Path) -> None:
     now_s = 0.0
-    reader = PassReader(ring.public_file, audience=OWNER, monotonic=lambda: now_s)
+    reader = TokenReader(ring.public_file, audience=OWNER, monotonic=lambda: now_s)
     whole = ring.public_file.read_bytes()
 
     for broken in (whole[:40], b""):
@@ -172,7 +172,7 @@ def test_keys_stay_good_while_their_file_is_away_or_half_written(ring: KeyRing, 
 
 
 def test_threads_that_meet_a_new_key_at_once_are_all_let_in(
-    ring: KeyRing, reader: PassReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ring: KeyRing, reader: TokenReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     after, both, decode = _another(tmp_path, "new"), threading.Barrier(2), jwt.decode
 
@@ -212,7 +212,7 @@ def test_a_file_without_keys_of_the_right_kind_is_named(tmp_path: Path) -> None:
 
 
 def test_a_method_is_for_those_its_rule_lets_in_and_without_a_rule_for_nobody(
-    ring: KeyRing, reader: PassReader
+    ring: KeyRing, reader: TokenReader
 ) -> None:
     guard = Guard(reader)
     reading = {"authorization": f"Bearer {ring.pass_of(Role.DESK, audience=OWNER, may_write=False)}"}

@@ -59,7 +59,7 @@ class Door:
         key = ECKey.generate_key("P-256")
         self.sign_in = SignIn(
             users=users, sessions=TokenStore(self.store), database=self.database, passwords=self.hasher,
-            tokens=AccessTokens(key=key, issuer="x", clock=self.clock, clients=frozenset()),
+            tokens=AccessTokens(key=key, clock=self.clock, clients=frozenset()),
             memory=Memory(self.clock), throttle=Throttle(self.clock),
         )  # fmt: skip
 

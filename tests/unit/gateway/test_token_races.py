@@ -75,7 +75,7 @@ class Desk:
         )
         self.server = TokenServer(
             store=TokenStore(self.store),  # type: ignore[arg-type]  # as a store does
-            access=AccessTokens(key=KEY, issuer="wattbook-gateway", clock=self.clock, clients=frozenset()),
+            access=AccessTokens(key=KEY, clock=self.clock, clients=frozenset()),
             clients=clients_of({}),
             clock=self.clock,
             service_pass=lambda _client, _audience: "",

@@ -49,10 +49,10 @@ from ingest_service.usecases import (
 )
 from wattbook import rpc
 from wattbook.access import Role
+from wattbook.auth.tokens import TokenReader
 from wattbook.clock import FakeClock, to_epoch_us
 from wattbook.db import Store, migrate, open_store
 from wattbook.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
-from wattbook.passes import PassReader
 from wattbook.walls import OPEN, Guard, callers_pass
 from wattbook_proto import feed_pb2, feed_pb2_grpc
 
@@ -428,7 +428,7 @@ class Doors:
 
     def __init__(self, folder: Path) -> None:
         self.ring = KeyRing(folder)
-        self.guard = Guard(PassReader(self.ring.public_file, audience="ingest-service"))
+        self.guard = Guard(TokenReader(self.ring.public_file, audience="ingest-service"))
 
     def pass_of(self, *roles: Role, may_write: bool = True, trader_id: str | None = None) -> str:
         return self.ring.pass_of(*roles, audience="ingest-service", may_write=may_write, trader_id=trader_id)

@@ -16,7 +16,6 @@ from wattbook import telemetry
 from wattbook.clock import Clock, SystemClock
 from wattbook.db import Store, maintain_if_asked
 from wattbook.errors import Unavailable
-from wattbook.passes import ISSUER
 from wattbook.process import (
     EXIT_BAD_SETTINGS,
     keep_what_is_made,
@@ -76,7 +75,7 @@ class Gateway:
         )
         self._passes = passes.Passes(key)
         programs = frozenset(name for name, client in self._clients.items() if client.uses_api)
-        self._tokens = tokens.AccessTokens(key=key, issuer=ISSUER, clock=clock, clients=programs)
+        self._tokens = tokens.AccessTokens(key=key, clock=clock, clients=programs)
         self._sessions = TokenStore(store)
         self._memory = memory.Memory(clock)
         self._revocations = revocations.Revocations(

@@ -262,7 +262,7 @@ class TokenServer(AuthorizationServer):
     def tokens_of(self, exchange: _Exchange, client: Client) -> dict[str, Any]:
         """What a client gets for a user: an access token, and the refresh token to go on with."""
         session = exchange.session
-        access = self._access.issue(exchange.user.name, client_id=client.client_id, session=session)
+        access = self._access.issue(exchange.user.principal, client_id=client.client_id, session=session)
         return {
             **_bearer(access),
             "refresh_token": exchange.replacement,
@@ -287,7 +287,10 @@ class TokenServer(AuthorizationServer):
         """Nobody listens."""
 
     def _make_token(self, *, client: Client, **_: Any) -> Any:
-        return _bearer(self._access.issue(client.client_id, client_id=client.client_id))
+        principal = self._access.client_principal(client.client_id)
+        if principal is None:
+            raise InvalidGrantError("no token for the API for this client")
+        return _bearer(self._access.issue(principal, client_id=client.client_id))
 
 
 def _bearer(access_token: str) -> dict[str, Any]:

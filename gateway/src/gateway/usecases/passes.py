@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from joserfc.jwk import ECKey
 from wattbook.access import Principal, Role
-from wattbook.passes import write_pass
+from wattbook.auth.tokens import write_token
 
 LIFETIME_S = 120
 SERVICE_LIFETIME_S = 3600
@@ -36,7 +36,7 @@ class Passes:
     def for_service(self, name: str, owner: str) -> str:
         """A service's own pass, good for reading at ``owner``."""
         principal = Principal(name, frozenset({Role.SERVICE}), is_client=True, may_write=False)
-        return write_pass(self._key, principal, audience=owner, lifetime_s=SERVICE_LIFETIME_S)
+        return write_token(self._key, principal, audience=owner, lifetime_s=SERVICE_LIFETIME_S)
 
     def _kept_or_new(self, principal: Principal, owner: str, *, may_write: bool) -> str:
         if principal.may_write != may_write:
@@ -45,7 +45,7 @@ class Passes:
         now_s = time.monotonic()
         if kept is not None and now_s < kept[1]:
             return kept[0]
-        token = write_pass(self._key, principal, audience=owner, lifetime_s=LIFETIME_S)
+        token = write_token(self._key, principal, audience=owner, lifetime_s=LIFETIME_S)
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
         self._kept[principal, owner] = token, now_s + LIFETIME_S / 2

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from wattbook.access import Principal
+from wattbook.auth.tokens import AccessToken
 from wattbook.errors import Unauthenticated, WattbookError
 from wattbook.telemetry.catalogue import SIGN_IN_FAILURES
 from wattbook.telemetry.metrics import Counter
@@ -16,7 +17,7 @@ from gateway.usecases.memory import Memory
 from gateway.usecases.passwords import Passwords
 from gateway.usecases.threads import Pool
 from gateway.usecases.throttle import Throttle
-from gateway.usecases.tokens import AccessTokens, Grant
+from gateway.usecases.tokens import AccessTokens
 
 _log = logging.getLogger(__name__)
 
@@ -74,18 +75,18 @@ class SignIn:
             Unauthenticated: not a token of ours, expired, or its user is gone or disabled.
         """
         generation = self.memory.generation
-        grant = self._tokens.read(token)
-        if grant.is_client:
-            principal: Principal | None = self._tokens.client_principal(grant.name)
+        found = self._tokens.read(token)
+        name, session_id = found.principal.name, found.session.id if found.session else ""
+        if found.principal.is_client:
+            principal: Principal | None = self._tokens.client_principal(name)
         else:
-            family = grant.session.id if grant.session else None
-            user = await self._database.run(self._sessions.holder, grant.name, family=family)
-            principal = user.principal if user and _still_holds(grant, user) else None
+            user = await self._database.run(self._sessions.holder, name, family=session_id or None)
+            principal = user.principal if user and _still_holds(found, user) else None
         if principal is None:
             raise Unauthenticated("the token's user may not sign in any more")
         self.memory.remember(
-            digest, principal, generation=generation, at_most_s=grant.remaining_s,
-            session_id=grant.session.id if grant.session else "",
+            digest, principal, generation=generation, at_most_s=self._tokens.remaining_s(found),
+            session_id=session_id,
         )  # fmt: skip
         return principal
 
@@ -134,11 +135,11 @@ def _sensible(password: str) -> bool:
     return len(password.encode(errors="surrogatepass")) <= PASSWORD_MAX_BYTES
 
 
-def _still_holds(grant: Grant, user: User) -> bool:
+def _still_holds(token: AccessToken, user: User) -> bool:
     if user.disabled:
         return False
-    if grant.session is not None:
-        return grant.session.counter == user.session_counter
+    if token.session is not None:
+        return token.session.counter == user.session_counter
     # Of the release before, which knows no counters: its tokens say whole seconds, so the very second is out.
     signed_out = user.signed_out_at
-    return signed_out is None or grant.issued_at > signed_out
+    return signed_out is None or token.issued_s > signed_out.timestamp()

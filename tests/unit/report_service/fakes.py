@@ -13,9 +13,9 @@ from report_service.domain.book import Book, Booking, Cell, CellKey, Event, Head
 from report_service.domain.effects import PeriodTrade
 from report_service.domain.feed import Feed as ExchangeFeed
 from report_service.domain.feed import Listener, TradingDay
-from report_service.domain.people import Person, Tokens
 from report_service.domain.prices import DayKey, DayPrices, PollerState, ReferencePrice
 from report_service.domain.quarantine import Quarantined, QuarantinePage
+from wattbook.auth.people import Person, Tokens
 from wattbook.auth.revocations import Session
 from wattbook.bus import Delivery, Message
 from wattbook.clock import FakeClock, from_epoch_s, to_epoch_us

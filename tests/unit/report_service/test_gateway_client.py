@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
-from report_service.clients.gateway import Gateway
-from report_service.domain.people import Tokens
 from wattbook import telemetry
+from wattbook.auth.gateway import Gateway
+from wattbook.auth.people import Tokens
 from wattbook.auth.revocations import Revocation, Session
 from wattbook.clock import FakeClock
 from wattbook.errors import TooManyRequests, Unauthenticated, Unavailable

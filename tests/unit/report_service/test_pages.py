@@ -18,15 +18,14 @@ from report_service.api.site import Site, safe_address
 from report_service.api.streams import Hub
 from report_service.api.web import build_web
 from report_service.domain.book import Booking
-from report_service.domain.people import Person
 from report_service.usecases.details import Details
 from report_service.usecases.feed import FeedBoard, FeedKeeper
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
-from report_service.usecases.people import People
 from report_service.usecases.performance import Performances
 from report_service.usecases.prices import PriceBoard
 from report_service.usecases.quarantine import Quarantine
+from wattbook.auth.people import People, Person
 from wattbook.auth.revocations import Revocation, Revocations
 from wattbook.clock import FakeClock
 from wattbook.errors import TooManyRequests, Unavailable

@@ -6,8 +6,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from report_service.domain.people import Person, SignedIn
-from report_service.usecases.people import GRACE_S, People
+from wattbook.auth.people import GRACE_S, People, Person, SignedIn
 from wattbook.auth.revocations import Revocation, Revocations
 from wattbook.clock import FakeClock
 from wattbook.errors import InvalidInput, TooManyRequests, Unauthenticated, Unavailable

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 from report_service.clients.desk import QuarantineDesk
-from report_service.clients.gateway import Gateway
-from report_service.domain.people import Tokens
 from report_service.domain.quarantine import Quarantined
+from wattbook.auth.gateway import Gateway
+from wattbook.auth.people import Tokens
 from wattbook.clock import FakeClock
 from wattbook.errors import Conflict, Forbidden, NotFound, Unavailable, WattbookError
 

@@ -22,7 +22,7 @@ from report_service.api.site import header_slots, locale, prices_address, reconc
 from report_service.api.slots import Slots
 from report_service.api.streams import Snapshot, Topic
 from report_service.domain.feed import Feed, TradingDay
-from report_service.domain.people import SEES_ALL_TRADES
+from report_service.domain.people import SEES_ALL_TRADES, may_open
 from report_service.domain.prices import DayKey
 from report_service.usecases.feed import FEED
 
@@ -38,7 +38,7 @@ feed_pages.before_request(require_person)
 def _require_right() -> None:
     """As the gateway's API has it; what every page says in its header is for whoever is signed in."""
     section = request.path.split("/")[1]
-    if section != "status" and not reader().may_open(section):
+    if section != "status" and not may_open(reader(), section):
         whose = "desk, admin and service users" if section in SEES_ALL_TRADES else "users with a role"
         raise Forbidden(f"Only {whose} may see this.")
 
@@ -157,7 +157,7 @@ def reconciliation_topic(day: date, kind: str, *, locale_: str) -> Topic:
 
 
 def _prices_topic_of(key: DayKey) -> Topic:
-    return prices_topic(key, locale(), provider=reader().may_open("feed"))
+    return prices_topic(key, locale(), provider=may_open(reader(), "feed"))
 
 
 def prices_topic(key: DayKey, locale_: str, *, provider: bool) -> Topic:

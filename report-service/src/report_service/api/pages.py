@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from flask import Blueprint, redirect, request
+from wattbook.auth.people import Person
 from wattbook.clock import Clock
 from wattbook.errors import Forbidden, NotFound
 from wattbook.periods import DEFAULT_AREA, area_of
@@ -20,7 +21,6 @@ from report_service.api.site import (
     rendered,
     site,
 )
-from report_service.domain.people import Person
 from report_service.domain.pnl import day_in
 
 MOST_SUGGESTED = 500

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from urllib.parse import quote, urlencode, urlsplit
 
 from flask import Response, current_app, g, render_template, request
+from wattbook.auth.people import People, Person, SignedIn
 from wattbook.clock import Clock, DeskClock
 from wattbook.periods import DEFAULT_AREA
 
@@ -20,11 +21,9 @@ from report_service.api.figures import locale_for
 from report_service.api.health import notice_slots, pill_mark, pill_slots
 from report_service.api.slots import Slots
 from report_service.api.streams import Hub, Snapshot
-from report_service.domain.people import Person, SignedIn
 from report_service.usecases.details import Details
 from report_service.usecases.feed import FeedBoard
 from report_service.usecases.model import ReadModel
-from report_service.usecases.people import People
 from report_service.usecases.performance import Performances
 from report_service.usecases.prices import PriceBoard
 from report_service.usecases.quarantine import Quarantine

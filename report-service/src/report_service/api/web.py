@@ -13,6 +13,7 @@ from flask import Blueprint, Flask, Response, g, jsonify, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFProtect
 from wattbook import telemetry
+from wattbook.auth.cookies import derived_key
 from wattbook.errors import BY_HTTP_STATUS, Forbidden, Internal, Unavailable, WattbookError
 from werkzeug.exceptions import HTTPException
 
@@ -22,11 +23,12 @@ from report_service.api.live_pages import live_pages
 from report_service.api.pages import pages
 from report_service.api.quarantine_pages import quarantine_pages
 from report_service.api.recent import request_id_of
-from report_service.api.sessions import EncryptedSessions, derived_key
+from report_service.api.sessions import EncryptedSessions
 from report_service.api.signin import signing
 from report_service.api.site import Site, rendered, site
 from report_service.api.streaming import SEVERAL
 from report_service.api.trader_pages import trader_pages
+from report_service.domain.people import may_open
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ def build_web(parts: Site, *, secret: str, sessions: EncryptedSessions) -> Flask
     )
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "autoescape": True}
+    app.jinja_env.globals["may_open"] = may_open
     app.session_interface = sessions
     app.extensions["wattbook"] = parts
     CSRFProtect(app)

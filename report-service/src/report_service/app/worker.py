@@ -10,6 +10,8 @@ from typing import Any
 
 import grpc
 from wattbook import rpc
+from wattbook.auth.gateway import Gateway
+from wattbook.auth.people import People
 from wattbook.auth.revocations import Follower as RevocationFollower
 from wattbook.auth.revocations import Revocations
 from wattbook.bus import Bus
@@ -39,7 +41,6 @@ from report_service.app.figures import watch_reports
 from report_service.app.master import address_of
 from report_service.clients.desk import QuarantineDesk
 from report_service.clients.feed import FeedService
-from report_service.clients.gateway import Gateway
 from report_service.clients.prices import PricingService
 from report_service.clients.trades import TradeService
 from report_service.domain.prices import BookDay, DayKey
@@ -47,7 +48,6 @@ from report_service.usecases.details import Details
 from report_service.usecases.feed import FEED, FeedBoard, FeedKeeper
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
-from report_service.usecases.people import People
 from report_service.usecases.performance import Performances
 from report_service.usecases.prices import PriceBoard
 from report_service.usecases.quarantine import Quarantine

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import httpx
+from wattbook.auth.people import Tokens
 from wattbook.errors import BY_HTTP_STATUS, Forbidden, Unavailable, WattbookError
 
-from report_service.domain.people import Tokens
 from report_service.domain.quarantine import Quarantined, QuarantinePage
 
 PAGE_ITEMS = 100

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from wattbook.auth.people import SignedIn, Tokens
 from wattbook.errors import Forbidden, InvalidInput
 
-from report_service.domain.people import SignedIn, Tokens
 from report_service.domain.quarantine import Quarantined, QuarantinePage
 
 LONGEST_REASON = 200

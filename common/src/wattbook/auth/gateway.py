@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+
 from wattbook.auth.endpoint import TokenEndpoint
 from wattbook.auth.endpoint import Tokens as Given
+from wattbook.auth.people import Person, Tokens
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import Unauthenticated, Unavailable
 from wattbook.telemetry.http import ClientRequest
-
-from report_service.domain.people import Person, Tokens
 
 TIMEOUT_S = 10.0
 _US_PER_S = 1_000_000

@@ -1,4 +1,8 @@
-"""Sign people in, and keep sessions true: roles are asked for again when the access token expires."""
+"""People at pages: sign them in, and keep their sessions true.
+
+Free of any web framework. The sessions themselves live in their owners' encrypted cookies
+(:mod:`wattbook.auth.cookies`); roles are asked for again when the access token expires.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,9 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
 
-from wattbook.auth.revocations import Revocations
+from wattbook.auth.revocations import Revocations, Session
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import InvalidInput, Unauthenticated, Unavailable, WattbookError
-
-from report_service.domain.people import Person, SignedIn, Tokens
 
 _log = logging.getLogger(__name__)
 
@@ -28,10 +30,61 @@ _US_PER_S = 1_000_000
 _AWAY = "the gateway, where people sign in, cannot be reached"
 
 
+READS_ALL = frozenset({"desk", "admin", "service"})
+DESK = frozenset({"desk", "admin"})
+TRADER = "trader"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What the gateway gave out at sign-in. Times are seconds since 1970 UTC.
+
+    ``session`` None: by a gateway of an older release.
+    """
+
+    access: str
+    refresh: str
+    expires_s: int
+    session: Session | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody signed in, with the roles the gateway said they have."""
+
+    name: str
+    roles: tuple[str, ...]
+    trader_id: str | None = None
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether every trader's reports are theirs to read."""
+        return not READS_ALL.isdisjoint(self.roles)
+
+    @property
+    def is_desk(self) -> bool:
+        """Whether they decide for the desk: over what was set aside, say."""
+        return not DESK.isdisjoint(self.roles)
+
+    def may_read(self, trader_id: str) -> bool:
+        """Whether a trader's reports are theirs to read: a trader reads only their own."""
+        return self.reads_all or (TRADER in self.roles and trader_id == self.trader_id)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A person's session: who, by which tokens, since when, last seen when (seconds since 1970 UTC)."""
+
+    person: Person
+    tokens: Tokens
+    since_s: int
+    seen_s: int
+
+
 class SignInService(Protocol):
     """Where people and their roles are known."""
 
-    def tokens_for(self, *, name: str, password: str, address: str) -> Tokens: ...  # noqa: D102 - see clients.gateway
+    def tokens_for(self, *, name: str, password: str, address: str) -> Tokens: ...  # noqa: D102 - see wattbook.auth.gateway
 
     def renewed(self, tokens: Tokens, *, address: str) -> Tokens: ...  # noqa: D102
 

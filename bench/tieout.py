@@ -9,13 +9,15 @@ from itertools import islice
 from pathlib import Path
 
 import psutil
-from ingest_service.clients import SourceFile
-from ingest_service.domain import FileRecord, FileState, read_row
+from ingest_service.clients import DropFolder, SourceFile
+from ingest_service.domain import filed_trade
 from ingest_service.store import FeedDays, Spool, Spooled
 from ingest_service.store.spool import add_feed_trades
-from ingest_service.usecases.tie_out import TieOut
+from ingest_service.usecases import Reconciler
+from ingest_service.usecases.importing import FileRows
 from wattbook.clock import SystemClock
 from wattbook.db import Store, migrate, open_store
+from wattbook.trade.statement import csv_trade
 
 from bench.context import Context, Row, plain
 from bench.data import fields, nightly_file
@@ -52,12 +54,12 @@ def run(context: Context) -> list[Row]:
 
 
 def _compare(store: Store, path: Path) -> None:
-    tie_out = TieOut(
-        days=FeedDays(store), spool=Spool(store), clock=SystemClock(), refused_ids=lambda _name: iter(())
-    )
-    record = FileRecord("0" * 64, path.name, path.stat().st_size, FileState.UPLOADED)
+    reconciler = Reconciler(days=FeedDays(store), spool=Spool(store), clock=SystemClock())
     with path.open("rb") as file:
-        tie_out.compare(SourceFile(path.name, file.fileno()), record, keep_going=lambda: True)
+        source = SourceFile(path.name, file.fileno())
+        rows = FileRows(source, folder=DropFolder(path.parent), key="bench", keep_going=lambda: True)
+        rows.compare_with(reconciler.begin(lambda: True))
+        rows.finish(name=path.name, sha256="0" * 64)
 
 
 def _fill(store: Store, rows: int) -> float:
@@ -73,7 +75,7 @@ def _fill(store: Store, rows: int) -> float:
 def _heard(rows: int) -> Iterator[tuple[object, Spooled]]:
     for number in range(RECOVERED, rows + ONLY_FEED):
         stated = fields(number) if number < rows else (f"only_{number}", *fields(number - rows)[1:])
-        trade = read_row([str(each) for each in stated])
+        trade = filed_trade(csv_trade([str(each) for each in stated]))
         if number < RECOVERED + DIFFERING:
             trade = trade._replace(price_ct_per_mwh=trade.price_ct_per_mwh + 1)
         yield trade, Spooled(number, trade.execution_time_us, "bench", b"")

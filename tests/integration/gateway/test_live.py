@@ -278,6 +278,7 @@ class TestFeed:
                 "last_success": "2023-02-28T11:00:00Z", "trouble": None, "trouble_since": None,
             },
             "prices_missing": None,
+            "files_waiting": [{"name": "x.csv", "since": "2023-02-28T11:00:00Z", "waits_for": "its turn"}],
         }  # fmt: skip
 
     def test_it_is_told_without_the_poller_too(self, own_gateway: Started, own_admin: httpx.Client) -> None:
@@ -291,12 +292,20 @@ class TestFeed:
     def test_a_day_is_tied_out_or_not_yet(self, admin: httpx.Client) -> None:
         done = admin.get("/v1/reconciliations/2023-02-28?area=DE").json()
         not_yet = admin.get("/v1/reconciliations/2023-03-01").json()
+        said = {
+            "quantity": 12.34, "direction": "sell", "delivery_day": "2023-02-28", "delivery_hour": 14,
+            "trader_id": "jürgen", "execution_time": "2023-02-28T11:00:00Z",
+            "trades": "/v1/trades?trader_id=j%C3%BCrgen&delivery_day=2023-02-28",
+        }  # fmt: skip
 
         assert done == {
             "day": "2023-02-28", "reconciled": True, "reconciled_at": "2023-02-28T11:00:00Z",
             "file_name": "epex_trades_20230228.csv", "in_both": 5, "recovered": 1, "feed_only": 0,
-            "differing": 1, "complete_to": "2023-02-28T11:00:00Z", "gap": True,
-            "differences": [{"trade_id": "t_1", "kind": "differs", "detail": "price 1 here, 2 there"}],
+            "differing": 1, "file_only": 2, "complete_to": "2023-02-28T11:00:00Z", "gap": True,
+            "differences": [
+                {"trade_id": "t_1", "kind": "differs", "detail": "price 1 here, 2 there",
+                 "file": {**said, "price": 2}, "feed": {**said, "price": 1}, "booked": None},
+            ],
             "nodes_away": [],
         }  # fmt: skip
         assert not not_yet["reconciled"]

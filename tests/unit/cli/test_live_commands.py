@@ -383,16 +383,25 @@ def test_a_day_that_ties_out_says_what_was_recovered(wattbook: Wattbook, gateway
     done = wattbook("reconcile", "2023-02-28")
 
     assert done.code == 0
-    assert "2023-02-28: epex_trades_20230228.csv, tied out 01 Mar 00:00:05" in done.out
+    assert "2023-02-28: epex_trades_20230228.csv, compared 01 Mar 00:00:05" in done.out
     assert "   1,234  in the file and in the feed\n       2  recovered from the file\n" in done.out
     assert "t_2 only in the file: booked" in " ".join(done.out.split())
+    assert "0  only in the file, and refused" in done.out
     assert "without a gap to 28 Feb 14:03:07" in done.out
 
 
 def test_a_day_that_does_not_tie_out_ends_with_2_and_without_a_file_with_3(
     wattbook: Wattbook, gateway: FakeGateway
 ) -> None:
-    differs = {"trade_id": "t_9", "kind": "differs", "detail": "price 1050 in the file, 1000 in the feed"}
+    said = {
+        "price": 1000, "quantity": 12.3, "direction": "sell", "delivery_day": "2023-03-01",
+        "delivery_hour": 14, "trader_id": "trader_1", "execution_time": "2023-02-28T11:12:35Z",
+        "trades": "/v1/trades",
+    }  # fmt: skip
+    differs = {
+        "trade_id": "t_9", "kind": "differs", "detail": "", "file": {**said, "price": 1050}, "feed": said,
+        "booked": None,
+    }  # fmt: skip
     gateway.answers["GET /v1/reconciliations/2023-02-28"] = {
         **RECONCILED, "differing": 1, "differences": [*RECONCILED["differences"], differs],  # type: ignore[misc]
     }  # fmt: skip
@@ -406,7 +415,10 @@ def test_a_day_that_does_not_tie_out_ends_with_2_and_without_a_file_with_3(
 
     assert (differing.code, without.code) == (2, 3)
     assert differing.out.index("t_9") < differing.out.index("t_1")
-    assert "No file of 2023-03-01 has been tied out yet" in without.out
+    text = " ".join(differing.out.split())
+    for words in ("12.3 MW at", "10.50 €/MWh", "10.00 €/MWh", "trader_1", "14–15", "28 Feb 12:12:35"):
+        assert words in text
+    assert "No file of 2023-03-01 has been compared yet" in without.out
     assert json.loads(wattbook("reconcile", "2023-03-01", "--json").out)["reconciled"] is False
 
 

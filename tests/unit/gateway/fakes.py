@@ -279,6 +279,7 @@ class FakeFeed(feed_pb2_grpc.FeedServicer):
                 ),
             ],
             frames=7, spool_depth=1, outbox_depth=2, quarantined=5, last_trade_us=NOON_US, lag_us=1500,
+            files_waiting=[feed_pb2.WaitingFile(name="x.csv", since_us=NOON_US, waits_for="its turn")],
         )  # fmt: skip
 
     def ListQuarantine(  # noqa: N802
@@ -323,12 +324,22 @@ class FakeFeed(feed_pb2_grpc.FeedServicer):
         return feed_pb2.ReconciliationReply(
             day=request.day, reconciled=True, file_name="epex_trades_20230228.csv", reconciled_us=NOON_US,
             in_both=5, recovered=1, differing=1, complete_to_us=NOON_US, gap=True, nodes_away=self.away,
-            differences=[feed_pb2.Difference(trade_id="t_1", kind="differs", detail="price 1 here, 2 there")],
+            file_only=2, differences=[_difference()],
         )  # fmt: skip
 
     def _decided(self, item: feed_pb2.Quarantined, state: Any, by: str) -> feed_pb2.Quarantined:
         item.state, item.decided_by, item.decided_us = state, by, NOON_US
         return item
+
+
+def _difference() -> feed_pb2.Difference:
+    made = feed_pb2.Difference(trade_id="t_1", kind="differs", detail="price 1 here, 2 there")
+    for statement, price in ((made.file, 2), (made.feed, 1)):
+        statement.id, statement.trader_id, statement.price_ct_per_mwh = "t_1", "jürgen", price
+        statement.quantity_kw, statement.direction = 12_340, trades_pb2.SELL
+        statement.delivery_day, statement.delivery_hour = "2023-02-28", 14
+        statement.execution_time_us = NOON_US
+    return made
 
 
 class Owners:

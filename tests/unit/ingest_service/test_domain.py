@@ -12,6 +12,7 @@ from ingest_service.domain import (
     Entry,
     Fingerprint,
     Kind,
+    Stillness,
     date_warning,
     is_exchange_file,
     is_temporary,
@@ -20,6 +21,7 @@ from ingest_service.domain import (
 )
 
 FINGERPRINT = Fingerprint(1, 2, 3, 4, 5)
+STILLNESS = Stillness(settle_s=2.0, settle_unknown_s=120.0)
 
 
 @pytest.mark.parametrize("name", ["epex_trades_20230220.csv", "epex_trades_.csv", "epex_trades_a b\n.csv"])
@@ -100,6 +102,10 @@ def test_a_name_of_odd_bytes_can_be_shown() -> None:
     assert shown("epex_trades_\udcff.csv") == r"epex_trades_\xff.csv"
 
 
+def test_a_name_that_would_steer_a_terminal_is_written_out() -> None:
+    assert shown("epex_trades_\x1b]0;hacked\x07\u202e.csv") == r"epex_trades_\x1b]0;hacked\x07\u202e.csv"
+
+
 @pytest.mark.parametrize(
     ("name", "day", "warned"),
     [
@@ -123,16 +129,18 @@ def test_a_file_without_rows_has_no_odd_dates() -> None:
 
 
 def test_any_change_starts_the_wait_anew() -> None:
-    first = Candidate(FINGERPRINT, still_since_s=10.0, renamed_in=True, not_before_s=99.0)
+    first = Candidate(FINGERPRINT, seen_since_s=0.0, still_since_s=10.0, renamed_in=True, not_before_s=99.0)
     grown = Fingerprint(1, 2, 30, 4, 5)
 
     assert first.seen(FINGERPRINT, now_s=11.0) is first
-    assert first.due_s(2.0) == 99.0
-    assert first.seen(grown, now_s=11.0).due_s(2.0) == 13.0
+    assert first.due_s(STILLNESS) == 99.0
+    assert first.seen(grown, now_s=11.0).due_s(STILLNESS) == 13.0
 
 
 def test_a_file_that_was_renamed_into_place_is_due_at_once() -> None:
-    assert Candidate(FINGERPRINT, still_since_s=10.0, renamed_in=True).due_s(2.0) == 10.0
+    renamed = Candidate(FINGERPRINT, seen_since_s=0.0, still_since_s=10.0, renamed_in=True)
+
+    assert renamed.due_s(STILLNESS) == 10.0
 
 
 def test_a_move_is_no_change_of_content() -> None:

@@ -18,12 +18,14 @@ from ingest_service.domain import (
     Unreadable,
     content_differences,
     execution_day,
+    filed_trade,
     kept_content,
     read_frame,
-    read_row,
+    trade_of,
 )
 from sandbox.exchange.domain.noise import KINDS, malformed, unknown
 from wattbook.clock import to_epoch_us
+from wattbook.trade.statement import csv_trade
 
 AT_US = to_epoch_us(datetime(2023, 2, 6, 6, 13, 45, tzinfo=UTC))
 EXAMPLE: dict[str, Any] = {
@@ -269,18 +271,10 @@ def test_none_of_the_exchanges_noise_passes_for_a_trade_that_can_be_booked(numbe
 def test_a_row_of_the_nightly_file_says_the_same_as_the_frame() -> None:
     row = {**EXAMPLE, "price": "2050", "quantity": "12.3", "delivery_hour": "8"}
 
-    assert read_row(tuple(row.values())) == TRADE
-    assert kept_content(read_row(tuple(row.values()))) == kept_content(read_frame(frame()))
-
-
-@pytest.mark.parametrize(
-    "changes", [{"price": "20.5"}, {"quantity": "x"}, {"delivery_hour": ""}, {"direction": "hold"}]
-)
-def test_a_row_that_is_none_is_not_read(changes: dict[str, Any]) -> None:
-    row = {**EXAMPLE, "price": "2050", "quantity": "12.3", "delivery_hour": "8", **changes}
-
-    with pytest.raises(Unreadable):
-        read_row(tuple(row.values()))
+    filed = filed_trade(csv_trade(tuple(row.values())))
+    assert filed == TRADE
+    assert kept_content(filed) == kept_content(read_frame(frame()))
+    assert trade_of(filed.trade_id, kept_content(filed)) == filed
 
 
 def test_differences_are_told_in_the_units_that_people_use() -> None:

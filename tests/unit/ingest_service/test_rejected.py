@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ingest_service.clients import RejectedFile, SourceFile
+from ingest_service.clients import DropFolder, SourceFile
 from ingest_service.domain import FolderTrouble, NotYet, RefusedRow
+from ingest_service.usecases.importing import FileRows
 
 KEEP = "kept.csv"
 
@@ -17,27 +18,29 @@ KEEP = "kept.csv"
 class Rejects:
     """Writes the refused rows of a content and reads the file back."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, inbox: Path) -> None:
+        self.inbox = DropFolder(inbox)
+        self.inbox.prepare()
+        self.folder = inbox / "rejected"
         self.descriptors: list[int] = []
 
-    def file(self, content: bytes, *, going: bool = True) -> RejectedFile:
-        path = self.folder / "source"
+    def rows(self, content: bytes, *, going: bool = True) -> FileRows:
+        path = self.inbox.inbox / "source"
         path.write_bytes(content)
         self.descriptors.append(os.open(path, os.O_RDONLY))
         source = SourceFile("source", self.descriptors[-1])
-        return RejectedFile(source, folder=self.folder, key="key", keep_going=lambda: going)
+        return FileRows(source, folder=self.inbox, key="key", keep_going=lambda: going)
 
     def of(self, content: bytes, *rows: int, reason: str = "why") -> bytes:
-        rejected = self.file(content)
-        rejected.write([RefusedRow(row, reason) for row in rows])
-        rejected.publish(KEEP)
+        read = self.rows(content)
+        read.refuse([RefusedRow(row, reason) for row in rows])
+        read.rejected.publish(KEEP)
         return (self.folder / KEEP).read_bytes()
 
 
 @pytest.fixture
 def rejects(tmp_path: Path) -> Iterator[Rejects]:
-    made = Rejects(tmp_path)
+    made = Rejects(tmp_path / "inbox")
     yield made
     for descriptor in made.descriptors:
         os.close(descriptor)
@@ -98,41 +101,41 @@ def test_a_row_of_megabytes_is_cut_and_this_is_said(rejects: Rejects) -> None:
 def test_a_file_refused_as_a_whole_has_the_reason_in_every_row(
     rejects: Rejects, content: bytes, expected: bytes
 ) -> None:
-    rejected = rejects.file(content)
-    rejected.write_all("why")
-    rejected.publish(KEEP)
+    rows = rejects.rows(content)
+    rows.refuse_all("why")
+    rows.rejected.publish(KEEP)
 
     assert (rejects.folder / KEEP).read_bytes() == expected
 
 
 def test_rows_may_come_some_at_a_time(rejects: Rejects) -> None:
-    rejected = rejects.file(b"a\n1\n2\n3\n4\n")
-    rejected.write([RefusedRow(1, "x")])
-    rejected.write([RefusedRow(3, "y"), RefusedRow(4, "z")])
-    rejected.publish(KEEP)
+    rows = rejects.rows(b"a\n1\n2\n3\n4\n")
+    rows.refuse([RefusedRow(1, "x")])
+    rows.refuse([RefusedRow(3, "y"), RefusedRow(4, "z")])
+    rows.rejected.publish(KEEP)
 
     assert (rejects.folder / KEEP).read_bytes() == b"a,reason\n1,x\n3,y\n4,z\n"
 
 
 def test_nothing_is_left_of_what_was_not_published(rejects: Rejects) -> None:
-    rejected = rejects.file(b"a\n1\n")
-    rejected.write([RefusedRow(1, "x")])
-    assert len(os.listdir(rejects.folder)) == 2
+    rows = rejects.rows(b"a\n1\n")
+    rows.refuse([RefusedRow(1, "x")])
+    assert len(os.listdir(rejects.folder)) == 1
 
-    rejected.discard()
+    rows.rejected.discard()
 
-    assert os.listdir(rejects.folder) == ["source"]
+    assert os.listdir(rejects.folder) == []
 
 
 def test_without_refused_rows_there_is_no_file(rejects: Rejects) -> None:
-    rejects.file(b"a\n1\n").publish(KEEP)
+    rejects.rows(b"a\n1\n").rejected.publish(KEEP)
 
-    assert os.listdir(rejects.folder) == ["source"]
+    assert os.listdir(rejects.folder) == []
 
 
 def test_writing_is_broken_off_when_the_service_stops(rejects: Rejects) -> None:
     with pytest.raises(NotYet, match="stopping"):
-        rejects.file(b"a\n1\n", going=False).write_all("why")
+        rejects.rows(b"a\n1\n", going=False)
 
 
 def test_a_link_under_the_temporary_name_is_not_followed(rejects: Rejects) -> None:
@@ -140,14 +143,27 @@ def test_a_link_under_the_temporary_name_is_not_followed(rejects: Rejects) -> No
     (rejects.folder / ".key.part").symlink_to(rejects.folder / "precious")
 
     with pytest.raises(FolderTrouble):
-        rejects.file(b"a\n1\n").write([RefusedRow(1, "x")])
+        rejects.rows(b"a\n1\n").refuse([RefusedRow(1, "x")])
 
     assert (rejects.folder / "precious").read_bytes() == b"precious"
 
 
 def test_a_full_or_missing_folder_is_named(rejects: Rejects) -> None:
-    rejected = rejects.file(b"a\n1\n")
-    rejected._path = rejects.folder / "gone" / "x.part"
+    rows = rejects.rows(b"a\n1\n")
+    rejects.folder.rmdir()
 
     with pytest.raises(FolderTrouble, match="cannot write refused rows to"):
-        rejected.write([RefusedRow(1, "x")])
+        rows.refuse([RefusedRow(1, "x")])
+
+
+def test_only_we_and_our_group_read_what_was_refused(rejects: Rejects) -> None:
+    rejects.of(b"a\n1\n", 1)
+
+    assert (rejects.folder / KEEP).stat().st_mode & 0o007 == 0
+
+
+@pytest.mark.parametrize("blank", [b" " * 70_000, b" " * 70_000 + b"1,2", b" ", b""])
+def test_a_line_of_spaces_shifts_no_row(rejects: Rejects, blank: bytes) -> None:
+    row = 2 if len(blank) > 65_536 else 1  # a line over the limit is a row, and refused as one
+
+    assert rejects.of(b"a,b\n" + blank + b"\n3,4\n5,6\n", row) == b"a,b,reason\n3,4,why\n"

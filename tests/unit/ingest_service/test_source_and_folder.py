@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from ingest_service.clients import DropFolder, SourceFile
-from ingest_service.domain import FolderTrouble, Kind, NotYet
+from ingest_service.clients.source import file_system_of
+from ingest_service.domain import FolderTrouble, Kind, NotYet, Writer
 
 from tests.support.disks import read_only
 
@@ -44,10 +45,10 @@ def never(_name: str) -> bool:
 def test_a_file_that_somebody_writes_is_told_from_one_that_nobody_does(
     folder: DropFolder, source: SourceFile
 ) -> None:
-    assert source.is_open_for_writing() is False
+    assert source.writer() is Writer.NONE
     with (folder.inbox / NAME).open("ab"):
-        assert source.is_open_for_writing() is True
-    assert source.is_open_for_writing() is False
+        assert source.writer() is Writer.OPEN
+    assert source.writer() is Writer.NONE
 
 
 @needs_leases
@@ -62,16 +63,16 @@ def test_a_writer_in_another_process_counts_too(folder: DropFolder, source: Sour
         assert writer.stdin is not None
         writer.stdout.readline()
 
-        assert source.is_open_for_writing() is True
+        assert source.writer() is Writer.OPEN
 
         writer.stdin.close()
         writer.wait()
-    assert source.is_open_for_writing() is False
+    assert source.writer() is Writer.NONE
 
 
 def test_readers_do_not_count(folder: DropFolder, source: SourceFile) -> None:
     with (folder.inbox / NAME).open("rb"):
-        assert not source.is_open_for_writing()
+        assert source.writer() is not Writer.OPEN
 
 
 def test_where_no_lease_is_given_nothing_is_claimed(
@@ -79,7 +80,50 @@ def test_where_no_lease_is_given_nothing_is_claimed(
 ) -> None:
     monkeypatch.delattr(fcntl, "F_SETLEASE", raising=False)
 
-    assert source.is_open_for_writing() is None
+    assert source.writer() is Writer.UNKNOWN
+
+
+@needs_leases
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+def test_on_a_network_file_system_nothing_is_known_of_writers(
+    folder: DropFolder, source: SourceFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    """Neither where the lease is refused, as with EAGAIN by NFS, nor where FUSE grants it without asking."""
+    device = os.stat(folder.inbox).st_dev
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "21 1 0:99 / /elsewhere rw shared:1 - ext4 /dev/x rw\n"
+        f"36 35 {os.major(device)}:{os.minor(device)} / /inbox rw shared:1 - {kind} server:/share rw\n"
+    )
+    monkeypatch.setattr("ingest_service.clients.source._MOUNTS", str(mounts))
+
+    assert file_system_of(device, mounts=str(mounts)) == kind
+    assert source.writer() is Writer.UNKNOWN
+    with (folder.inbox / NAME).open("ab"):
+        assert source.writer() is Writer.UNKNOWN
+
+
+@needs_leases
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can play two users")
+def test_of_another_users_file_nothing_is_known(folder: DropFolder) -> None:
+    """As the service meets it beside an SFTP account: root's right to leases is not asked for."""
+    path = folder.inbox / NAME
+    path.write_bytes(ROW)
+    path.chmod(0o644)
+    os.chown(path, 1234, 1234)
+    for each in (folder.inbox, *folder.inbox.parents):
+        each.chmod(each.stat().st_mode | 0o055)
+    script = (
+        "import os, sys; from ingest_service.clients import DropFolder; from pathlib import Path\n"
+        "os.setgroups([]); os.setgid(4321); os.setuid(4321)\n"
+        "with DropFolder(Path(sys.argv[1])).open(sys.argv[2]) as source: print(source.writer().name)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder.inbox), NAME], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.strip() == "UNKNOWN", done.stderr
 
 
 def test_the_digest_has_the_delivery_days_of_any_column_order(folder: DropFolder) -> None:
@@ -95,13 +139,6 @@ def test_the_digest_has_the_delivery_days_of_any_column_order(folder: DropFolder
 def test_a_digest_is_broken_off_when_the_service_stops(source: SourceFile) -> None:
     with pytest.raises(NotYet, match="stopping"):
         source.digest(keep_going=lambda: False)
-
-
-def test_lines_without_end_are_cut_and_the_next_is_whole_again(folder: DropFolder) -> None:
-    (folder.inbox / NAME).write_bytes(b"a" * 1000 + b"\nbb\r\ncc")
-
-    with folder.open(NAME) as source:
-        assert list(source.lines(longest_bytes=100)) == [b"a" * 100, b"bb\r\n", b"cc"]
 
 
 def test_a_link_is_never_followed(folder: DropFolder, tmp_path: Path) -> None:
@@ -192,7 +229,7 @@ def test_what_is_put_back_replaces_nothing(folder: DropFolder) -> None:
 
 def test_a_name_that_is_taken_anywhere_is_not_free(folder: DropFolder) -> None:
     (folder.inbox / "archive" / NAME).write_bytes(b"")
-    (folder.rejected / "epex_trades_20230228-2.csv").symlink_to("nowhere")
+    (folder.inbox / "rejected/epex_trades_20230228-2.csv").symlink_to("nowhere")
 
     def promised(name: str) -> bool:
         return name == "epex_trades_20230228-3.csv"
@@ -210,8 +247,43 @@ def test_a_folder_that_is_no_folder_is_named(folder: DropFolder, which: str) -> 
         folder.prepare()
 
 
+@pytest.mark.parametrize("which", ["archive", "rejected"])
+def test_a_folder_that_is_a_link_is_named_and_nothing_goes_through_it(
+    folder: DropFolder, source: SourceFile, tmp_path: Path, which: str
+) -> None:
+    """Also where it is put there between one step and the next."""
+    (folder.inbox / which).rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    (folder.inbox / which).symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(FolderTrouble, match=f"{which}: it is not a folder"):
+        folder.prepare()
+    with pytest.raises(OSError, match="it is not a folder"):
+        folder.free_name(NAME, is_reserved=never)
+    if which == "archive":
+        with pytest.raises(FolderTrouble, match="it is not a folder"):
+            folder.archive(source, "kept.csv", as_read=source.fingerprint())
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o755
+    assert (folder.inbox / NAME).read_bytes() == ROW
+
+
+def test_nobody_else_sees_what_is_kept_and_no_group_loses_what_it_was_given(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    (inbox / "archive").mkdir(parents=True)
+    (inbox / "archive").chmod(0o775)
+
+    DropFolder(inbox).prepare()
+
+    assert (inbox / "archive").stat().st_mode & 0o777 == 0o770
+    assert (inbox / "rejected").stat().st_mode & 0o007 == 0
+
+
 def test_a_folder_that_nobody_may_write_to_is_named(folder: DropFolder) -> None:
-    with read_only(folder.rejected), pytest.raises(FolderTrouble, match=r"cannot write to .*rejected"):
+    with (
+        read_only(folder.inbox / "rejected"),
+        pytest.raises(FolderTrouble, match=r"cannot write to .*rejected"),
+    ):
         folder.prepare()
 
 

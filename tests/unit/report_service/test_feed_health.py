@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from report_service.api.trouble import LOUD_AFTER_S, Trying
 from report_service.api.watching import FeedWatcher
-from report_service.domain.feed import Difference, Listener, TradingDay
+from report_service.domain.feed import Difference, Listener, Statement, TradingDay
 from report_service.usecases.feed import CLOSED_DAY_EVERY_S, MOST_DAYS, FeedBoard, FeedKeeper
 from wattbook.clock import FakeClock
 from wattbook.errors import Unavailable
@@ -299,18 +299,17 @@ class TestKeepingItInMemory:
 class TestTheReconciliation:
     @pytest.fixture
     def day(self, pages: Pages) -> TradingDay:
+        heard = Statement("a", "sell", 12_300, 100, "2023-03-01", 14, pages.exchange.us())
+        filed = replace(heard, trader_id="b", price_ct_per_mwh=200)
         differences = (
-            Difference("t_1", "recovered", "only in the file"),
-            Difference("t_2", "feed_only", "not in the file"),
-            Difference(
-                "<t_3>",
-                "differs",
-                "price: 1.00 in the feed, 2.00 in the file, trader_id: a in the feed, b in the file",
-            ),
+            Difference("t_1", "recovered", "only in the file"),  # compared before contents were kept
+            Difference("t_2", "feed_only", "not in the file", feed=heard),
+            Difference("<t_3>", "differs", "", file=filed, feed=heard),
+            Difference("", "file_only", "row 7 is refused: not CSV"),
         )  # fmt: skip
         made = TradingDay(
             DAY, is_reconciled=True, file_name="epex_trades_20230228.csv", reconciled_us=pages.exchange.us(),
-            in_both=1234, recovered=1, feed_only=1, differing=1, differences=differences,
+            in_both=1234, recovered=1, feed_only=1, differing=1, file_only=1, differences=differences,
         )  # fmt: skip
         pages.exchange.days[DAY] = made
         pages.feed.day(DAY)
@@ -330,14 +329,17 @@ class TestTheReconciliation:
         assert text_of(page, "n.in_both") == "1,234"
         assert text_of(page, "n.file") == day.file_name
         rows = self.rows(page)
-        assert [row[1] for row in rows] == ["Recovered", "Only in the feed", "Differs"]
+        assert [row[1] for row in rows] == ["Recovered", "Only in the feed", "Differs", "Refused"]
         assert rows[2][0] == "|&lt;t_3&gt;|"
-        assert rows[2][2] == "price: 1.00|trader id: a"
-        assert rows[2][3] == "price: 2.00|trader id: b"
+        assert rows[2][2].startswith("||a|| · 2023-03-01 14–15|sell 12.3 MW · |1.00 €/MWh||executed ")
+        assert rows[2][3].startswith("||b|| · 2023-03-01 14–15|sell 12.3 MW · |2.00 €/MWh||executed ")
+        assert 'href="/traders/b/days/2023-03-01"' in page
+        assert "the file does not have it" in rows[1][3]
+        assert rows[3][3] == "row 7 is refused: not CSV"
 
     def test_shows_one_kind_where_asked(self, ana: FlaskClient, day: TradingDay) -> None:
         assert len(self.rows(ana.get("/reconciliation/2023-02-28?kind=differs").text)) == 1
-        assert len(self.rows(ana.get("/reconciliation/2023-02-28?kind=nonsense").text)) == 3
+        assert len(self.rows(ana.get("/reconciliation/2023-02-28?kind=nonsense").text)) == 4
 
     def test_before_the_file_came_nothing_is_called_zero(self, pages: Pages, ana: FlaskClient) -> None:
         pages.feed.day(DAY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 from rich.table import Table
@@ -21,7 +22,13 @@ from wattbook_cli.domain.stops import EXIT_FAILED, EXIT_NOT_RUNNING, EXIT_ROWS_R
 from wattbook_cli.usecases.feed import unequal
 
 _US_PER_MS = 1000
-_KINDS = {"recovered": "only in the file: booked", "feed_only": "only in the feed", "differs": "differs"}
+_CT_PER_EUR = 100
+_KINDS = {
+    "differs": "differs",
+    "recovered": "only in the file: booked",
+    "file_only": "only in the file: refused",
+    "feed_only": "only in the feed",
+}
 
 
 @click.command()
@@ -71,6 +78,9 @@ def _show(found: dict[str, Any], now: datetime) -> None:
     waiting = f"{found['spool_depth']:,} to read, {found['outbox_depth']:,} to book"
     say(f"\nLast trade {age(found['last_trade'], now=now)} ago, {lag} after its execution")
     say(f"{counted(found['frames'], 'frame')} kept: {waiting}, {found['quarantined']:,} quarantined")
+    for each in found.get("files_waiting", ()):
+        since = age(each["since"], now=now)
+        shown.print(plain(f"{each['name']} waits in the drop folder for {since}: {each['waits_for']}"))
     say(_provider(found["prices"], found["prices_missing"], now))
 
 
@@ -119,7 +129,11 @@ def reconcile(session: Session, *, day: str, area: str, as_json: bool) -> int:
         _show_reconciliation(found, area)
     if not found["reconciled"]:
         return EXIT_NOT_RUNNING
-    return EXIT_ROWS_REFUSED if found["feed_only"] or found["differing"] else 0
+    return EXIT_ROWS_REFUSED if _to_look_at(found) else 0
+
+
+def _to_look_at(found: dict[str, Any]) -> int:
+    return int(found["feed_only"] + found["differing"] + found.get("file_only", 0))
 
 
 def _show_reconciliation(found: dict[str, Any], area: str) -> None:
@@ -128,25 +142,43 @@ def _show_reconciliation(found: dict[str, Any], area: str) -> None:
     if found.get("gap"):
         complete += ", then there is one"
     if not found["reconciled"]:
-        say(f"No file of {found['day']} has been tied out yet; the feed is without a gap to {complete}.")
+        say(f"No file of {found['day']} has been compared yet; the feed is without a gap to {complete}.")
         return
     when = local_time(found["reconciled_at"], zone=zone)
-    say(f"{found['day']}: {plain(found['file_name'])}, tied out {when}\n")
+    say(f"{found['day']}: {plain(found['file_name'])}, compared {when}\n")
     say(f"{found['in_both']:>8,}  in the file and in the feed")
     say(f"{found['recovered']:>8,}  recovered from the file")
     say(f"{found['feed_only']:>8,}  only in the feed")
     say(f"{found['differing']:>8,}  different")
+    say(f"{found.get('file_only', 0):>8,}  only in the file, and refused")
     if found["differences"]:
         say("")
-        console().print(_differences(found))
-    all_of_them = found["recovered"] + found["feed_only"] + found["differing"]
+        console().print(_differences(found, zone))
+    all_of_them = found["recovered"] + _to_look_at(found)
     say(f"\nThe feed is without a gap to {complete}.")
     if all_of_them > len(found["differences"]):
         say(f"The first {len(found['differences']):,} of {all_of_them:,} differences are known.")
 
 
-def _differences(found: dict[str, Any]) -> Table:
-    made = table("Trade", "What", "Detail")
+def _differences(found: dict[str, Any], zone: ZoneInfo) -> Table:
+    made = table("Trade", "What", "In the file", "In the feed, or the book")
     for each in unequal(found):
-        made.add_row(plain(each["trade_id"]), _KINDS.get(each["kind"], each["kind"]), plain(each["detail"]))
+        file, feed, booked = (_statement(each.get(name), zone) for name in ("file", "feed", "booked"))
+        other = f"booked: {booked}" if booked else feed
+        if (not file and not other) or (each["kind"] == "differs" and not (file and other)):
+            file = "\n".join(filter(None, (file, each["detail"])))
+        kind = _KINDS.get(each["kind"], each["kind"])
+        made.add_row(plain(each["trade_id"] or "–"), kind, plain(file or "–"), plain(other or "–"))
     return made
+
+
+def _statement(said: dict[str, Any] | None, zone: ZoneInfo) -> str:
+    """What somebody says of a trade, in the units that people use."""
+    if said is None:
+        return ""
+    hour, price = said["delivery_hour"], Decimal(said["price"]) / _CT_PER_EUR
+    return (
+        f"{said['trader_id']} {said['direction']} {said['quantity']} MW at {price:.2f} €/MWh, "
+        f"{said['delivery_day']} {hour:02d}–{hour + 1:02d}, "
+        f"executed {local_time(said['execution_time'], zone=zone)}"
+    )

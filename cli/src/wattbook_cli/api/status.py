@@ -10,7 +10,7 @@ import click
 from rich.text import Text
 from wattbook.clock import SystemClock
 
-from wattbook_cli.api.tables import BAD, GOOD, console, table
+from wattbook_cli.api.tables import BAD, GOOD, console, plain, table
 from wattbook_cli.api.terminal import say
 from wattbook_cli.domain.stops import EXIT_FAILED, EXIT_NOT_RUNNING, Stop
 from wattbook_cli.usecases.status import DeskStanding, Standing, look
@@ -54,6 +54,9 @@ def _show(desk: DeskStanding) -> None:
     total_mib = sum(process.memory_bytes or 0 for process in desk.processes) / _MIB
     shown.print(f"\nPages {desk.pages_url}   API {desk.gateway_url}/v1   {total_mib:,.0f} MiB together")
     shown.print(f"Data  {desk.data}", soft_wrap=True)
+    for each in desk.files_waiting:
+        line = f"{each.name} waits in the drop folder for {_duration(each.waits_s)}: wattbook feed says why"
+        shown.print(plain(line), soft_wrap=True)
 
 
 def _row(process: Standing) -> list[str | Text]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from wattbook_cli.domain.stops import EXIT_NOT_RUNNING, Stop
 from wattbook_cli.store.run_state import RunState, start_mark
 
 _TIMEOUT_S = 2.0
+_FILES_WAIT_S = 60
 SUPERVISOR = "supervisor"
 
 
@@ -38,6 +40,14 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingFile:
+    """A nightly file that has been in the drop folder for a while."""
+
+    name: str
+    waits_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeskStanding:
     """A running desk: its addresses, its supervisor first, then its services."""
 
@@ -45,6 +55,7 @@ class DeskStanding:
     gateway_url: str
     pages_url: str
     processes: tuple[Standing, ...]
+    files_waiting: tuple[WaitingFile, ...] = ()
 
     @property
     def is_healthy(self) -> bool:
@@ -75,7 +86,23 @@ def look(data: Path, *, clock: Clock) -> DeskStanding:
         memory_bytes=_memory_bytes(state["pid"], with_children=False),
     )
     services = (_standing(service, now) for service in state["services"])
-    return DeskStanding(state["data"], state["gateway_url"], state["pages_url"], (supervisor, *services))
+    return DeskStanding(
+        state["data"],
+        state["gateway_url"],
+        state["pages_url"],
+        (supervisor, *services),
+        tuple(_files_waiting(layout.inbox, now)),
+    )
+
+
+def _files_waiting(inbox: Path, now: datetime) -> Iterator[WaitingFile]:
+    for path in sorted(inbox.glob("epex_trades_*.csv")):
+        try:
+            waits_s = int(now.timestamp() - path.lstat().st_ctime)
+        except FileNotFoundError:
+            continue
+        if waits_s > _FILES_WAIT_S:
+            yield WaitingFile(path.name, waits_s)
 
 
 def _standing(service: dict[str, Any], now: datetime) -> Standing:

@@ -9,10 +9,11 @@ from urllib.parse import urlencode
 import msgspec
 from wattbook.errors import InvalidInput
 from wattbook.trade.statement import decode, refuse_repeated_keys
-from wattbook_proto import feed_pb2, prices_pb2
+from wattbook.units import mw_from_kw
+from wattbook_proto import feed_pb2, prices_pb2, trades_pb2
 
 from gateway.api.http import Request, Response, json_response
-from gateway.api.values import instant_s, instant_us
+from gateway.api.values import instant_s, instant_us, number
 from gateway.usecases.live import Feed, Quarantine
 
 DEFAULT_LIMIT = 100
@@ -116,6 +117,10 @@ def _status(status: feed_pb2.StatusReply) -> dict[str, Any]:
         "quarantined": status.quarantined,
         "last_trade": instant_us(status.last_trade_us),
         "lag_us": status.lag_us if status.last_trade_us else None,
+        "files_waiting": [
+            {"name": each.name, "since": instant_us(each.since_us), "waits_for": each.waits_for}
+            for each in status.files_waiting
+        ],
     }
 
 
@@ -181,9 +186,30 @@ def _reconciliation(found: feed_pb2.ReconciliationReply) -> dict[str, Any]:
         "differing": found.differing,
         "complete_to": instant_us(found.complete_to_us),
         "gap": found.gap,
-        "differences": [
-            {"trade_id": each.trade_id, "kind": each.kind, "detail": each.detail}
-            for each in found.differences
-        ],
+        "file_only": found.file_only,
+        "differences": [_difference(each) for each in found.differences],
         "nodes_away": list(found.nodes_away),
+    }
+
+
+def _difference(each: feed_pb2.Difference) -> dict[str, Any]:
+    said = {
+        name: _statement(getattr(each, name)) if each.HasField(name) else None
+        for name in ("file", "feed", "booked")
+    }
+    return {"trade_id": each.trade_id, "kind": each.kind, "detail": each.detail, **said}
+
+
+def _statement(trade: trades_pb2.TradeToBook) -> dict[str, Any]:
+    """A trade as the trades API states it, without its id."""
+    query = urlencode({"trader_id": trade.trader_id, "delivery_day": trade.delivery_day})
+    return {
+        "price": trade.price_ct_per_mwh,
+        "quantity": number(format(mw_from_kw(trade.quantity_kw), "f")),
+        "direction": "buy" if trade.direction == trades_pb2.BUY else "sell",
+        "delivery_day": trade.delivery_day,
+        "delivery_hour": trade.delivery_hour,
+        "trader_id": trade.trader_id,
+        "execution_time": instant_us(trade.execution_time_us),
+        "trades": f"/v1/trades?{query}",
     }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from wattbook.bus import Message
 from wattbook.bus.topology import TRADE_CONFIRMED
 from wattbook.clock import from_epoch_us
-from wattbook_proto import events_pb2
+from wattbook_proto import events_pb2, trades_pb2
 
 from ingest_service.domain import ConfirmedTrade
 from ingest_service.store import Spooled
@@ -22,6 +22,18 @@ def confirmed_events(trades: Sequence[tuple[ConfirmedTrade, Spooled]], spool: st
     return [
         _event(trades[start : start + EVENT_TRADES], spool) for start in range(0, len(trades), EVENT_TRADES)
     ]
+
+
+def fill(message: trades_pb2.TradeToBook, trade: ConfirmedTrade) -> None:
+    """Let ``message`` state ``trade``."""
+    message.id = trade.trade_id
+    message.price_ct_per_mwh = trade.price_ct_per_mwh
+    message.quantity_kw = trade.quantity_kw
+    message.direction = trade.direction  # type: ignore[assignment]  # numbered as in trades.proto
+    message.delivery_day = trade.delivery_day
+    message.delivery_hour = trade.delivery_hour
+    message.trader_id = trade.trader_id
+    message.execution_time_us = trade.execution_time_us
 
 
 class Refusals:
@@ -54,15 +66,7 @@ def _event(trades: Sequence[tuple[ConfirmedTrade, Spooled]], spool: str) -> Mess
         confirmed.frame_id = frame.frame_id
         confirmed.spool = spool
         confirmed.received_us = frame.received_us
-        stated = confirmed.trade
-        stated.id = trade.trade_id
-        stated.price_ct_per_mwh = trade.price_ct_per_mwh
-        stated.quantity_kw = trade.quantity_kw
-        stated.direction = trade.direction  # type: ignore[assignment]  # numbered as in trades.proto
-        stated.delivery_day = trade.delivery_day
-        stated.delivery_hour = trade.delivery_hour
-        stated.trader_id = trade.trader_id
-        stated.execution_time_us = trade.execution_time_us
+        fill(confirmed.trade, trade)
     return Message(
         type=TRADE_CONFIRMED,
         version=VERSION,

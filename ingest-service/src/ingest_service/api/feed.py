@@ -8,6 +8,7 @@ from wattbook.errors import InvalidInput
 from wattbook.walls import caller
 from wattbook_proto import feed_pb2, feed_pb2_grpc
 
+from ingest_service.api.events import fill
 from ingest_service.domain import (
     Difference,
     ListenerState,
@@ -15,6 +16,7 @@ from ingest_service.domain import (
     Place,
     Quarantined,
     QuarantineState,
+    trade_of,
 )
 from ingest_service.usecases import AllNodes
 
@@ -50,6 +52,10 @@ class FeedServicer(feed_pb2_grpc.FeedServicer):
             last_trade_us=now.last_trade_us,
             lag_us=now.lag_us,
             now_us=now.now_us,
+            files_waiting=[
+                feed_pb2.WaitingFile(name=each.name, since_us=each.since_us, waits_for=each.waits_for)
+                for each in now.files_waiting
+            ],
         )
 
     def ListQuarantine(  # noqa: N802
@@ -97,7 +103,7 @@ class FeedServicer(feed_pb2_grpc.FeedServicer):
             reconciled_us=found.reconciled_us, in_both=found.in_both, recovered=found.recovered,
             feed_only=found.feed_only, differing=found.differing, complete_to_us=day.complete_to_us,
             gap=day.has_gap, coverage=_coverage(day.coverage), nodes_away=day.nodes_away,
-            differences=map(_difference, found.differences),
+            differences=map(_difference, found.differences), file_only=found.file_only,
         )  # fmt: skip
 
 
@@ -117,7 +123,11 @@ def _coverage(heard: NodeCoverage) -> feed_pb2.Coverage:
 
 
 def _difference(each: Difference) -> feed_pb2.Difference:
-    return feed_pb2.Difference(trade_id=each.trade_id, kind=each.kind, detail=each.detail)
+    message = feed_pb2.Difference(trade_id=each.trade_id, kind=each.kind, detail=each.detail)
+    for name in ("file", "feed", "booked"):
+        if content := getattr(each, name):
+            fill(getattr(message, name), trade_of(each.trade_id, content))
+    return message
 
 
 def _state(number: int) -> QuarantineState | None:

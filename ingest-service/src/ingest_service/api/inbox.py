@@ -15,21 +15,21 @@ from watchdog.events import FileClosedEvent, FileCreatedEvent, FileMovedEvent, F
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
-from ingest_service.usecases import Rounds
+from ingest_service.usecases import Scanner
 
 _log = logging.getLogger(__name__)
 
-SHORTEST_SLEEP_S = 0.02  # between two rounds; many events then make one round
+SHORTEST_SLEEP_S = 0.02  # between two scans; many events then make one scan
 
 
 class InboxWatch:
-    """Makes a round when something happens in the inbox, a file or a rescan is due; events may be missed."""
+    """Scans when something happens in the inbox, a file or a rescan is due; events may be missed."""
 
     def __init__(
-        self, rounds: Rounds, *, inbox: Path, rescan_s: float, on_ready: Callable[[bool], None]
+        self, scanner: Scanner, *, inbox: Path, rescan_s: float, on_ready: Callable[[bool], None]
     ) -> None:
-        """Watch ``inbox``; ``on_ready`` is told after each round whether it can be used."""
-        self._rounds = rounds
+        """Watch ``inbox``; ``on_ready`` is told after each scan whether it can be used."""
+        self._scanner = scanner
         self._inbox = inbox
         self._rescan_s = rescan_s
         self._on_ready = on_ready
@@ -40,21 +40,21 @@ class InboxWatch:
         with _Events(self._inbox, asyncio.get_running_loop(), self._on_event) as events:
             while True:
                 self._happened.clear()
-                self._on_ready(await self._rounds.round())
+                self._on_ready(await self._scanner.scan())
                 if events.keep_watching():  # what came before may have gone unheard
                     continue
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._happened.wait(), self._sleep_s())
 
     def _sleep_s(self) -> float:
-        due_in_s = self._rounds.next_due_in_s()
+        due_in_s = self._scanner.next_due_in_s()
         if due_in_s is None:
             return self._rescan_s
         return min(self._rescan_s, max(due_in_s, SHORTEST_SLEEP_S))
 
     def _on_event(self, renamed_to: str | None) -> None:
         if renamed_to is not None:
-            self._rounds.heard_of_rename(renamed_to)
+            self._scanner.heard_of_rename(renamed_to)
         self._happened.set()
 
 

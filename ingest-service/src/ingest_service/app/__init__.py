@@ -31,10 +31,10 @@ from ingest_service.api import RULES, FeedServicer, InboxWatch, Refusals, confir
 from ingest_service.app.figures import watch_feed
 from ingest_service.app.nodes import Nodes, build_nodes
 from ingest_service.app.settings import Settings
-from ingest_service.clients import DropFolder, Gateway, PatientBus, refused_ids
-from ingest_service.domain import FrameRules
+from ingest_service.clients import DropFolder, Gateway, PatientBus
+from ingest_service.domain import FrameRules, Stillness
 from ingest_service.store import FeedDays, Ledger, QuarantineStore, Spool
-from ingest_service.usecases import Listener, Parts, Rounds, TieOut
+from ingest_service.usecases import Importer, Listener, Reconciler, Scanner
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,8 @@ class Feed:
     intake: usecases.Intake
     spooler: usecases.Spooler
     listeners: Sequence[Listener]
-    tie_out: TieOut
+    status: usecases.FeedStatus
+    reconciler: Reconciler
     nodes: Nodes
     relay: Relay | None
     refusals: Consumer | None
@@ -108,9 +109,9 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     days = FeedDays(store)
     own = usecases.Own(settings.node, status, quarantine, usecases.Completeness(days, states))
     nodes = build_nodes(settings, own, days, askers=ASKERS)
-    tie_out = _tie_out(settings, days, spool, nodes)
+    reconciler = Reconciler(days=days, spool=spool, clock=clock, elsewhere=nodes.elsewhere)
     catching_up = usecases.ReplayAtStart(quarantine)
-    return Feed(intake, spooler, listeners, tie_out, nodes, relay, refusals, bus, catching_up)
+    return Feed(intake, spooler, listeners, status, reconciler, nodes, relay, refusals, bus, catching_up)
 
 
 def _listeners(settings: Settings, intake: usecases.Intake, clock: Clock) -> list[Listener]:
@@ -119,14 +120,6 @@ def _listeners(settings: Settings, intake: usecases.Intake, clock: Clock) -> lis
         Listener(url, intake=intake, clock=clock, terms=terms, node=settings.node)
         for url in settings.exchange_urls
     ]
-
-
-def _tie_out(settings: Settings, days: FeedDays, spool: Spool, nodes: Nodes) -> TieOut:
-    rejected = DropFolder(settings.inbox.absolute()).rejected
-    return TieOut(
-        days=days, spool=spool, clock=settings.desk_clock(), refused_ids=partial(refused_ids, rejected),
-        elsewhere=nodes.elsewhere,
-    )  # fmt: skip
 
 
 def _bus(settings: Settings, ours: Group) -> PatientBus:
@@ -143,11 +136,15 @@ def _refusals(bus: PatientBus, ours: Group, quarantine: usecases.Quarantine, *, 
 
 
 def build(
-    settings: Settings, store: Store, *, on_ready: Callable[[bool], None], tie_out: TieOut | None = None
-) -> tuple[InboxWatch, Parts]:
+    settings: Settings,
+    store: Store,
+    *,
+    on_ready: Callable[[bool], None],
+    reconciler: Reconciler | None = None,
+) -> tuple[InboxWatch, Scanner, Importer]:
     """The drop folder, wired; call it where the event loop runs. Nothing is read or sent yet."""
     clock = settings.desk_clock()
-    parts = Parts(
+    importer = Importer(
         folder=DropFolder(settings.inbox.absolute()),
         ledger=Ledger(store, clock),
         gateway=Gateway(
@@ -157,11 +154,12 @@ def build(
             clock=SystemClock(),  # it says when to come back in real time
         ),
         clock=clock,
-        tie_out=tie_out,
+        reconciler=reconciler,
     )
-    rounds = Rounds(parts, settle_s=settings.settle_s)
-    watch = InboxWatch(rounds, inbox=parts.folder.inbox, rescan_s=settings.rescan_s, on_ready=on_ready)
-    return watch, parts
+    stillness = Stillness(settings.settle_s, max(settings.settle_s, settings.settle_unknown_s))
+    scanner = Scanner(importer, stillness=stillness, recheck_s=settings.recheck_s)
+    watch = InboxWatch(scanner, inbox=importer.folder.inbox, rescan_s=settings.rescan_s, on_ready=on_ready)
+    return watch, scanner, importer
 
 
 class Ingest(threading.Thread):
@@ -172,8 +170,9 @@ class Ingest(threading.Thread):
     ) -> None:
         """Prepare; ``on_ready`` is told whether the inbox can be used."""
         super().__init__(name="ingest", daemon=True)
-        tie_out = feed.tie_out if feed.listeners else None
-        self._build = partial(build, settings, store, on_ready=on_ready, tie_out=tie_out)
+        reconciler = feed.reconciler if feed.listeners else None
+        self._build = partial(build, settings, store, on_ready=on_ready, reconciler=reconciler)
+        self._status = feed.status
         self._listeners = feed.listeners
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
@@ -195,7 +194,8 @@ class Ingest(threading.Thread):
         self.join(timeout_s)
 
     async def _run(self) -> None:
-        watch, parts = self._build()
+        watch, scanner, importer = self._build()
+        self._status.files_waiting = scanner.waiting
         running = [
             asyncio.create_task(each) for each in (watch.run(), *(each.run() for each in self._listeners))
         ]
@@ -208,7 +208,7 @@ class Ingest(threading.Thread):
             for task in running:
                 task.cancel()
             await asyncio.wait(running)
-            await parts.gateway.close()
+            await importer.gateway.close()
 
 
 def main() -> None:

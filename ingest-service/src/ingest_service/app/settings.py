@@ -47,6 +47,16 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, Stor
         "WATTBOOK_TRADE_TARGET", "trade-service, asked for what other nodes heard", default=""
     )
     settle_s: float = setting("WATTBOOK_INGEST_SETTLE_S", "how long a file must stand still, s", default=2.0)
+    settle_unknown_s: float = setting(
+        "WATTBOOK_INGEST_SETTLE_UNKNOWN_S",
+        "the same where nobody can tell who writes to it: another user's file, a network file system, s",
+        default=120.0,
+    )
+    recheck_s: float = setting(
+        "WATTBOOK_INGEST_RECHECK_S",
+        "how long to look at archived files again, and import those that have grown, s",
+        default=21_600.0,
+    )
     rescan_s: float = setting(
         "WATTBOOK_INGEST_RESCAN_S", "look at the folder this often even without events, s", default=5.0
     )
@@ -96,6 +106,12 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, Stor
             problems.append(f"WATTBOOK_GATEWAY_URL: {self.gateway_url!r} is no http address")
         if not 0 <= self.settle_s <= 3600:
             problems.append(f"WATTBOOK_INGEST_SETTLE_S: {self.settle_s} is not between 0 and 3600")
+        if not 0 <= self.settle_unknown_s <= 86_400:
+            problems.append(
+                f"WATTBOOK_INGEST_SETTLE_UNKNOWN_S: {self.settle_unknown_s} is not between 0 and 86400"
+            )
+        if not 0 <= self.recheck_s <= 30 * 86_400:
+            problems.append(f"WATTBOOK_INGEST_RECHECK_S: {self.recheck_s} is not between 0 and 30 days")
         if not 0 < self.rescan_s <= 3600:
             problems.append(f"WATTBOOK_INGEST_RESCAN_S: {self.rescan_s} is not above 0 and at most 3600")
         problems += [*self._feed_problems(), *self._node_problems()]

@@ -6,7 +6,7 @@ from ingest_service.clients.exchange import ExchangeConnection, is_websocket_url
 from ingest_service.clients.folder import DropFolder
 from ingest_service.clients.gateway import Gateway
 from ingest_service.clients.peers import Peer
-from ingest_service.clients.rejected import RejectedFile, refused_ids
+from ingest_service.clients.rejected import RejectedFile
 from ingest_service.clients.source import SourceFile
 
 __all__ = [
@@ -20,5 +20,4 @@ __all__ = [
     "SourceFile",
     "is_websocket_url",
     "public_url",
-    "refused_ids",
 ]

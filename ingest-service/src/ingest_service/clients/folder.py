@@ -9,39 +9,61 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ingest_service.clients.source import SourceFile, fingerprint_of
-from ingest_service.domain import Entry, Fingerprint, FolderTrouble, Kind, NotYet, kept_names
+from ingest_service.domain import Entry, Fingerprint, FolderTrouble, Kind, NotYet, Writer, kept_names
 
+ARCHIVE, REJECTED = "archive", "rejected"
 # No link is followed, and opening a pipe does not wait for its writer.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OWN_MODE = 0o750  # what lies there is the desk's trades
 
 
 class DropFolder:
-    """``inbox`` with ``archive/`` and ``rejected/`` under it. Both must be on the inbox's file system."""
+    """``inbox`` with ``archive/`` and ``rejected/`` under it. Both must be on the inbox's file system.
+
+    Whoever writes into the inbox may put anything in place of the two: they are opened anew for every step,
+    never through a link, and what is done is done inside the folder that was opened.
+    """
 
     def __init__(self, inbox: Path) -> None:
         """Nothing is touched before :meth:`prepare`."""
         self.inbox = inbox
-        self._archive = inbox / "archive"
-        self.rejected = inbox / "rejected"
 
     def prepare(self) -> None:
         """Make what is missing, the inbox itself only where its parent exists (a lost mount stays lost).
 
         Raises:
-            FolderTrouble: one of the three cannot be made or written to.
+            FolderTrouble: one of the three cannot be made or written to, or is no folder of ours.
         """
-        for folder in (self.inbox, self._archive, self.rejected):
-            try:
-                with contextlib.suppress(FileExistsError):
-                    folder.mkdir()
-                _probe(folder)
-            except OSError as error:
-                raise FolderTrouble(f"cannot write to {folder}: {error.strerror}") from error
+        with self._named(self.inbox), contextlib.suppress(FileExistsError):
+            self.inbox.mkdir()
+        for name in ("", ARCHIVE, REJECTED):
+            with self._named(self.inbox / name), self._inbox() as inbox:
+                if name:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(name, _OWN_MODE, dir_fd=inbox)
+                with _subfolder(inbox, name) as folder:
+                    _probe(folder)
+                    if name:
+                        _hide_from_others(folder)
+
+    @contextlib.contextmanager
+    def rejected(self) -> Iterator[int]:
+        """The folder of refused rows, open; :mod:`os` takes it as ``dir_fd``.
+
+        Raises:
+            OSError: it is no folder of ours.
+        """
+        with self._inbox() as inbox, _subfolder(inbox, REJECTED) as folder:
+            yield folder
 
     def remove_leftovers(self) -> None:
         """Remove temporary files that a killed process left among the rejected rows."""
-        for path in self.rejected.glob(".*.part"):
-            path.unlink(missing_ok=True)
+        with self.rejected() as folder:
+            for name in os.listdir(folder):
+                if name.startswith(".") and name.endswith(".part"):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=folder)
 
     def entries(self) -> list[Entry]:
         """What lies in the inbox now, by name.
@@ -61,7 +83,7 @@ class DropFolder:
         return sorted(found, key=lambda entry: entry.name)
 
     @contextlib.contextmanager
-    def open(self, name: str) -> Iterator[SourceFile]:
+    def open(self, name: str, *, archived: bool = False) -> Iterator[SourceFile]:
         """The file under ``name``, held open: what is read stays that file, whatever is put in its place.
 
         Raises:
@@ -69,7 +91,8 @@ class DropFolder:
             FolderTrouble: it cannot be read.
         """
         try:
-            descriptor = os.open(self.inbox / name, _OPEN_FLAGS)
+            with self._inbox() as inbox, _subfolder(inbox, ARCHIVE if archived else "") as folder:
+                descriptor = os.open(name, _OPEN_FLAGS, dir_fd=folder)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotYet("it is gone") from error
         except OSError as error:
@@ -83,13 +106,14 @@ class DropFolder:
 
     def free_name(self, name: str, *, is_reserved: Callable[[str], bool]) -> str:
         """The first name for ``name`` that neither the archive nor the rejected rows have."""
-        return next(
-            kept
-            for kept in kept_names(name)
-            if not os.path.lexists(self._archive / kept)
-            and not os.path.lexists(self.rejected / kept)
-            and not is_reserved(kept)
-        )
+        with self._both() as (_, archive), self.rejected() as rejected:
+            return next(
+                kept
+                for kept in kept_names(name)
+                if _status(archive, kept) is None
+                and _status(rejected, kept) is None
+                and not is_reserved(kept)
+            )
 
     def archive(self, source: SourceFile, kept_name: str, *, as_read: Fingerprint) -> None:
         """Move ``source`` into the archive, for good; what was not read is put back.
@@ -98,52 +122,86 @@ class DropFolder:
             NotYet: it is gone from the inbox, or has changed since ``as_read``.
             FolderTrouble: it cannot be moved.
         """
-        here, there = self.inbox / source.name, self._archive / kept_name
-        if self._status(here) != as_read:
-            raise NotYet("it was changed or replaced meanwhile")
         try:
-            source.sync()
-            os.rename(here, there)
+            with self._both() as (inbox, archive):
+                if _status(inbox, source.name) != as_read:
+                    raise NotYet("it was changed or replaced meanwhile")
+                source.sync()
+                os.rename(source.name, kept_name, src_dir_fd=inbox, dst_dir_fd=archive)
+                # Only now can nobody open it by its name any more, so only now is the last look the last.
+                moved = _status(archive, kept_name)
         except FileNotFoundError as error:
             raise NotYet("it is gone") from error
         except OSError as error:
-            raise FolderTrouble(f"cannot move it to {there}: {error.strerror}") from error
-        # Only now can nobody open it by its name any more, so only now is the last look the last.
-        moved = self._status(there)
-        if moved is None or not moved.same_content(as_read) or source.is_open_for_writing():
+            where = self.inbox / ARCHIVE / kept_name
+            raise FolderTrouble(f"cannot move it to {where}: {error.strerror}") from error
+        if moved is None or not moved.same_content(as_read) or source.writer() is Writer.OPEN:
             self.put_back(kept_name, source.name)
             raise NotYet("it was changed while it was moved")
         self.sync()
 
-    def open_archived(self, kept_name: str) -> contextlib.AbstractContextManager[SourceFile]:
-        """A file in the archive, by the name it is kept under. Raises like :meth:`open`."""
-        return DropFolder(self._archive).open(kept_name)
+    def archived_size_bytes(self, kept_name: str) -> int | None:
+        """How large a file in the archive is; None where it is not there."""
+        with self._both() as (_, archive):
+            found = _status(archive, kept_name)
+        return None if found is None else found.size_bytes
 
     def put_back(self, kept_name: str, name: str) -> str:
         """Move a file from the archive into the inbox again; returns the name it has there."""
-        free = next(n for n in (name, *_numbered(name)) if not os.path.lexists(self.inbox / n))
-        os.rename(self._archive / kept_name, self.inbox / free)
+        with self._both() as (inbox, archive):
+            free = next(n for n in (name, *_numbered(name)) if _status(inbox, n) is None)
+            os.rename(kept_name, free, src_dir_fd=archive, dst_dir_fd=inbox)
         return free
 
     def sync(self) -> None:
         """Make moves into the archive and out of the inbox last through a power cut."""
-        for folder in (self._archive, self.inbox):
-            sync_folder(folder)
+        with self._both() as (inbox, archive):
+            os.fsync(archive)
+            os.fsync(inbox)
 
-    def _status(self, path: Path) -> Fingerprint | None:
+    @contextlib.contextmanager
+    def _inbox(self) -> Iterator[int]:
+        descriptor = os.open(self.inbox, _FOLDER_FLAGS)
         try:
-            return fingerprint_of(os.stat(path, follow_symlinks=False))
-        except FileNotFoundError:
-            return None
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _both(self) -> Iterator[tuple[int, int]]:
+        with self._inbox() as inbox, _subfolder(inbox, ARCHIVE) as archive:
+            yield inbox, archive
+
+    @contextlib.contextmanager
+    def _named(self, folder: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FolderTrouble(f"cannot write to {folder}: {error.strerror}") from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+@contextlib.contextmanager
+def _subfolder(inbox: int, name: str) -> Iterator[int]:
+    """A folder in the inbox, open; the inbox itself for ``""``.
+
+    Raises:
+        OSError: it is none; a link to one is none either.
+    """
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(name or ".", _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=inbox)
+    except NotADirectoryError as error:
+        raise NotADirectoryError(error.errno, "it is not a folder") from error
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _status(folder: int, name: str) -> Fingerprint | None:
+    try:
+        return fingerprint_of(os.stat(name, dir_fd=folder, follow_symlinks=False))
+    except FileNotFoundError:
+        return None
 
 
 def _numbered(name: str) -> list[str]:
@@ -151,13 +209,18 @@ def _numbered(name: str) -> list[str]:
     return [f"{stem}-again{number}.{suffix}" for number in range(1, 1000)]
 
 
-def _probe(folder: Path) -> None:
-    if not folder.is_dir():
-        raise NotADirectoryError(20, "it is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
+def _probe(folder: int) -> None:
+    if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
         raise PermissionError(13, "no permission")
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         raise OSError(30, "the file system is read-only")
+
+
+def _hide_from_others(folder: int) -> None:
+    mode = stat.S_IMODE(os.fstat(folder).st_mode)
+    if mode & stat.S_IRWXO:
+        with contextlib.suppress(PermissionError):  # somebody else made it, and decides
+            os.fchmod(folder, mode & ~stat.S_IRWXO)
 
 
 def _kind(mode: int) -> Kind:

@@ -15,7 +15,7 @@ from wattbook.clock import Clock
 from wattbook.errors import WattbookError
 from wattbook.telemetry.http import ClientRequest
 
-from ingest_service.domain import Counts, FileRefused, GatewayDown, RefusedRow, UploadFailed
+from ingest_service.domain import Counts, FileRefused, GatewayDown, RefusedRow, UploadFailed, Verdict
 
 CONNECT_TIMEOUT_S = 5.0
 STALL_TIMEOUT_S = 60.0  # between two pieces, either way
@@ -216,4 +216,4 @@ def _refused_row(item: dict[str, Any]) -> RefusedRow:
         row = int(item["row"])
     except (KeyError, TypeError, ValueError) as error:
         raise UploadFailed("the gateway's answer has no row number") from error
-    return RefusedRow(row, str(item.get("reason") or item["result"]))
+    return RefusedRow(row, str(item.get("reason") or item["result"]), Verdict(item["result"]))

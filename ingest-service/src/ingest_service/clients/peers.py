@@ -7,9 +7,10 @@ from typing import Any
 import grpc
 from wattbook import rpc
 from wattbook.errors import Unavailable
-from wattbook_proto import feed_pb2, feed_pb2_grpc
+from wattbook_proto import feed_pb2, feed_pb2_grpc, trades_pb2
 
 from ingest_service.domain import (
+    ConfirmedTrade,
     Difference,
     Gap,
     ListenerState,
@@ -21,6 +22,8 @@ from ingest_service.domain import (
     Quarantined,
     QuarantineState,
     Reconciliation,
+    WaitingFile,
+    kept_content,
 )
 
 LOOK_TIMEOUT_S = 1.5  # whoever asks us waits for two seconds or more
@@ -49,6 +52,9 @@ class Peer:
             last_trade_us=reply.last_trade_us,
             lag_us=reply.lag_us,
             now_us=reply.now_us,
+            files_waiting=[
+                WaitingFile(each.name, each.since_us, each.waits_for) for each in reply.files_waiting
+            ],
         )
 
     def page(self, *, state: QuarantineState | None, before: Place | None, limit: int) -> Page:
@@ -70,9 +76,7 @@ class Peer:
         found = Reconciliation(
             reply.day, file_name=reply.file_name, reconciled_us=reply.reconciled_us, in_both=reply.in_both,
             recovered=reply.recovered, feed_only=reply.feed_only, differing=reply.differing,
-            differences=tuple(
-                Difference(each.trade_id, each.kind, each.detail) for each in reply.differences
-            ),
+            file_only=reply.file_only, differences=tuple(map(_difference, reply.differences)),
         )  # fmt: skip
         heard = reply.coverage
         gaps = tuple(Gap(gap.began_us, gap.ended_us) for gap in heard.gaps)
@@ -112,6 +116,28 @@ class Peer:
             trouble=each.trouble,
             node=self.node,
         )
+
+
+def _difference(each: feed_pb2.Difference) -> Difference:
+    file, feed, booked = (
+        _content(getattr(each, name)) if each.HasField(name) else "" for name in ("file", "feed", "booked")
+    )
+    return Difference(each.trade_id, each.kind, each.detail, file, feed, booked)
+
+
+def _content(stated: trades_pb2.TradeToBook) -> str:
+    return kept_content(
+        ConfirmedTrade(
+            stated.id,
+            stated.price_ct_per_mwh,
+            stated.quantity_kw,
+            stated.direction,
+            stated.delivery_day,
+            stated.delivery_hour,
+            stated.trader_id,
+            stated.execution_time_us,
+        )
+    )
 
 
 def _quarantined(item: feed_pb2.Quarantined) -> Quarantined:

@@ -6,17 +6,15 @@ import csv
 import functools
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import BinaryIO
 
-from ingest_service.clients.folder import sync_folder
-from ingest_service.clients.source import SourceFile
-from ingest_service.domain import FolderTrouble, NotYet, RefusedRow
+from wattbook.trade.rows import BOM, MAX_LINE_BYTES
 
-LONGEST_LINE_BYTES = 64 * 1024
+from ingest_service.clients.folder import REJECTED, DropFolder
+from ingest_service.domain import FolderTrouble
+
 _CUT = " (the row is cut here; the archive has all of it)"
-_BOM = b"\xef\xbb\xbf"
 _REASON = "reason"
 
 
@@ -27,48 +25,42 @@ class RejectedFile:
     is appended; only a row whose quotes or columns would hide the reason is written anew, quoted.
     """
 
-    def __init__(self, source: SourceFile, *, folder: Path, key: str, keep_going: Callable[[], bool]) -> None:
-        """Rows of ``source`` go to a file in ``folder``; ``key`` tells temporary files apart.
+    def __init__(self, folder: DropFolder, *, key: str, header: bytes) -> None:
+        """Rows go to ``rejected/`` of ``folder``; ``key`` tells temporary files apart.
 
-        Writing raises NotYet once ``keep_going`` says no.
+        ``header`` is the original's first line, without its line feed.
         """
         self._folder = folder
-        self._path = folder / f".{key[:32]}.part"
-        self._rows = _Rows(source, keep_going)
+        self._name = f".{key[:32]}.part"
+        header = header.removeprefix(BOM)
+        self._line_end = b"\r\n" if header.endswith(b"\r") else b"\n"
+        self._header = header.rstrip(b"\r")
+        self._columns = len(_fields(self._header) or ())
         self._target: BinaryIO | None = None
 
-    def write(self, refused: Sequence[RefusedRow]) -> None:
-        """Append those rows; ascending from call to call.
+    def write(self, refused: Iterable[tuple[bytes, str]]) -> None:
+        """Append rows, each as its line, and why.
 
         Raises:
             FolderTrouble: the disk is full, or the folder cannot be written to.
         """
         try:
-            for row in refused:
-                self._write(self._rows.text(row.row), row.reason)
-        except OSError as error:
-            raise self._trouble(error) from error
-
-    def write_all(self, reason: str) -> None:
-        """Every row, or one without text where there is none, each for the same reason. Raises the same."""
-        try:
-            row = 0
-            for row, text in enumerate(self._rows.rest(), start=1):  # noqa: B007  # the last number is asked for
-                self._write(text, reason)
-            if row == 0:
-                self._write(b"", reason)
+            for line, reason in refused:
+                self._write(line, reason)
         except OSError as error:
             raise self._trouble(error) from error
 
     def publish(self, kept_name: str) -> None:
         """Give it its name, durably; one of that name is replaced. Raises the same."""
+        if self._target is None:
+            return
         try:
-            if self._target is not None:
-                self._target.flush()
-                os.fsync(self._target.fileno())
-                self._target.close()
-                os.replace(self._path, self._folder / kept_name)
-                sync_folder(self._folder)
+            self._target.flush()
+            os.fsync(self._target.fileno())
+            self._target.close()
+            with self._folder.rejected() as folder:
+                os.replace(self._name, kept_name, src_dir_fd=folder, dst_dir_fd=folder)
+                os.fsync(folder)
         except OSError as error:
             raise self._trouble(error) from error
         self._target = None
@@ -81,61 +73,26 @@ class RejectedFile:
             except OSError:  # a full disk again; the file is removed anyway
                 self._target = None
             self._target = None
-            self._path.unlink(missing_ok=True)
+            with self._folder.rejected() as folder:
+                os.unlink(self._name, dir_fd=folder)
 
-    def _write(self, text: bytes, reason: str) -> None:
+    def _write(self, line: bytes, reason: str) -> None:
         if self._target is None:
-            self._target = open(self._path, "wb", opener=_open_own)  # noqa: SIM115  # until publish or discard
-            self._target.write(_joined(self._rows.header, _REASON, columns=None) + self._rows.line_end)
-        if len(text) >= LONGEST_LINE_BYTES:
-            reason += _CUT
-        self._target.write(_joined(text, reason, columns=self._rows.columns) + self._rows.line_end)
+            self._target = open(self._name, "wb", opener=self._create)  # noqa: SIM115  # until publish or discard
+            self._target.write(_joined(self._header, _REASON, columns=None) + self._line_end)
+        text = line.rstrip(b"\r")
+        if len(text) > MAX_LINE_BYTES:
+            text, reason = text[:MAX_LINE_BYTES], reason + _CUT
+        self._target.write(_joined(text, reason, columns=self._columns) + self._line_end)
+
+    def _create(self, name: str, flags: int) -> int:
+        with self._folder.rejected() as folder:
+            return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640, dir_fd=folder)
 
     def _trouble(self, error: OSError) -> FolderTrouble:
-        return FolderTrouble(f"cannot write refused rows to {self._folder}: {error.strerror}")
-
-
-def refused_ids(folder: Path, kept_name: str) -> Iterator[str]:
-    """The ids in a file of refused rows, as far as they are legible; nothing where there is no such file."""
-    try:
-        with open(folder / kept_name, encoding="utf-8-sig", errors="replace", newline="") as lines:
-            for row in csv.DictReader(lines):
-                if trade_id := row.get("id"):
-                    yield trade_id
-    except (OSError, csv.Error):
-        return
-
-
-def _open_own(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-
-
-class _Rows:
-    """The data rows of a CSV file, numbered from 1 as the gateway numbers them: blank lines do not count."""
-
-    def __init__(self, source: SourceFile, keep_going: Callable[[], bool]) -> None:
-        self._keep_going = keep_going
-        self._lines = source.lines(longest_bytes=LONGEST_LINE_BYTES)
-        first = next(self._lines, b"").removeprefix(_BOM)
-        self.header = first.rstrip(b"\r\n")
-        self.line_end = b"\r\n" if first.endswith(b"\r\n") else b"\n"
-        self.columns = len(_fields(self.header) or ())
-        self._number = 0
-
-    def text(self, number: int) -> bytes:
-        """Row ``number`` without its line end, empty where there is none; ask in ascending order."""
-        for text in self.rest():
-            if self._number == number:
-                return text
-        return b""
-
-    def rest(self) -> Iterator[bytes]:
-        for line in self._lines:
-            if not self._keep_going():
-                raise NotYet("the service is stopping")
-            if not line.isspace():
-                self._number += 1
-                yield line.rstrip(b"\r\n")
+        return FolderTrouble(
+            f"cannot write refused rows to {self._folder.inbox / REJECTED}: {error.strerror}"
+        )
 
 
 def _fields(text: bytes) -> list[str] | None:

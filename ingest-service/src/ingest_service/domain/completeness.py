@@ -95,30 +95,6 @@ class Coverage:
             self.covered_to_us = max(reach)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A trade that the nightly file and the feed do not both have alike; ``kind`` as in ``feed.proto``."""
-
-    trade_id: str
-    kind: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reconciliation:
-    """A day's nightly file against the feed; ``reconciled_us`` is 0 where there was none yet."""
-
-    day: str
-    file_name: str = ""
-    sha256: str = ""
-    reconciled_us: int = 0
-    in_both: int = 0
-    recovered: int = 0
-    feed_only: int = 0
-    differing: int = 0
-    differences: tuple[Difference, ...] = ()
-
-
 def complete_to_us(
     *,
     begins_us: int,

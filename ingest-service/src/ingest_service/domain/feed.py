@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
-from wattbook.clock import EPOCH, from_epoch_s, to_epoch_us
+from wattbook.clock import from_epoch_s, to_epoch_us
 from wattbook.periods import DEFAULT_AREA, FIRST_DAY, LAST_DAY, area_of
 from wattbook.strict_json import RepeatedKey, unique_keys
 from wattbook.text import shown
@@ -35,7 +35,6 @@ _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
 UNKNOWN_FIELD = "unknown field:"  # how a reason begins
 _KNOWN_FIELDS = frozenset(TRADE_FIELDS)
 _MOST_SHOWN, _MOST_LISTED = 60, 5
-_FIELDS = ("price", "quantity", "direction", "delivery_day", "delivery_hour", "execution_time", "trader_id")
 
 
 class Unreadable(ValueError):
@@ -112,29 +111,6 @@ def read_frame(
         raise Unreadable(str(error), trade_id=trade_id) from None
 
 
-def read_row(row: Sequence[str]) -> ConfirmedTrade:
-    """The trade in a row of the nightly file, its columns in the order of ``TRADE_FIELDS``.
-
-    It is read as it is meant: whether it can be booked was decided when it was uploaded.
-
-    Raises:
-        Unreadable: it is none.
-    """
-    try:
-        trade_id, price, quantity, direction, day, hour, trader_id, executed = row
-        return ConfirmedTrade(
-            trade_id, int(price), _row_kw(quantity), DIRECTIONS[direction], _day(day), int(hour), trader_id,
-            instant_us(executed),
-        )  # fmt: skip
-    except (ValueError, KeyError, DecimalException) as error:
-        raise Unreadable(str(error)) from None
-
-
-@lru_cache(maxsize=16_384)
-def _row_kw(quantity: str) -> int:
-    return _exact(Decimal(quantity), "quantity", KW_PER_MW, "MW is finer than a kW")
-
-
 def kept_content(trade: ConfirmedTrade) -> str:
     """A trade without its id in one line, the same for the same trade from the feed and from a file."""
     stated = (*trade[1:6], trade.execution_time_us, trade.trader_id)  # the last, since it may have a |
@@ -146,16 +122,6 @@ def trade_of(trade_id: str, content: str) -> ConfirmedTrade:
     price, quantity, direction, day, hour, executed_us, trader_id = content.split("|", 6)
     return ConfirmedTrade(
         trade_id, int(price), int(quantity), int(direction), day, int(hour), trader_id, int(executed_us)
-    )
-
-
-def content_differences(feed: str, file: str) -> str:
-    """In words, what the feed's and the file's statement of a trade differ in."""
-    pairs = zip(_FIELDS, feed.split("|", 6), file.split("|", 6), strict=True)
-    return ", ".join(
-        f"{name}: {_shown(name, heard)} in the feed, {_shown(name, filed)} in the file"
-        for name, heard, filed in pairs
-        if heard != filed
     )
 
 
@@ -323,15 +289,3 @@ def _whole_seconds(day: str, clock: str, offset: str) -> int:
 @lru_cache(maxsize=4096)
 def _berlin_day(epoch_hour: int) -> date:
     return from_epoch_s(epoch_hour * 3600).astimezone(area_of(DEFAULT_AREA).zone).date()
-
-
-def _shown(name: str, value: str) -> str:
-    if name == "price":
-        return f"{Decimal(value) / CT_PER_EUR:.2f} EUR/MWh"
-    if name == "quantity":
-        return f"{Decimal(value) / KW_PER_MW} MW"
-    if name == "direction":
-        return next((word for word, number in DIRECTIONS.items() if str(number) == value), value)
-    if name == "execution_time":
-        return (EPOCH + timedelta(microseconds=int(value))).isoformat()
-    return value

@@ -8,7 +8,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from wattbook import text
 from wattbook.errors import InvalidInput, Unavailable
+
+from ingest_service.domain.reconciliation import Verdict
 
 _EXCHANGE_FILE = re.compile(r"epex_trades_.*\.csv", re.DOTALL)
 _FILE_DATE = re.compile(r"epex_trades_(\d{4})(\d{2})(\d{2})(?!\d)")
@@ -44,8 +47,8 @@ def kept_names(name: str) -> Iterator[str]:
 
 
 def shown(name: str) -> str:
-    """``name`` in characters that every log and database takes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """``name`` in characters that every log, terminal and database takes."""
+    return text.shown(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
 def named_day(name: str) -> datetime.date | None:
@@ -127,26 +130,72 @@ class Entry:
         return "its name is not epex_trades_*.csv"
 
 
+class Writer(enum.Enum):
+    """Whether somebody may still write to a file, as far as the system can tell."""
+
+    NONE = enum.auto()
+    OPEN = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Stillness:
+    """For how long a file must stand still: as a rule, and where nobody can tell who writes to it."""
+
+    settle_s: float
+    settle_unknown_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A wanted file while we wait for it to be whole, or to be tried again; times are monotonic seconds."""
 
     fingerprint: Fingerprint
+    seen_since_s: float
     still_since_s: float
     renamed_in: bool = False
+    writer_unknown: bool = False
     failures: int = 0
     not_before_s: float = 0.0
+    waits_for: str = "its turn"
 
     def seen(self, fingerprint: Fingerprint, *, now_s: float) -> Candidate:
         """The same after another look at it; any change starts the wait anew."""
         if fingerprint == self.fingerprint:
             return self
-        return Candidate(fingerprint, still_since_s=now_s, failures=self.failures, not_before_s=0.0)
+        return replace(self, fingerprint=fingerprint, still_since_s=now_s, renamed_in=False, not_before_s=0.0)
 
-    def due_s(self, settle_s: float) -> float:
+    def due_s(self, stillness: Stillness) -> float:
         """When it may be taken in, if it stays as it is."""
-        settled_s = self.still_since_s if self.renamed_in else self.still_since_s + settle_s
-        return max(settled_s, self.not_before_s)
+        return max(self.still_since_s + self._settle_s(stillness), self.not_before_s)
+
+    def is_still_enough(self, stillness: Stillness, *, now_s: float) -> bool:
+        """Whether its standing still says by itself that it is whole; a rename says most of it."""
+        wanted_s = stillness.settle_s if self.renamed_in else stillness.settle_unknown_s
+        return now_s - self.still_since_s >= wanted_s
+
+    def _settle_s(self, stillness: Stillness) -> float:
+        if self.writer_unknown:
+            return stillness.settle_s if self.renamed_in else stillness.settle_unknown_s
+        return 0.0 if self.renamed_in else stillness.settle_s
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingFile:
+    """A file that has been in the inbox for a while, since when, and what it waits for."""
+
+    name: str
+    since_us: int
+    waits_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedFile:
+    """What was moved into the archive: its name there, the one it came under, and how large it was."""
+
+    kept_name: str
+    name: str
+    size_bytes: int
 
 
 class FileState(enum.StrEnum):
@@ -208,10 +257,15 @@ class RefusedRow:
 
     row: int
     reason: str
+    verdict: Verdict = Verdict.INVALID
 
 
 class NotYet(Exception):
     """The file is being written, was changed or replaced, or went away: look again later."""
+
+
+class WriterUnknown(NotYet):
+    """Nobody can tell whether the file is being written: only its standing still for long can."""
 
 
 class FolderTrouble(Unavailable):

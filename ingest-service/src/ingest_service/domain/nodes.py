@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ingest_service.domain.completeness import Gap, Reconciliation, complete_to_us
+from ingest_service.domain.completeness import Gap, complete_to_us
+from ingest_service.domain.files import WaitingFile
 from ingest_service.domain.quarantine import Quarantined
+from ingest_service.domain.reconciliation import Reconciliation
 
 NUMBERS_A_NODE = 10**12
 MOST_NODES = 9_000  # their numbers are whole in JavaScript, below 2^53
@@ -40,6 +42,7 @@ class Now:
     last_trade_us: int
     lag_us: int
     now_us: int
+    files_waiting: Sequence[WaitingFile] = ()  # in the drop folder, for more than a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ def together(nows: Sequence[Now], *, now_us: int) -> Now:
         last_trade_us=newest.last_trade_us,
         lag_us=newest.lag_us,
         now_us=now_us,
+        files_waiting=[each for now in nows for each in now.files_waiting],
     )
 
 

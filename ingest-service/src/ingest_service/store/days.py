@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from sqlalchemy import delete, func, insert, select, update
 from wattbook.db import Store, in_values
@@ -51,13 +51,14 @@ class FeedDays:
                 add_feed_trades(connection, new)
         return len(new)
 
-    def untied(self, day: str, *, run: int, most: int) -> tuple[int, list[str]]:
-        """The day's trades that only the feed has: how many, and the first of them."""
+    def untied(self, day: str, *, run: int, most: int) -> tuple[int, list[tuple[str, str]]]:
+        """The day's trades that only the feed has: how many, and the first of them with their contents."""
         mine = (FEED_TRADES.c.executed_day == day_number(day)) & (FEED_TRADES.c.tied_run != run)
-        query = select(FEED_TRADES.c.trade_id).where(mine).order_by(FEED_TRADES.c.id).limit(most)
+        wanted = select(FEED_TRADES.c.trade_id, FEED_TRADES.c.content).where(mine)
+        query = wanted.order_by(FEED_TRADES.c.id).limit(most)
         with self._store.read() as connection:
             count = connection.execute(select(func.count()).select_from(FEED_TRADES).where(mine)).scalar_one()
-            return int(count), list(connection.execute(query).scalars())
+            return int(count), [(row.trade_id, row.content) for row in connection.execute(query)]
 
     def record(self, found: Reconciliation) -> None:
         """Keep a day's comparison in place of an earlier one."""
@@ -75,7 +76,7 @@ class FeedDays:
         """The day's comparison; with ``reconciled_us`` 0 where there was none."""
         number = day_number(day)
         query = select(RECONCILIATIONS).where(RECONCILIATIONS.c.day == number)
-        listed = select(DIFFERENCES.c.trade_id, DIFFERENCES.c.kind, DIFFERENCES.c.detail)
+        listed = select(*(DIFFERENCES.c[each.name] for each in fields(Difference)))
         with self._store.read() as connection:
             row = connection.execute(query).first()
             if row is None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.db import Store
 
-from ingest_service.domain import Counts, FileRecord, FileState
-from ingest_service.store.tables import FILES, NAMES
+from ingest_service.domain import ArchivedFile, Counts, FileRecord, FileState
+from ingest_service.store.tables import ARCHIVED, FILES, NAMES
 
 
 class Ledger:
@@ -82,7 +83,37 @@ class Ledger:
 
     def done(self, sha256: str) -> None:
         """The original is in the archive."""
-        self._change(sha256, state=FileState.DONE.value, done_at_us=self._now_us())
+        now_us = self._now_us()
+        change = update(FILES).where(FILES.c.sha256 == sha256)
+        with self._store.write() as connection:
+            connection.execute(change.values(state=FileState.DONE.value, done_at_us=now_us))
+            record = _find(connection, sha256)
+            if record is not None and record.kept_name is not None:
+                kept = ArchivedFile(record.kept_name, record.first_name, record.size_bytes)
+                _archived(connection, kept, now_us)
+
+    def archived_again(self, kept: ArchivedFile) -> None:
+        """Another copy of a content that is done is in the archive."""
+        with self._store.write() as connection:
+            _archived(connection, kept, self._now_us())
+
+    def archived(self, *, since_us: int) -> list[ArchivedFile]:
+        """What was moved into the archive since then and not forgotten; what was moved before is."""
+        with self._store.read() as connection:
+            rows = connection.execute(select(ARCHIVED).order_by(ARCHIVED.c.kept_name)).all()
+        if any(row.archived_at_us < since_us for row in rows):
+            with self._store.write() as connection:
+                connection.execute(delete(ARCHIVED).where(ARCHIVED.c.archived_at_us < since_us))
+        return [
+            ArchivedFile(row.kept_name, row.name, row.size_bytes)
+            for row in rows
+            if row.archived_at_us >= since_us
+        ]
+
+    def not_archived(self, kept_name: str) -> None:
+        """It is not in the archive any more, or no longer what was moved there."""
+        with self._store.write() as connection:
+            connection.execute(delete(ARCHIVED).where(ARCHIVED.c.kept_name == kept_name))
 
     def reopen(self, *, since_us: int) -> list[str]:
         """Let contents that were done since then count as not uploaded; their names in the archive."""
@@ -112,6 +143,11 @@ class Ledger:
 
     def _now_us(self) -> int:
         return to_epoch_us(self._clock.now())
+
+
+def _archived(connection: Connection, kept: ArchivedFile, now_us: int) -> None:
+    connection.execute(delete(ARCHIVED).where(ARCHIVED.c.kept_name == kept.kept_name))
+    connection.execute(insert(ARCHIVED).values(**asdict(kept), archived_at_us=now_us))
 
 
 def _find(connection: Connection, sha256: str) -> FileRecord | None:

@@ -56,6 +56,15 @@ NAMES = Table(
     Column("last_seen_at_us", BigInteger, nullable=False),
 )
 
+ARCHIVED = Table(
+    "archived",
+    METADATA,
+    Column("kept_name", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("archived_at_us", BigInteger, nullable=False),
+)
+
 SPOOL = Table(
     "spool",
     METADATA,
@@ -129,6 +138,7 @@ RECONCILIATIONS = Table(
     Column("recovered", BigInteger, nullable=False),
     Column("feed_only", BigInteger, nullable=False),
     Column("differing", BigInteger, nullable=False),
+    Column("file_only", BigInteger, nullable=False, server_default="0"),
 )
 
 DIFFERENCES = Table(
@@ -139,6 +149,8 @@ DIFFERENCES = Table(
     Column("trade_id", Text, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("detail", Text, nullable=False),
+    # What each of them says of it, as feed_trades.content; "" where it says nothing.
+    *(Column(name, Text, nullable=False, server_default="") for name in ("file", "feed", "booked")),
 )
 
 OUTBOX = outbox_table(METADATA)

@@ -1,4 +1,4 @@
-"""What we do with the drop folder: look at it, take a file in, finish what a stopped process began.
+"""What we do with the drop folder: scan it, import a file, finish what a stopped process began.
 
 With the exchange's feed: listen, write every frame down, tell the owner of the trades, keep what cannot be
 booked, compare with the nightly file, and answer for all nodes that listen.
@@ -7,17 +7,16 @@ booked, compare with the nightly file, and answer for all nodes that listen.
 from ingest_service.usecases.completeness import Completeness
 from ingest_service.usecases.elsewhere import HeardElsewhere
 from ingest_service.usecases.housekeeping import Housekeeping
+from ingest_service.usecases.importing import Importer
 from ingest_service.usecases.intake import Intake
 from ingest_service.usecases.listening import Listener, Terms
-from ingest_service.usecases.look import Rounds
 from ingest_service.usecases.nodes import AllNodes, Own
-from ingest_service.usecases.parts import Parts
 from ingest_service.usecases.quarantine import Quarantine, ReplayAtStart
+from ingest_service.usecases.reconciliation import Reconciler
 from ingest_service.usecases.restored import restored
+from ingest_service.usecases.scan import Scanner
 from ingest_service.usecases.spooling import Spooler
 from ingest_service.usecases.status import FeedStatus
-from ingest_service.usecases.take_in import finish_interrupted, take_in
-from ingest_service.usecases.tie_out import TieOut
 
 __all__ = [
     "AllNodes",
@@ -25,17 +24,15 @@ __all__ = [
     "FeedStatus",
     "HeardElsewhere",
     "Housekeeping",
+    "Importer",
     "Intake",
     "Listener",
     "Own",
-    "Parts",
     "Quarantine",
+    "Reconciler",
     "ReplayAtStart",
-    "Rounds",
+    "Scanner",
     "Spooler",
     "Terms",
-    "TieOut",
-    "finish_interrupted",
     "restored",
-    "take_in",
 ]

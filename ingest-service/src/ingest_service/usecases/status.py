@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from wattbook.clock import Clock, to_epoch_us
 
-from ingest_service.domain import ListenerState, Now
+from ingest_service.domain import ListenerState, Now, WaitingFile
 from ingest_service.store import Spool
 from ingest_service.usecases.intake import Intake
 from ingest_service.usecases.quarantine import Quarantine
@@ -34,6 +34,7 @@ class FeedStatus:
         self._intake = intake
         self._spooler = spooler
         self._clock = clock
+        self.files_waiting: Callable[[], Sequence[WaitingFile]] = tuple  # once the drop folder is scanned
 
     def now(self) -> Now:
         """How it is.
@@ -52,4 +53,5 @@ class FeedStatus:
             last_trade_us=state.last_trade_us,
             lag_us=state.last_trade_us - state.last_executed_us,
             now_us=to_epoch_us(self._clock.now()),
+            files_waiting=self.files_waiting(),
         )

@@ -133,7 +133,7 @@ def feed_topic(locale_: str) -> Topic:
         slots = header_slots(parts)
         today = day_now(parts.clock, "DE")
         slots |= block_slots(parts.feed, parts.board.state, day=today, writer=writer, now=now)
-        slots |= tables.listener_slots(feed, writer, now) | tables.kept_slots(feed, writer)
+        slots |= tables.listener_slots(feed, writer, now) | tables.kept_slots(feed, writer, now)
         slots["layout"] = Markup("{}").format(",".join(feed.names))
         return joined(_NOTHING, slots)
 
@@ -150,7 +150,7 @@ def reconciliation_topic(day: date, kind: str, *, locale_: str) -> Topic:
         slots = header_slots(parts)
         slots |= badge_slots(parts.feed, day, writer, now)
         slots |= tables.count_slots(found, writer, now)
-        slots["rows"] = tables.difference_rows(found.differences, kind)
+        slots["rows"] = tables.difference_rows(found.differences, kind, writer, now)
         return joined(_NOTHING, slots)
 
     return Topic(("reconciliation", day, kind, locale_), frozenset({FEED}), render)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from markupsafe import Markup, escape
 from wattbook.clock import from_epoch_us, iso_z, to_epoch_us
 from wattbook.periods import DeliveryPeriod
+from wattbook.units import CT_PER_EUR, mw_from_kw
 
 from report_service.api.blocks import seconds
-from report_service.api.figures import Writer, time_text
+from report_service.api.figures import Writer, decimals_needed, time_text
 from report_service.api.health import moment
+from report_service.api.site import day_address
 from report_service.api.slots import Column, Slots
-from report_service.domain.feed import Difference, Feed, Listener, TradingDay
+from report_service.domain.feed import Difference, Feed, Listener, Statement, TradingDay
 from report_service.domain.prices import DayPrices, ReferencePrice
 
 LISTENER_COLUMNS = (
@@ -35,10 +37,10 @@ PRICE_COLUMNS = (
 KINDS = {
     "recovered": ("Recovered", "only in the file, booked from it"),
     "feed_only": ("Only in the feed", "not in the file"),
-    "differs": ("Differs", "the feed and the file do not say the same"),
+    "differs": ("Differs", "the file says something else than the feed or the book"),
+    "file_only": ("Refused", "only in the file, not booked"),
 }
 _US_PER_S = 1_000_000
-_PAIR = re.compile(r"(\w+): (.*?) in the feed, (.*?) in the file(?:, |$)")
 _DASH = Markup('<abbr class="unknown" title="{}">–<span class="sr"> ({})</span></abbr>')
 
 
@@ -72,7 +74,7 @@ def _listener(each: Listener, writer: Writer, now: datetime) -> dict[str, Markup
     }
 
 
-def kept_slots(feed: Feed, writer: Writer) -> Slots:
+def kept_slots(feed: Feed, writer: Writer, now: datetime) -> Slots:
     """What is kept and what waits."""
     return {
         "kept.frames": escape(writer.number(feed.frames)),
@@ -80,7 +82,18 @@ def kept_slots(feed: Feed, writer: Writer) -> Slots:
         "kept.outbox": escape(writer.number(feed.outbox_depth)),
         "kept.quarantined": escape(writer.number(feed.quarantined)),
         "kept.lag": escape(seconds(feed.lag_us)) if feed.last_trade_us else dash("no trade yet"),
+        "kept.files": _files_waiting(feed, now),
     }
+
+
+def _files_waiting(feed: Feed, now: datetime) -> Markup:
+    waiting = (
+        Markup('<span class="warn">{} since {}: {}</span>').format(
+            each.name, moment(from_epoch_us(each.since_us), now), each.waits_for
+        )
+        for each in feed.files_waiting
+    )
+    return Markup("<br>").join(waiting) or dash("none waits for over a minute")
 
 
 def count_slots(found: TradingDay, writer: Writer, now: datetime) -> Slots:
@@ -91,6 +104,7 @@ def count_slots(found: TradingDay, writer: Writer, now: datetime) -> Slots:
         "recovered": (found.recovered, "good" if found.recovered else "even"),
         "feed_only": (found.feed_only, "warn" if found.feed_only else "even"),
         "differs": (found.differing, "warn" if found.differing else "even"),
+        "file_only": (found.file_only, "warn" if found.file_only else "even"),
     }
     slots = {"n.in_both": escape(writer.number(found.in_both)), "n.file": file, "n.at": at}
     for name, (count, tone) in toned.items():
@@ -101,34 +115,52 @@ def count_slots(found: TradingDay, writer: Writer, now: datetime) -> Slots:
     return slots
 
 
-def difference_rows(differences: Iterable[Difference], kind: str) -> Markup:
+def difference_rows(differences: Iterable[Difference], kind: str, writer: Writer, now: datetime) -> Markup:
     """The rows of a reconciliation, of one kind or of all."""
-    rows = [_difference(each) for each in differences if kind in ("", each.kind)]
+    rows = [_difference(each, writer, now) for each in differences if kind in ("", each.kind)]
     return Markup("").join(rows)
 
 
-def _difference(each: Difference) -> Markup:
+def _difference(each: Difference, writer: Writer, now: datetime) -> Markup:
     title, _ = KINDS.get(each.kind, (each.kind, ""))
-    heard, filed = _versions(each)
+    heard, filed = _versions(each, writer, now)
     return Markup(
         '<tr><th scope="row"><code>{}</code></th><td class="kind {}">{}</td><td>{}</td><td>{}</td></tr>'
     ).format(each.trade_id, each.kind, title, heard, filed)
 
 
-def _versions(each: Difference) -> tuple[Markup, Markup]:
-    """What the feed said and what the file says."""
-    if each.kind == "recovered":
-        return dash("the feed did not bring it"), escape("booked from the file")
-    if each.kind == "feed_only":
-        return escape("booked from the feed"), dash("the file does not have it")
-    pairs = _PAIR.findall(each.detail)
-    if not pairs:
-        return escape(each.detail), Markup("")
-    stated = Markup("<br>")
-    return (
-        stated.join(escape(f"{name.replace('_', ' ')}: {heard}") for name, heard, _ in pairs),
-        stated.join(escape(f"{name.replace('_', ' ')}: {filed}") for name, _, filed in pairs),
+def _versions(each: Difference, writer: Writer, now: datetime) -> tuple[Markup, Markup]:
+    """What the feed or the book says, and what the file says, those fields marked that differ."""
+    other = each.booked or each.feed
+    heard = _statement(other, each.file, writer, now) if other else _nothing_said(each, "feed_only")
+    filed = _statement(each.file, other, writer, now) if each.file else _nothing_said(each, "recovered")
+    return (Markup("booked: ") + heard if each.booked else heard), filed
+
+
+def _nothing_said(each: Difference, kind: str) -> Markup:
+    if each.kind == kind:
+        return escape("as the exchange said it")  # of a day that was compared before contents were kept
+    if each.kind in ("differs", "file_only"):
+        return escape(each.detail)
+    return dash("the feed did not bring it" if each.kind == "recovered" else "the file does not have it")
+
+
+def _statement(said: Statement, other: Statement | None, writer: Writer, now: datetime) -> Markup:
+    def marked(text: str, *fields: str) -> Markup:
+        differs = other is not None and any(getattr(said, name) != getattr(other, name) for name in fields)
+        return (Markup("<strong>{}</strong>") if differs else Markup("{}")).format(text)
+
+    hour = said.delivery_hour
+    trader = Markup('<a href="{}">{}</a>').format(
+        day_address(said.trader_id, said.delivery_day), marked(said.trader_id, "trader_id")
     )
+    period = marked(f"{said.delivery_day} {hour:02d}–{hour + 1:02d}", "delivery_day", "delivery_hour")
+    mw, eur = mw_from_kw(said.quantity_kw), Decimal(said.price_ct_per_mwh) / CT_PER_EUR
+    quantity = writer.number(mw, decimals=decimals_needed([mw], least=0))
+    what = marked(f"{said.direction} {quantity} MW", "direction", "quantity_kw")
+    price = marked(f"{writer.number(eur, decimals=2)} €/MWh", "price_ct_per_mwh")
+    executed = marked(moment(from_epoch_us(said.execution_time_us), now), "execution_time_us")
+    return Markup("{} · {}<br>{} · {}<br>executed {}").format(trader, period, what, price, executed)
 
 
 def price_slots(periods: Sequence[DeliveryPeriod], prices: DayPrices, writer: Writer) -> Slots:

@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc
 from wattbook import rpc
-from wattbook_proto import feed_pb2, feed_pb2_grpc
+from wattbook_proto import feed_pb2, feed_pb2_grpc, trades_pb2
 
-from report_service.domain.feed import Difference, Feed, Listener, TradingDay
+from report_service.domain.feed import Difference, Feed, Listener, Statement, TradingDay, WaitingFile
 
 STATUS_TIMEOUT_S = 2.0
 DAY_TIMEOUT_S = 3.0
@@ -38,6 +38,9 @@ class FeedService:
             last_trade_us=reply.last_trade_us,
             lag_us=reply.lag_us,
             now_us=reply.now_us,
+            files_waiting=tuple(
+                WaitingFile(each.name, each.since_us, each.waits_for) for each in reply.files_waiting
+            ),
         )
 
     def trading_day(self, day: date) -> TradingDay:
@@ -60,10 +63,29 @@ class FeedService:
             differing=reply.differing,
             complete_to_us=reply.complete_to_us,
             has_gap=reply.gap,
-            differences=tuple(
-                Difference(each.trade_id, each.kind, each.detail) for each in reply.differences
-            ),
+            file_only=reply.file_only,
+            differences=tuple(map(_difference, reply.differences)),
         )
+
+
+def _difference(each: feed_pb2.Difference) -> Difference:
+    file, feed, booked = (
+        _statement(getattr(each, name)) if each.HasField(name) else None
+        for name in ("file", "feed", "booked")
+    )
+    return Difference(each.trade_id, each.kind, each.detail, file, feed, booked)
+
+
+def _statement(said: trades_pb2.TradeToBook) -> Statement:
+    return Statement(
+        trader_id=said.trader_id,
+        direction="buy" if said.direction == trades_pb2.BUY else "sell",
+        quantity_kw=said.quantity_kw,
+        price_ct_per_mwh=said.price_ct_per_mwh,
+        delivery_day=said.delivery_day,
+        delivery_hour=said.delivery_hour,
+        execution_time_us=said.execution_time_us,
+    )
 
 
 def _listener(each: feed_pb2.Listener) -> Listener:

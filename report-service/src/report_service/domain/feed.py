@@ -49,6 +49,7 @@ class Feed:
     last_trade_us: int = 0
     lag_us: int = 0
     now_us: int = 0
+    files_waiting: tuple[WaitingFile, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -96,12 +97,40 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingFile:
+    """A nightly file that has been in the drop folder for over a minute."""
+
+    name: str
+    since_us: int
+    waits_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What somebody says of a trade; ``delivery_hour`` is local."""
+
+    trader_id: str
+    direction: str
+    quantity_kw: int
+    price_ct_per_mwh: int
+    delivery_day: str
+    delivery_hour: int
+    execution_time_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
-    """A trade that the nightly file and the feed do not both have alike; ``kind`` as in ``feed.proto``."""
+    """A trade that the nightly file and the feed do not both have alike; ``kind`` as in ``feed.proto``.
+
+    What file, feed and book say of it; None where one says nothing, or that is not known.
+    """
 
     trade_id: str
     kind: str
     detail: str
+    file: Statement | None = None
+    feed: Statement | None = None
+    booked: Statement | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +148,7 @@ class TradingDay:
     recovered: int = 0
     feed_only: int = 0
     differing: int = 0
+    file_only: int = 0
     complete_to_us: int = 0
     has_gap: bool = False
     differences: tuple[Difference, ...] = ()
@@ -131,7 +161,7 @@ class TradingDay:
     @property
     def to_look_at(self) -> int:
         """Differences that somebody has to look at: what the file recovered is settled."""
-        return self.feed_only + self.differing
+        return self.feed_only + self.differing + self.file_only
 
     @property
     def is_complete(self) -> bool:

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ingest_service.clients import Book, SourceFile
+from ingest_service.clients import Book, DropFolder, SourceFile
 from ingest_service.clients.book import confirmed
 from ingest_service.domain import (
     ConfirmedTrade,
-    FileRecord,
-    FileState,
+    Difference,
     NotYet,
     Reconciliation,
+    RefusedRow,
+    Verdict,
     execution_day,
     kept_content,
     read_frame,
@@ -26,7 +27,8 @@ from ingest_service.domain import (
 from ingest_service.store import FeedDays, Spool, Spooled
 from ingest_service.store.spool import add_feed_trades, known_contents
 from ingest_service.store.tables import FEED_TRADES
-from ingest_service.usecases import HeardElsewhere, TieOut
+from ingest_service.usecases import HeardElsewhere, Reconciler
+from ingest_service.usecases.importing import FileRows
 from sqlalchemy import func, select
 from wattbook import rpc
 from wattbook.clock import FakeClock, to_epoch_us
@@ -37,7 +39,7 @@ from wattbook.walls import OPEN
 from wattbook_proto import trades_pb2, trades_pb2_grpc
 
 from tests.support.engines import NewStoreUrl
-from tests.support.trades import FIELDS
+from tests.support.trades import FIELDS, HEADER
 from tests.unit.ingest_service.test_spooler import frame
 
 DAY = date(2023, 2, 20)
@@ -87,12 +89,14 @@ class FakeBook:
 
 
 class Desk:
-    """A tie-out over a real store."""
+    """A reconciler over a real store."""
 
     def __init__(self, store: Store, folder: Path, book: FakeBook | None) -> None:
         self.store, self.days, self._folder = store, FeedDays(store), folder
-        self.tie_out = TieOut(
-            days=self.days, spool=Spool(store), clock=FakeClock(NOON), refused_ids=lambda _: iter(()),
+        self._inbox = DropFolder(folder / "inbox")
+        self._inbox.prepare()
+        self.reconciler = Reconciler(
+            days=self.days, spool=Spool(store), clock=FakeClock(NOON),
             elsewhere=HeardElsewhere(book=book, days=self.days) if book else None,
         )  # fmt: skip
 
@@ -104,9 +108,16 @@ class Desk:
         path = self._folder / name
         with path.open("w", newline="") as lines:
             csv.writer(lines).writerows([FIELDS, *map(row, trades)])
-        record = FileRecord("0" * 64, name, path.stat().st_size, FileState.UPLOADED)
+        self.compare_file(path)
+        return self.days.reconciliation(DAY.isoformat())
+
+    def compare_file(self, path: Path, *refused: RefusedRow) -> Reconciliation:
         with path.open("rb") as file:
-            self.tie_out.compare(SourceFile(name, file.fileno()), record, keep_going=lambda: True)
+            source = SourceFile(path.name, file.fileno())
+            rows = FileRows(source, folder=self._inbox, key="key", keep_going=lambda: True)
+            rows.compare_with(self.reconciler.begin(lambda: True))
+            rows.refuse(refused)
+            rows.finish(name=path.name, sha256="0" * 64)
         return self.days.reconciliation(DAY.isoformat())
 
     def known(self) -> dict[str, int]:
@@ -176,6 +187,110 @@ def test_the_book_is_asked_once_for_each_day_that_the_file_has(store: Store, tmp
 
     assert book.asked == [DAY, DAY - timedelta(days=1)]
     assert counts(found) == (1, 2501, 0, 0)
+
+
+HEARD = trade("h_1")
+WRITTEN = ",".join(map(str, row(HEARD)))
+
+
+@pytest.mark.parametrize(
+    ("usual", "other"),
+    [
+        ("", ""), (",12,", ",12.0,"), (",12,", ",1.2e1,"), (",2050,", ",2050.0,"), ("+00:00", "Z"),
+        ("+00:00", "+0000"), ("T11:00:00+00:00", "T12:00:00+01:00"),
+    ],
+)  # fmt: skip
+def test_a_row_that_says_the_same_in_another_spelling_is_in_both(
+    store: Store, tmp_path: Path, usual: str, other: str
+) -> None:
+    written = WRITTEN.replace(usual, other)
+    desk = Desk(store, tmp_path, None)
+    desk.heard(HEARD)
+    path = tmp_path / "epex_trades_20230220.csv"
+    path.write_text(f"{HEADER}\n{written}\n")
+
+    assert counts(desk.compare_file(path)) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "odd", ['g_1,100,1,sell,2024-03-05,14,"trader_x,2024-03-05T09:00:00Z', '"' + "x" * 200_000]
+)
+def test_a_row_with_an_open_quote_spoils_no_other(store: Store, tmp_path: Path, odd: str) -> None:
+    desk = Desk(store, tmp_path, None)
+    desk.heard(HEARD, trade("h_2"))
+    path = tmp_path / "epex_trades_20230220.csv"
+    path.write_text(f"{HEADER}\n{odd}\n{WRITTEN}\n{WRITTEN.replace('h_1', 'h_2')}\n")
+
+    found = desk.compare_file(path, RefusedRow(1, "not CSV"))
+
+    assert counts(found) == (2, 0, 0, 0)
+    assert [(each.kind, each.detail) for each in found.differences] == [
+        ("file_only", "row 1 is refused: not CSV")
+    ]
+
+
+COUNT_OF = {
+    name: name.replace("differs", "differing") for name in ("differs", "recovered", "file_only", "feed_only")
+}
+COUNTS = ("in_both", *COUNT_OF.values())
+CONFLICT = RefusedRow(1, "other content: price", Verdict.CONFLICT)
+INVALID = RefusedRow(1, "quantity: above 0")
+OTHER = HEARD._replace(price_ct_per_mwh=2051)
+PRICES = "price: 20.50 EUR/MWh in the feed, 20.51 EUR/MWh in the file"
+BOOKED = "the book has it otherwise: other content: price"
+
+
+@pytest.mark.parametrize(
+    ("heard", "filed", "refused", "kind", "detail"),
+    [
+        pytest.param(HEARD, OTHER, CONFLICT, "differs", PRICES, id="the feed's is booked"),
+        pytest.param(HEARD, OTHER, None, "differs", PRICES, id="the file's is booked"),
+        pytest.param(HEARD, HEARD, CONFLICT, "differs", BOOKED, id="a client's is booked"),
+        pytest.param(None, HEARD, CONFLICT, "differs", BOOKED, id="a client's is booked, nothing was heard"),
+        pytest.param(None, HEARD, INVALID, "file_only", "row 1 is refused: quantity: above 0", id="refused"),
+        pytest.param(None, HEARD, None, "recovered", "only in the file", id="recovered"),
+        pytest.param(HEARD, None, None, "feed_only", "not in the file", id="not filed"),
+    ],
+)  # fmt: skip
+def test_what_does_not_match_is_told_with_what_each_side_says(
+    store: Store, tmp_path: Path, heard: ConfirmedTrade | None, filed: ConfirmedTrade | None,
+    refused: RefusedRow | None, kind: str, detail: str,
+) -> None:  # fmt: skip
+    desk = Desk(store, tmp_path, None)
+    if heard is not None:
+        desk.heard(heard)
+    path = tmp_path / "epex_trades_20230220.csv"
+    path.write_text("\n".join([HEADER, *(",".join(map(str, row(each))) for each in filter(None, [filed]))]))
+
+    found = desk.compare_file(path, *filter(None, [refused]))
+
+    said = ["" if each is None else kept_content(each) for each in (filed, heard)]
+    assert found.differences == (Difference("h_1", kind, detail, *said),)
+    assert {name: getattr(found, name) for name in COUNTS} == {**dict.fromkeys(COUNTS, 0), COUNT_OF[kind]: 1}
+
+
+COUNT_OF = {
+    "differs": "differing",
+    "recovered": "recovered",
+    "file_only": "file_only",
+    "feed_only": "feed_only",
+}
+COUNTS = ("in_both", *COUNT_OF.values())
+
+
+def test_a_row_that_is_none_and_whose_trade_was_heard_differs(store: Store, tmp_path: Path) -> None:
+    desk = Desk(store, tmp_path, None)
+    desk.heard(HEARD)
+    path = tmp_path / "epex_trades_20230220.csv"
+    path.write_text(f"{HEADER}\n{WRITTEN.replace('2050', '20.5')}\n")
+
+    found = desk.compare_file(path, RefusedRow(1, "price: expected int, got float"))
+
+    assert found.differences == (
+        Difference("h_1", "differs", "the file's row is refused: price: expected int, got float",
+                   feed=kept_content(HEARD)),
+    )  # fmt: skip
+    assert found.feed_only == 0
 
 
 def test_alone_nobody_is_asked(store: Store, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rounds and the watch over them, in this process: what is hard to bring about from outside."""
+"""Scans and the watch over them, in this process: what is hard to bring about from outside."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ingest_service import usecases
 from ingest_service.app import Settings, build
 from ingest_service.clients import DropFolder, Gateway
-from ingest_service.domain import NotYet
+from ingest_service.domain import FileRecord, NotYet, Stillness
 from ingest_service.store import Ledger
-from ingest_service.usecases import Parts, Rounds
+from ingest_service.usecases import Importer, Scanner
 from watchdog.observers import Observer
-from wattbook.clock import FakeClock
+from wattbook.clock import FakeClock, to_epoch_us
 from wattbook.db import Store, migrate, open_store
 from wattbook.errors import Unavailable
 
@@ -37,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 class Desk:
-    """Rounds with a clock that the test moves; everything else is real."""
+    """A scanner with a clock that the test moves; everything else is real."""
 
     def __init__(self, inbox: Path, store: Store, fake: FakeGateway) -> None:
         self.inbox = inbox
@@ -45,11 +44,11 @@ class Desk:
         self._fake = fake
         self.clock = FakeClock(START)
 
-    def run(self, script: Callable[[Rounds, Parts], Awaitable[None]]) -> None:
+    def run(self, script: Callable[[Scanner, Importer], Awaitable[None]]) -> None:
         asyncio.run(self._run(script))
 
-    async def _run(self, script: Callable[[Rounds, Parts], Awaitable[None]]) -> None:
-        parts = Parts(
+    async def _run(self, script: Callable[[Scanner, Importer], Awaitable[None]]) -> None:
+        importer = Importer(
             folder=DropFolder(self.inbox),
             ledger=Ledger(self._store, self.clock),
             gateway=Gateway(
@@ -57,11 +56,13 @@ class Desk:
             ),
             clock=self.clock,
         )
-        parts.folder.prepare()
+        importer.folder.prepare()
         try:
-            await script(Rounds(parts, settle_s=2.0, rng=random.Random(1)), parts)
+            stillness = Stillness(settle_s=2.0, settle_unknown_s=120.0)
+            scanner = Scanner(importer, stillness=stillness, recheck_s=3600.0, rng=random.Random(1))
+            await script(scanner, importer)
         finally:
-            await parts.gateway.close()
+            await importer.gateway.close()
 
 
 @pytest.fixture
@@ -70,23 +71,23 @@ def desk(tmp_path: Path, store: Store, fake: FakeGateway) -> Desk:
 
 
 def test_a_file_is_taken_once_it_stood_still_long_enough(desk: Desk, fake: FakeGateway) -> None:
-    async def script(rounds: Rounds, _parts: Parts) -> None:
+    async def script(scanner: Scanner, _importer: Importer) -> None:
         (desk.inbox / NAME).write_text(as_csv([trade()]))
-        assert rounds.next_due_in_s() is None
-        await rounds.round()
-        assert rounds.next_due_in_s() == 2.0
+        assert scanner.next_due_in_s() is None
+        await scanner.scan()
+        assert scanner.next_due_in_s() == 2.0
         desk.clock.advance(1.5)
         (desk.inbox / NAME).write_text(as_csv([trade(), trade()]))
-        await rounds.round()
+        await scanner.scan()
         desk.clock.advance(1.5)
-        await rounds.round()
+        await scanner.scan()
         assert fake.uploads == []
 
         desk.clock.advance(0.5)
-        await rounds.round()
+        await scanner.scan()
 
         assert len(fake.trades) == 2
-        assert rounds.next_due_in_s() is None
+        assert scanner.next_due_in_s() is None
 
     desk.run(script)
 
@@ -98,43 +99,111 @@ def test_a_rename_shortens_the_wait_only_where_nobody_can_still_write(
     if not leases:
         monkeypatch.setattr("fcntl.F_SETLEASE", -1)
 
-    async def script(rounds: Rounds, _parts: Parts) -> None:
+    async def script(scanner: Scanner, _importer: Importer) -> None:
         (desk.inbox / NAME).write_text(as_csv([trade()]))
-        rounds.heard_of_rename(NAME)
-        await rounds.round()
+        scanner.heard_of_rename(NAME)
+        await scanner.scan()
         assert len(fake.uploads) == (1 if leases else 0)
 
         desk.clock.advance(2)
-        await rounds.round()
+        await scanner.scan()
         assert len(fake.uploads) == 1
 
     desk.run(script)
 
 
+def test_a_file_whose_writer_nobody_knows_waits_for_long_and_is_said_once(
+    desk: Desk, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("fcntl.F_SETLEASE", -1)
+
+    async def script(scanner: Scanner, _importer: Importer) -> None:
+        (desk.inbox / NAME).write_text(as_csv([trade()]))
+        for advance_s, waiting in ((2, 0), (60, 1), (57, 1)):
+            await scanner.scan()
+            desk.clock.advance(advance_s)
+            await scanner.scan()
+            assert len(scanner.waiting()) == waiting
+        assert fake.uploads == []
+        assert [(each.name, each.since_us) for each in scanner.waiting()] == [(NAME, to_epoch_us(START))]
+        said = "nobody can tell whether it is still written to: it must not change for 120 s"
+        assert scanner.waiting()[0].waits_for == said
+        assert caplog.text.count(f"{NAME} waits in the inbox for over a minute: {said}") == 1
+
+        desk.clock.advance(1)
+        await scanner.scan()
+        assert len(fake.trades) == 1
+        assert scanner.waiting() == []
+
+    desk.run(script)
+
+
+def test_a_file_that_was_written_to_after_it_was_archived_is_imported_again(
+    desk: Desk, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half of it was there, and its writer, who nobody knew of, was only slow."""
+    monkeypatch.setattr("fcntl.F_SETLEASE", -1)
+    rows = [trade() for _ in range(10)]
+    whole = as_csv(rows)
+
+    async def script(scanner: Scanner, _importer: Importer) -> None:
+        async def later(seconds: float) -> None:
+            desk.clock.advance(seconds)
+            await scanner.scan()
+
+        with (desk.inbox / NAME).open("w") as writer:
+            writer.write(as_csv(rows[:5]))
+            writer.flush()
+            await scanner.scan()
+            for _ in range(2):
+                await later(120)
+            assert len(fake.trades) == 5
+            await later(61)
+            assert (desk.inbox / "archive" / NAME).exists()
+
+            writer.write(whole[len(as_csv(rows[:5])) :])
+        await later(61)
+        assert (desk.inbox / NAME).exists()
+        assert "was written to after it was archived" in caplog.text
+        for _ in range(2):
+            await later(120)
+
+        assert len(fake.trades) == 10
+        assert (desk.inbox / "archive" / NAME).read_text() == whole
+        assert [path.name for path in (desk.inbox / "archive").iterdir()] == [NAME]
+
+        (desk.inbox / "archive" / NAME).write_text("long after")
+        await later(3601)
+        await later(61)
+        assert not (desk.inbox / NAME).exists()
+
+    desk.run(script)
+
+
 def test_failures_are_tried_again_ever_later_and_soon_after_a_success(desk: Desk, fake: FakeGateway) -> None:
-    async def script(rounds: Rounds, _parts: Parts) -> None:
+    async def script(scanner: Scanner, _importer: Importer) -> None:
         fake.down()
         (desk.inbox / NAME).write_text(as_csv([trade()]))
-        await rounds.round()
+        await scanner.scan()
         waits = []
         for _ in range(12):
-            desk.clock.advance(rounds.next_due_in_s() or 0.0)
-            await rounds.round()
-            waits.append(rounds.next_due_in_s() or 0.0)
+            desk.clock.advance(scanner.next_due_in_s() or 0.0)
+            await scanner.scan()
+            waits.append(scanner.next_due_in_s() or 0.0)
         assert min(waits) >= 0.1
         assert 5 < max(waits) <= 30
 
         fake.up()
         desk.clock.advance(30)
-        await rounds.round()
+        await scanner.scan()
         assert len(fake.trades) == 1
 
         fake.down()
         (desk.inbox / NAME).write_text(as_csv([trade()]))
-        await rounds.round()
+        await scanner.scan()
         desk.clock.advance(2)
-        await rounds.round()
-        assert (rounds.next_due_in_s() or 0.0) <= 0.5
+        await scanner.scan()
+        assert (scanner.next_due_in_s() or 0.0) <= 0.5
 
     desk.run(script)
 
@@ -142,19 +211,19 @@ def test_failures_are_tried_again_ever_later_and_soon_after_a_success(desk: Desk
 def test_a_ledger_that_cannot_be_used_is_waited_for(
     desk: Desk, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def script(rounds: Rounds, parts: Parts) -> None:
+    async def script(scanner: Scanner, importer: Importer) -> None:
         def fail(**_: object) -> None:
             raise Unavailable("the store cannot write now: its disk is full")
 
         (desk.inbox / NAME).write_text(as_csv([trade()]))
-        rounds.heard_of_rename(NAME)
+        scanner.heard_of_rename(NAME)
         with monkeypatch.context() as patched:
             patched.setattr(Ledger, "note", fail)
-            await rounds.round()
+            await scanner.scan()
         assert (desk.inbox / NAME).exists()
 
         desk.clock.advance(30)
-        await rounds.round()
+        await scanner.scan()
         assert (desk.inbox / "archive" / NAME).exists()
 
     desk.run(script)
@@ -163,20 +232,20 @@ def test_a_ledger_that_cannot_be_used_is_waited_for(
 def test_a_fault_of_ours_with_one_file_does_not_stop_the_others(
     desk: Desk, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    take_in = usecases.take_in
+    import_file = Importer.import_file
 
-    async def broken(parts: Parts, *, name: str, settled: bool) -> object:
+    async def broken(importer: Importer, name: str, *, trust_stillness: bool) -> FileRecord:
         if name == NAME:
             raise RuntimeError("a bug")
-        return await take_in(parts, name=name, settled=settled)
+        return await import_file(importer, name, trust_stillness=trust_stillness)
 
-    monkeypatch.setattr("ingest_service.usecases.look.take_in", broken)
+    monkeypatch.setattr(Importer, "import_file", broken)
 
-    async def script(rounds: Rounds, _parts: Parts) -> None:
+    async def script(scanner: Scanner, _importer: Importer) -> None:
         for name in (NAME, "epex_trades_20230301.csv"):
             (desk.inbox / name).write_text(as_csv([trade()]))
-            rounds.heard_of_rename(name)
-        await rounds.round()
+            scanner.heard_of_rename(name)
+        await scanner.scan()
 
     desk.run(script)
 
@@ -185,15 +254,15 @@ def test_a_fault_of_ours_with_one_file_does_not_stop_the_others(
 
 
 def test_work_in_a_thread_is_over_before_a_stop_goes_on(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    async def script(_rounds: Rounds, parts: Parts) -> None:
+    async def script(_scanner: Scanner, importer: Importer) -> None:
         ended = []
 
         def work() -> None:
-            parts.stopping.wait(10)
+            importer.stopping.wait(10)
             ended.append(True)
             raise NotYet("the service is stopping")
 
-        task = asyncio.create_task(parts.in_thread(work))
+        task = asyncio.create_task(importer.in_thread(work))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -227,7 +296,7 @@ def test_without_file_events_the_rescan_finds_every_file(
     archived = tmp_path / "inbox/archive" / NAME
 
     async def watch() -> None:
-        inbox_watch, parts = build(settings, store, on_ready=lambda _ready: None)
+        inbox_watch, _, importer = build(settings, store, on_ready=lambda _ready: None)
         running = asyncio.create_task(inbox_watch.run())
         async with asyncio.timeout(10):
             while not (tmp_path / "inbox/rejected").exists():
@@ -237,7 +306,7 @@ def test_without_file_events_the_rescan_finds_every_file(
                 await asyncio.sleep(0.01)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await parts.gateway.close()
+        await importer.gateway.close()
 
     asyncio.run(watch())
 

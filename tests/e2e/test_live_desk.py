@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.test_report_everywhere import sign_in
 from tests.support.engines import is_production
 from tests.support.live_desk import BOOKED_S, LiveDesk, running
-from tests.support.trades import figures_of_day, report_figures
+from tests.support.trades import BERLIN, as_csv, figures_of_day, report_figures, trade, unique
 from tests.support.waiting import wait_until
 
 BEFORE_SIX = datetime(2023, 2, 6, 4, 30, tzinfo=UTC)
@@ -53,11 +53,11 @@ def test_what_the_exchange_sends_is_booked_exactly_once_and_as_it_said(live: Liv
     booked = live.wait_booked(ids)
 
     sent = {trade["id"]: trade for trade in live.exchange("GET", "sent?limit=10000")["trades"]}
-    for trade_id, trade in booked.items():
-        assert Decimal(trade["price"]) == Decimal(str(sent[trade_id]["price"]))
-        assert Decimal(trade["quantity"]) == Decimal(str(sent[trade_id]["quantity"]))
-        assert trade["trader_id"] == sent[trade_id]["trader_id"]
-        assert trade["delivery_day"] == sent[trade_id]["delivery_day"]
+    for trade_id, served in booked.items():
+        assert Decimal(served["price"]) == Decimal(str(sent[trade_id]["price"]))
+        assert Decimal(served["quantity"]) == Decimal(str(sent[trade_id]["quantity"]))
+        assert served["trader_id"] == sent[trade_id]["trader_id"]
+        assert served["delivery_day"] == sent[trade_id]["delivery_day"]
     assert_reports_agree_with_trades(
         live, {(trade["trader_id"], trade["delivery_day"]) for trade in booked.values()}
     )
@@ -155,6 +155,51 @@ def test_the_nightly_file_recovers_what_the_feed_did_not_bring_and_says_so(live:
     shown = live.run("reconcile", written["day"])
     assert shown.returncode == 0, shown
     assert "       4  recovered from the file" in shown.stdout
+
+
+@pytest.mark.flow("Nightly file")
+def test_a_file_that_says_something_else_is_shown_beside_what_was_heard_and_booked(live: LiveDesk) -> None:
+    """Through the real gateway and book: odd spellings match, an open quote spoils no row but its own."""
+    booked = live.wait_booked(live.emit(3))
+    other, spelled, plain = booked.values()
+    clients, off_tick = (trade(**{**plain, "id": unique()}) for _ in range(2))
+    with live.client() as admin:
+        assert admin.http.post("/v1/trades", json={**clients, "quantity": 0.1, "price": 7}).status_code == 200
+    spelled |= {
+        "price": f"{spelled['price']}.0",
+        "execution_time": spelled["execution_time"].replace("Z", "+0000"),
+    }
+    rows = [
+        {**other, "price": other["price"] + 1}, spelled,
+        {**plain, "trader_id": '"trader_x', "id": unique("open")},
+        plain, clients, {**off_tick, "quantity": "12.34"},
+    ]  # fmt: skip
+
+    name = f"epex_trades_{unique('x')}.csv"
+    live.drop(name, as_csv(rows))
+    live.wait_archived(name)
+
+    day = datetime.fromisoformat(plain["execution_time"]).astimezone(BERLIN).date().isoformat()
+    found = live.get(f"/v1/reconciliations/{day}")
+    assert (found["file_name"], found["in_both"]) == (name, 2)
+    said = {each["trade_id"]: each for each in found["differences"] if each["kind"] != "feed_only"}
+    assert {trade_id: each["kind"] for trade_id, each in said.items()} == {
+        other["id"]: "differs", clients["id"]: "corrected", off_tick["id"]: "recovered", "": "file_only",
+    }  # fmt: skip
+    differs = said[other["id"]]
+    fields = ("trader_id", "delivery_day", "delivery_hour", "direction", "quantity", "execution_time")
+    for side, price in (("file", other["price"] + 1), ("feed", other["price"])):
+        assert differs[side]["price"] == price
+        assert {name: differs[side][name] for name in fields} == {name: other[name] for name in fields}
+    assert "row 3 is refused: not CSV" in said[""]["detail"]
+    now = live.wait_booked([other["id"], clients["id"], off_tick["id"]])
+    assert now[other["id"]]["price"] == other["price"]
+    assert now[clients["id"]] == clients
+    assert now[off_tick["id"]]["quantity"] == Decimal("12.34")
+    shown = live.run("reconcile", day)
+    assert shown.returncode == 2, shown
+    assert "1  different" in shown.stdout
+    assert other["trader_id"] in shown.stdout
 
 
 @pytest.mark.slow

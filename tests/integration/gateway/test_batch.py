@@ -124,6 +124,7 @@ class TestBatch:
         assert sent("?source=file", None, **bearer) == ["added", "quantity: finer than a kW", none]
         assert sent("", None, **bearer) == [*steps, none]  # it does not say that this is the exchange's file
         assert sent("?source=file") == [*steps, none]
+        assert own_gateway.owners.trades.by_exchange == [True]  # of the others nothing was left to book
 
     def test_an_owner_that_fails_midway_is_unavailable(self, own_gateway: Started) -> None:
         own_gateway.owners.trades.down = True

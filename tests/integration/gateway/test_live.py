@@ -301,7 +301,8 @@ class TestFeed:
         assert done == {
             "day": "2023-02-28", "reconciled": True, "reconciled_at": "2023-02-28T11:00:00Z",
             "file_name": "epex_trades_20230228.csv", "in_both": 5, "recovered": 1, "feed_only": 0,
-            "differing": 1, "file_only": 2, "complete_to": "2023-02-28T11:00:00Z", "gap": True,
+            "differing": 1, "file_only": 2, "corrected": 3, "gap": True,
+            "complete_to": "2023-02-28T11:00:00Z",
             "differences": [
                 {"trade_id": "t_1", "kind": "differs", "detail": "price 1 here, 2 there",
                  "file": {**said, "price": 2}, "feed": {**said, "price": 1}, "booked": None},

@@ -35,6 +35,7 @@ class FakeTrades(trades_pb2_grpc.TradesServicer):
         self.booked: dict[str, trades_pb2.BookedTrade] = {}
         self.calls: list[int] = []
         self.sources: set[int] = set()
+        self.by_exchange: list[bool] = []
         self.down = False
         self.breaks_off = False  # after the first page of a search
         self.hold = threading.Event()
@@ -49,6 +50,7 @@ class FakeTrades(trades_pb2_grpc.TradesServicer):
         with self._lock:
             self.calls.append(len(request.trades))
             self.sources.add(request.source)
+            self.by_exchange.append(request.by_exchange)
             for index, trade in enumerate(request.trades):
                 self._book(index, trade, reply)
         return reply
@@ -324,7 +326,7 @@ class FakeFeed(feed_pb2_grpc.FeedServicer):
         return feed_pb2.ReconciliationReply(
             day=request.day, reconciled=True, file_name="epex_trades_20230228.csv", reconciled_us=NOON_US,
             in_both=5, recovered=1, differing=1, complete_to_us=NOON_US, gap=True, nodes_away=self.away,
-            file_only=2, differences=[_difference()],
+            file_only=2, corrected=3, differences=[_difference()],
         )  # fmt: skip
 
     def _decided(self, item: feed_pb2.Quarantined, state: Any, by: str) -> feed_pb2.Quarantined:

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 
 import pytest
 from ingest_service.clients import Gateway
-from ingest_service.domain import Counts, FileRefused, GatewayDown, NotYet, RefusedRow, UploadFailed
+from ingest_service.domain import Counts, FileRefused, GatewayDown, ListedRow, NotYet, UploadFailed, Verdict
 from wattbook import telemetry
 from wattbook.clock import FakeClock
 
@@ -25,7 +25,7 @@ class Uploads:
 
     def __init__(self, fake: FakeGateway, *, secret: str = CLIENT_SECRET) -> None:
         self.clock = FakeClock(NOW)
-        self.refused: list[RefusedRow] = []
+        self.refused: list[ListedRow] = []
         self._url = fake.url
         self._secret = secret
 
@@ -44,7 +44,7 @@ class Uploads:
             for start in range(0, len(content), 1000):
                 yield content[start : start + 1000]
 
-        async def on_refused(rows: Sequence[RefusedRow]) -> None:
+        async def on_refused(rows: Sequence[ListedRow]) -> None:
             self.refused.extend(rows)
 
         return await gateway.upload(body=body, size_bytes=len(content), on_refused=on_refused)
@@ -61,9 +61,20 @@ def test_a_file_is_booked_and_its_refused_rows_come_back(fake: FakeGateway) -> N
 
     assert counts == Counts(added=498, invalid=2)
     assert upload.refused == [
-        RefusedRow(7, "price: not a whole number"),
-        RefusedRow(400, "price: not a whole number"),
+        ListedRow(7, "price: not a whole number"),
+        ListedRow(400, "price: not a whole number"),
     ]
+
+
+def test_a_row_that_corrected_the_book_comes_back_too_and_is_not_refused(fake: FakeGateway) -> None:
+    fake.answer_lines = [
+        '{"row":2,"id":"a","result":"added","corrected":true}',
+        '{"summary":{"added":3,"duplicate":0,"conflict":0,"invalid":0}}',
+    ]
+    upload = Uploads(fake)
+
+    assert upload(file_of(3)) == [Counts(added=3)]
+    assert upload.refused == [ListedRow(2, "added", Verdict.CORRECTED)]
 
 
 def test_the_request_carries_the_id_of_the_work_at_hand(fake: FakeGateway) -> None:
@@ -239,5 +250,5 @@ def test_an_exception_of_the_body_passes_through(fake: FakeGateway) -> None:
         asyncio.run(upload())
 
 
-async def _nothing(_rows: Sequence[RefusedRow]) -> None:
+async def _nothing(_rows: Sequence[ListedRow]) -> None:
     return None

@@ -16,9 +16,9 @@ from ingest_service.clients.book import confirmed
 from ingest_service.domain import (
     ConfirmedTrade,
     Difference,
+    ListedRow,
     NotYet,
     Reconciliation,
-    RefusedRow,
     Verdict,
     execution_day,
     kept_content,
@@ -111,7 +111,7 @@ class Desk:
         self.compare_file(path)
         return self.days.reconciliation(DAY.isoformat())
 
-    def compare_file(self, path: Path, *refused: RefusedRow) -> Reconciliation:
+    def compare_file(self, path: Path, *refused: ListedRow) -> Reconciliation:
         with path.open("rb") as file:
             source = SourceFile(path.name, file.fileno())
             rows = FileRows(source, folder=self._inbox, key="key", keep_going=lambda: True)
@@ -221,7 +221,7 @@ def test_a_row_with_an_open_quote_spoils_no_other(store: Store, tmp_path: Path, 
     path = tmp_path / "epex_trades_20230220.csv"
     path.write_text(f"{HEADER}\n{odd}\n{WRITTEN}\n{WRITTEN.replace('h_1', 'h_2')}\n")
 
-    found = desk.compare_file(path, RefusedRow(1, "not CSV"))
+    found = desk.compare_file(path, ListedRow(1, "not CSV"))
 
     assert counts(found) == (2, 0, 0, 0)
     assert [(each.kind, each.detail) for each in found.differences] == [
@@ -230,11 +230,13 @@ def test_a_row_with_an_open_quote_spoils_no_other(store: Store, tmp_path: Path, 
 
 
 COUNT_OF = {
-    name: name.replace("differs", "differing") for name in ("differs", "recovered", "file_only", "feed_only")
+    name: name.replace("differs", "differing")
+    for name in ("differs", "recovered", "corrected", "file_only", "feed_only")
 }
 COUNTS = ("in_both", *COUNT_OF.values())
-CONFLICT = RefusedRow(1, "other content: price", Verdict.CONFLICT)
-INVALID = RefusedRow(1, "quantity: above 0")
+CONFLICT = ListedRow(1, "other content: price", Verdict.CONFLICT)
+INVALID = ListedRow(1, "quantity: above 0")
+CORRECTED = ListedRow(1, "added", Verdict.CORRECTED)
 OTHER = HEARD._replace(price_ct_per_mwh=2051)
 PRICES = "price: 20.50 EUR/MWh in the feed, 20.51 EUR/MWh in the file"
 BOOKED = "the book has it otherwise: other content: price"
@@ -249,12 +251,14 @@ BOOKED = "the book has it otherwise: other content: price"
         pytest.param(None, HEARD, CONFLICT, "differs", BOOKED, id="a client's is booked, nothing was heard"),
         pytest.param(None, HEARD, INVALID, "file_only", "row 1 is refused: quantity: above 0", id="refused"),
         pytest.param(None, HEARD, None, "recovered", "only in the file", id="recovered"),
+        pytest.param(None, HEARD, CORRECTED, "corrected", "it replaced what a client had stated",
+                     id="a client's was booked"),
         pytest.param(HEARD, None, None, "feed_only", "not in the file", id="not filed"),
     ],
 )  # fmt: skip
 def test_what_does_not_match_is_told_with_what_each_side_says(
     store: Store, tmp_path: Path, heard: ConfirmedTrade | None, filed: ConfirmedTrade | None,
-    refused: RefusedRow | None, kind: str, detail: str,
+    refused: ListedRow | None, kind: str, detail: str,
 ) -> None:  # fmt: skip
     desk = Desk(store, tmp_path, None)
     if heard is not None:
@@ -269,22 +273,13 @@ def test_what_does_not_match_is_told_with_what_each_side_says(
     assert {name: getattr(found, name) for name in COUNTS} == {**dict.fromkeys(COUNTS, 0), COUNT_OF[kind]: 1}
 
 
-COUNT_OF = {
-    "differs": "differing",
-    "recovered": "recovered",
-    "file_only": "file_only",
-    "feed_only": "feed_only",
-}
-COUNTS = ("in_both", *COUNT_OF.values())
-
-
 def test_a_row_that_is_none_and_whose_trade_was_heard_differs(store: Store, tmp_path: Path) -> None:
     desk = Desk(store, tmp_path, None)
     desk.heard(HEARD)
     path = tmp_path / "epex_trades_20230220.csv"
     path.write_text(f"{HEADER}\n{WRITTEN.replace('2050', '20.5')}\n")
 
-    found = desk.compare_file(path, RefusedRow(1, "price: expected int, got float"))
+    found = desk.compare_file(path, ListedRow(1, "price: expected int, got float"))
 
     assert found.differences == (
         Difference("h_1", "differs", "the file's row is refused: price: expected int, got float",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ingest_service.clients import DropFolder, SourceFile
-from ingest_service.domain import FolderTrouble, NotYet, RefusedRow
+from ingest_service.domain import FolderTrouble, ListedRow, NotYet, Verdict
 from ingest_service.usecases.importing import FileRows
 
 KEEP = "kept.csv"
@@ -33,7 +33,7 @@ class Rejects:
 
     def of(self, content: bytes, *rows: int, reason: str = "why") -> bytes:
         read = self.rows(content)
-        read.refuse([RefusedRow(row, reason) for row in rows])
+        read.refuse([ListedRow(row, reason) for row in rows])
         read.rejected.publish(KEEP)
         return (self.folder / KEEP).read_bytes()
 
@@ -110,8 +110,8 @@ def test_a_file_refused_as_a_whole_has_the_reason_in_every_row(
 
 def test_rows_may_come_some_at_a_time(rejects: Rejects) -> None:
     rows = rejects.rows(b"a\n1\n2\n3\n4\n")
-    rows.refuse([RefusedRow(1, "x")])
-    rows.refuse([RefusedRow(3, "y"), RefusedRow(4, "z")])
+    rows.refuse([ListedRow(1, "x")])
+    rows.refuse([ListedRow(3, "y"), ListedRow(4, "z")])
     rows.rejected.publish(KEEP)
 
     assert (rejects.folder / KEEP).read_bytes() == b"a,reason\n1,x\n3,y\n4,z\n"
@@ -119,12 +119,20 @@ def test_rows_may_come_some_at_a_time(rejects: Rejects) -> None:
 
 def test_nothing_is_left_of_what_was_not_published(rejects: Rejects) -> None:
     rows = rejects.rows(b"a\n1\n")
-    rows.refuse([RefusedRow(1, "x")])
+    rows.refuse([ListedRow(1, "x")])
     assert len(os.listdir(rejects.folder)) == 1
 
     rows.rejected.discard()
 
     assert os.listdir(rejects.folder) == []
+
+
+def test_a_row_that_corrected_the_book_is_not_among_them(rejects: Rejects) -> None:
+    rows = rejects.rows(b"a\n1\n2\n")
+    rows.refuse([ListedRow(1, "added", Verdict.CORRECTED), ListedRow(2, "x")])
+    rows.rejected.publish(KEEP)
+
+    assert (rejects.folder / KEEP).read_bytes() == b"a,reason\n2,x\n"
 
 
 def test_without_refused_rows_there_is_no_file(rejects: Rejects) -> None:
@@ -143,7 +151,7 @@ def test_a_link_under_the_temporary_name_is_not_followed(rejects: Rejects) -> No
     (rejects.folder / ".key.part").symlink_to(rejects.folder / "precious")
 
     with pytest.raises(FolderTrouble):
-        rejects.rows(b"a\n1\n").refuse([RefusedRow(1, "x")])
+        rejects.rows(b"a\n1\n").refuse([ListedRow(1, "x")])
 
     assert (rejects.folder / "precious").read_bytes() == b"precious"
 
@@ -153,7 +161,7 @@ def test_a_full_or_missing_folder_is_named(rejects: Rejects) -> None:
     rejects.folder.rmdir()
 
     with pytest.raises(FolderTrouble, match="cannot write refused rows to"):
-        rows.refuse([RefusedRow(1, "x")])
+        rows.refuse([ListedRow(1, "x")])
 
 
 def test_only_we_and_our_group_read_what_was_refused(rejects: Rejects) -> None:

@@ -26,6 +26,7 @@ _CT_PER_EUR = 100
 _KINDS = {
     "differs": "differs",
     "recovered": "only in the file: booked",
+    "corrected": "only in the file: booked in place of a client's",
     "file_only": "only in the file: refused",
     "feed_only": "only in the feed",
 }
@@ -148,13 +149,14 @@ def _show_reconciliation(found: dict[str, Any], area: str) -> None:
     say(f"{found['day']}: {plain(found['file_name'])}, compared {when}\n")
     say(f"{found['in_both']:>8,}  in the file and in the feed")
     say(f"{found['recovered']:>8,}  recovered from the file")
+    say(f"{found.get('corrected', 0):>8,}  corrected from the file")
     say(f"{found['feed_only']:>8,}  only in the feed")
     say(f"{found['differing']:>8,}  different")
     say(f"{found.get('file_only', 0):>8,}  only in the file, and refused")
     if found["differences"]:
         say("")
         console().print(_differences(found, zone))
-    all_of_them = found["recovered"] + _to_look_at(found)
+    all_of_them = found["recovered"] + found.get("corrected", 0) + _to_look_at(found)
     say(f"\nThe feed is without a gap to {complete}.")
     if all_of_them > len(found["differences"]):
         say(f"The first {len(found['differences']):,} of {all_of_them:,} differences are known.")

@@ -57,7 +57,7 @@ def drop(gateway: Gateway, number: int, *, reason: str) -> dict[str, Any]:
 
 def unequal(reconciliation: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The differences to show, those first that somebody has to look at."""
-    order = {"differs": 0, "feed_only": 1, "file_only": 2, "recovered": 3}
+    order = {"differs": 0, "feed_only": 1, "file_only": 2, "corrected": 3, "recovered": 4}
     differences = sorted(reconciliation["differences"], key=lambda each: order.get(each["kind"], 0))
     return islice(differences, _PAGE)
 

@@ -11,7 +11,7 @@ from wattbook.errors import InvalidInput
 
 from gateway.api.batch_rows import reader_of
 from gateway.api.http import JSON, NDJSON, Request, Response
-from gateway.usecases.batch import Batches, Form, Summary
+from gateway.usecases.batch import Batches, Form, Summary, states_for_exchange
 
 GATHER_BYTES = 256 * 1024
 _PIECE_BYTES = 256 * 1024
@@ -32,7 +32,7 @@ class BatchApi:
         as_lines = request.accepted == "application/x-ndjson"
         form = Form(lines=as_lines, only_refused=request.params.get("results") == "refused")
         asker, from_file = request.principal, request.params.get("source") == "file"
-        reader = reader_of(request.mime_type, is_exchange=from_file and asker.speaks_for_exchange)
+        reader = reader_of(request.mime_type, is_exchange=states_for_exchange(asker, from_file=from_file))
         body = _gathered(request.stream(limit))
         summary = await self._batches.book(asker, body, reader, from_file=from_file, form=form)
         pieces = _as_lines(summary) if as_lines else _as_object(summary)

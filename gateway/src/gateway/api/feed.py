@@ -187,6 +187,7 @@ def _reconciliation(found: feed_pb2.ReconciliationReply) -> dict[str, Any]:
         "complete_to": instant_us(found.complete_to_us),
         "gap": found.gap,
         "file_only": found.file_only,
+        "corrected": found.corrected,
         "differences": [_difference(each) for each in found.differences],
         "nodes_away": list(found.nodes_away),
     }

@@ -72,7 +72,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How the results are wanted: a line each or the inside of a JSON array, all or only refused ones."""
+    """How the results are wanted: a line each or the inside of a JSON array.
+
+    All, or only those where somebody may have to look: refused rows, and those that corrected the book.
+    """
 
     lines: bool = False
     only_refused: bool = False
@@ -103,6 +106,11 @@ class _Sender:
         self.places = asyncio.Semaphore(OPEN_OF_ONE)
         self.calls = asyncio.Semaphore(CALLS_OF_ONE)
         self.batches = 0
+
+
+def states_for_exchange(asker: Principal, *, from_file: bool) -> bool:
+    """Whether a batch is the exchange's own statement: its nightly file, as ingest-service sends it."""
+    return from_file and asker.speaks_for_exchange
 
 
 class Batches:
@@ -241,7 +249,7 @@ class _Run:
     def _chunk(self, rows: Sequence[Row]) -> _Chunk:
         refused: dict[int, str] = {}
         names = []
-        by_exchange = self.from_file and self.asker.speaks_for_exchange
+        by_exchange = states_for_exchange(self.asker, from_file=self.from_file)
         request = new_request(from_file=self.from_file, by_exchange=by_exchange)
         add = request.trades.add
         sees_all = self.asker.sees_all
@@ -272,7 +280,7 @@ class _Run:
     def _note(self, chunk: _Chunk, reply: trades_pb2.BookReply) -> None:
         results = self._results(chunk, reply)
         if self.form.only_refused:
-            results = [result for result in results if result.reason is not None]
+            results = [result for result in results if result.reason is not None or result.corrected]
         if not results:
             return
         spool = self.summary.spool
@@ -284,7 +292,7 @@ class _Run:
 
     def _results(self, chunk: _Chunk, reply: trades_pb2.BookReply) -> list[RowResult]:
         counts = self.summary.counts
-        if self.form.only_refused and not (reply.reasons or chunk.refused):
+        if self.form.only_refused and not (reply.reasons or reply.corrected or chunk.refused):
             for result, count in Counter(reply.results).items():
                 counts[RESULT_NAMES[result]] += count
             return []

@@ -103,7 +103,8 @@ class FeedServicer(feed_pb2_grpc.FeedServicer):
             reconciled_us=found.reconciled_us, in_both=found.in_both, recovered=found.recovered,
             feed_only=found.feed_only, differing=found.differing, complete_to_us=day.complete_to_us,
             gap=day.has_gap, coverage=_coverage(day.coverage), nodes_away=day.nodes_away,
-            differences=map(_difference, found.differences), file_only=found.file_only,
+            file_only=found.file_only, corrected=found.corrected,
+            differences=map(_difference, found.differences),
         )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from wattbook.clock import Clock
 from wattbook.errors import WattbookError
 from wattbook.telemetry.http import ClientRequest
 
-from ingest_service.domain import Counts, FileRefused, GatewayDown, RefusedRow, UploadFailed, Verdict
+from ingest_service.domain import Counts, FileRefused, GatewayDown, ListedRow, UploadFailed, Verdict
 
 CONNECT_TIMEOUT_S = 5.0
 STALL_TIMEOUT_S = 60.0  # between two pieces, either way
@@ -30,7 +30,7 @@ _REFUSED_FOR_GOOD = frozenset({400, 413, 415, 422})
 _NOT_ABOUT_THE_FILE = frozenset({401, 403, 404, 405, 429})
 
 Body = Callable[[], AsyncIterator[bytes]]
-OnRefused = Callable[[Sequence[RefusedRow]], Awaitable[None]]
+OnRefused = Callable[[Sequence[ListedRow]], Awaitable[None]]
 
 
 class _TokenRefused(GatewayDown):
@@ -162,18 +162,18 @@ async def _read_answer(answer: httpx.Response, on_refused: OnRefused) -> Counts:
     refused = last_row = 0
     counts: Counts | None = None
     async for lines in _lines(answer):
-        rows: list[RefusedRow] = []
+        rows: list[ListedRow] = []
         for line in lines:
             item = _object(line)
             if "summary" in item:
                 counts = _counts(item["summary"])
-            elif item.get("result") in {"conflict", "invalid"}:
-                rows.append(_refused_row(item))
+            elif item.get("result") in {"conflict", "invalid"} or item.get("corrected") is True:
+                rows.append(_listed_row(item))
         if rows:
             if last_row >= rows[0].row or any(a.row >= b.row for a, b in itertools.pairwise(rows)):
                 raise UploadFailed("the gateway's answer is not in the order of the rows")
             last_row = rows[-1].row
-            refused += len(rows)
+            refused += sum(row.verdict is not Verdict.CORRECTED for row in rows)
             await on_refused(rows)
     if counts is None:
         raise UploadFailed("the gateway's answer broke off")
@@ -211,9 +211,10 @@ def _counts(summary: Any) -> Counts:
         raise UploadFailed("the gateway's summary is incomplete") from error
 
 
-def _refused_row(item: dict[str, Any]) -> RefusedRow:
+def _listed_row(item: dict[str, Any]) -> ListedRow:
     try:
         row = int(item["row"])
     except (KeyError, TypeError, ValueError) as error:
         raise UploadFailed("the gateway's answer has no row number") from error
-    return RefusedRow(row, str(item.get("reason") or item["result"]), Verdict(item["result"]))
+    verdict = Verdict.CORRECTED if item.get("corrected") is True else Verdict(item["result"])
+    return ListedRow(row, str(item.get("reason") or item["result"]), verdict)

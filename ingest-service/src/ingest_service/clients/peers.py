@@ -76,7 +76,8 @@ class Peer:
         found = Reconciliation(
             reply.day, file_name=reply.file_name, reconciled_us=reply.reconciled_us, in_both=reply.in_both,
             recovered=reply.recovered, feed_only=reply.feed_only, differing=reply.differing,
-            file_only=reply.file_only, differences=tuple(map(_difference, reply.differences)),
+            file_only=reply.file_only, corrected=reply.corrected,
+            differences=tuple(map(_difference, reply.differences)),
         )  # fmt: skip
         heard = reply.coverage
         gaps = tuple(Gap(gap.began_us, gap.ended_us) for gap in heard.gaps)

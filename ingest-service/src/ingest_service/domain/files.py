@@ -252,8 +252,8 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedRow:
-    """A row that the gateway did not book; ``row`` counts data rows from 1."""
+class ListedRow:
+    """A row that the gateway did not book, or that corrected the book; ``row`` counts data rows from 1."""
 
     row: int
     reason: str

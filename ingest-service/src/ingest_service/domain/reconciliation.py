@@ -23,6 +23,7 @@ class Standing(StrEnum):
 
     DIFFERS = "differs"  # the feed, or the book, says something else than the file
     RECOVERED = "recovered"  # only the file has it, and it was booked from it
+    CORRECTED = "corrected"  # only the file has it, and it replaced what a client had said
     FILE_ONLY = "file_only"  # only the file has it, and it was refused
     FEED_ONLY = "feed_only"  # only the feed has it
 
@@ -31,6 +32,7 @@ class Verdict(StrEnum):
     """What the book's owner made of a row of the file."""
 
     BOOKED = "booked"  # now, or before with the same content
+    CORRECTED = "corrected"  # in place of another content, which a client had stated
     CONFLICT = "conflict"  # another content is booked under its id
     INVALID = "invalid"
 
@@ -79,6 +81,7 @@ class Reconciliation:
     feed_only: int = 0
     differing: int = 0
     file_only: int = 0
+    corrected: int = 0
     differences: tuple[Difference, ...] = ()
 
 
@@ -110,6 +113,8 @@ def difference_of(row: FiledRow, heard: str | None) -> Difference | None:
         kind, detail = Standing.DIFFERS, f"the book has it otherwise: {row.reason}"
     elif heard is not None:
         return None
+    elif row.verdict is Verdict.CORRECTED:
+        kind, detail = Standing.CORRECTED, "it replaced what a client had stated"
     elif row.verdict is Verdict.INVALID:
         kind, detail = Standing.FILE_ONLY, f"row {row.number} is refused: {row.reason}"
     else:

@@ -139,6 +139,7 @@ RECONCILIATIONS = Table(
     Column("feed_only", BigInteger, nullable=False),
     Column("differing", BigInteger, nullable=False),
     Column("file_only", BigInteger, nullable=False, server_default="0"),
+    Column("corrected", BigInteger, nullable=False, server_default="0"),
 )
 
 DIFFERENCES = Table(

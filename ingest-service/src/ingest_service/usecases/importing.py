@@ -34,8 +34,8 @@ from ingest_service.domain import (
     FileRefused,
     FileState,
     Fingerprint,
+    ListedRow,
     NotYet,
-    RefusedRow,
     Verdict,
     Writer,
     WriterUnknown,
@@ -235,7 +235,7 @@ class Importer:
                 offset += len(chunk)
                 yield chunk
 
-        async def on_refused(refused: Sequence[RefusedRow]) -> None:
+        async def on_refused(refused: Sequence[ListedRow]) -> None:
             await self.in_thread(partial(rows.refuse, refused))
 
         counts = await self.gateway.upload(body=body, size_bytes=as_read.size_bytes, on_refused=on_refused)
@@ -300,7 +300,7 @@ class FileRows:
             return  # it will be refused as a whole
         self._comparison = comparison
 
-    def refuse(self, refused: Sequence[RefusedRow]) -> None:
+    def refuse(self, refused: Sequence[ListedRow]) -> None:
         """These were refused, and those before them that were not named are booked.
 
         Raises:
@@ -323,11 +323,13 @@ class FileRows:
         lines = [line for _, line in self._rows] or [b""]
         self.rejected.write((line, reason) for line in lines)
 
-    def _refused(self, refused: Iterable[RefusedRow]) -> Iterator[tuple[bytes, str]]:
-        for verdict in refused:
-            yield self._line_of(verdict), verdict.reason
+    def _refused(self, listed: Iterable[ListedRow]) -> Iterator[tuple[bytes, str]]:
+        for each in listed:
+            line = self._line_of(each)
+            if each.verdict is not Verdict.CORRECTED:
+                yield line, each.reason
 
-    def _line_of(self, verdict: RefusedRow) -> bytes:
+    def _line_of(self, verdict: ListedRow) -> bytes:
         for number, line in self._rows:
             if number == verdict.row:
                 self._file(number, line, verdict)
@@ -335,7 +337,7 @@ class FileRows:
             self._file(number, line)
         return b""  # the gateway counted more rows than there are
 
-    def _file(self, number: int, line: bytes, refused: RefusedRow | None = None) -> None:
+    def _file(self, number: int, line: bytes, refused: ListedRow | None = None) -> None:
         if self._comparison is None:
             return
         trade_id, trade = self._reader.row(line)

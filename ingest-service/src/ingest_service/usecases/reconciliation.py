@@ -114,6 +114,7 @@ class Comparison:
             day.isoformat(), file_name=name, sha256=sha256, reconciled_us=self._run, in_both=self._in_both,
             recovered=self._counts[Standing.RECOVERED], feed_only=feed_only,
             differing=self._counts[Standing.DIFFERS], file_only=self._counts[Standing.FILE_ONLY],
+            corrected=self._counts[Standing.CORRECTED],
             differences=tuple(self._listed),
         )  # fmt: skip
         self._days.record(result)
@@ -135,11 +136,12 @@ class Comparison:
 
 
 def _say(result: Reconciliation) -> None:
-    odd = result.recovered or result.feed_only or result.differing or result.file_only
+    odd = len(result.differences)
     _log.log(
         logging.WARNING if odd else logging.INFO,
-        "%s against the feed: %s in both, %s recovered, %s only in the feed, %s differ, %s refused",
-        result.file_name, result.in_both, result.recovered, result.feed_only, result.differing,
-        result.file_only,
+        "%s against the feed: %s in both, %s recovered, %s corrected, %s only in the feed, %s differ, "
+        "%s refused",
+        result.file_name, result.in_both, result.recovered, result.corrected, result.feed_only,
+        result.differing, result.file_only,
         extra={"day": result.day},
     )  # fmt: skip

@@ -36,6 +36,7 @@ PRICE_COLUMNS = (
 )
 KINDS = {
     "recovered": ("Recovered", "only in the file, booked from it"),
+    "corrected": ("Corrected", "booked from the file in place of a client's statement"),
     "feed_only": ("Only in the feed", "not in the file"),
     "differs": ("Differs", "the file says something else than the feed or the book"),
     "file_only": ("Refused", "only in the file, not booked"),
@@ -102,6 +103,7 @@ def count_slots(found: TradingDay, writer: Writer, now: datetime) -> Slots:
     at = escape(moment(from_epoch_us(found.reconciled_us), now)) if found.reconciled_us else Markup("")
     toned = {
         "recovered": (found.recovered, "good" if found.recovered else "even"),
+        "corrected": (found.corrected, "good" if found.corrected else "even"),
         "feed_only": (found.feed_only, "warn" if found.feed_only else "even"),
         "differs": (found.differing, "warn" if found.differing else "even"),
         "file_only": (found.file_only, "warn" if found.file_only else "even"),

@@ -64,6 +64,7 @@ class FeedService:
             complete_to_us=reply.complete_to_us,
             has_gap=reply.gap,
             file_only=reply.file_only,
+            corrected=reply.corrected,
             differences=tuple(map(_difference, reply.differences)),
         )
 

@@ -149,6 +149,7 @@ class TradingDay:
     feed_only: int = 0
     differing: int = 0
     file_only: int = 0
+    corrected: int = 0
     complete_to_us: int = 0
     has_gap: bool = False
     differences: tuple[Difference, ...] = ()

@@ -109,18 +109,16 @@ def test_of_another_users_file_nothing_is_known(folder: DropFolder) -> None:
     """As the service meets it beside an SFTP account: root's right to leases is not asked for."""
     path = folder.inbox / NAME
     path.write_bytes(ROW)
-    path.chmod(0o644)
     os.chown(path, 1234, 1234)
-    for each in (folder.inbox, *folder.inbox.parents):
-        each.chmod(each.stat().st_mode | 0o055)
     script = (
-        "import os, sys; from ingest_service.clients import DropFolder; from pathlib import Path\n"
+        "import os, sys; from ingest_service.clients import SourceFile\n"
+        "source = SourceFile(sys.argv[1], os.open(sys.argv[1], os.O_RDONLY))\n"
         "os.setgroups([]); os.setgid(4321); os.setuid(4321)\n"
-        "with DropFolder(Path(sys.argv[1])).open(sys.argv[2]) as source: print(source.writer().name)\n"
+        "print(source.writer().name)\n"
     )
 
     done = subprocess.run(
-        [sys.executable, "-c", script, str(folder.inbox), NAME], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False
     )
 
     assert done.stdout.strip() == "UNKNOWN", done.stderr

@@ -1,9 +1,7 @@
-# Where no image registry is reachable: Debian's RabbitMQ, started the way the official image is.
-FROM localhost/wattbook-debian
-RUN groupadd --system --gid 999 rabbitmq \
-    && useradd --system --uid 999 --gid 999 --home-dir /var/lib/rabbitmq rabbitmq \
-    && printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d \
-    && apt-get update -qq && apt-get install -y -qq --no-install-recommends rabbitmq-server >/dev/null && apt-get clean && rm -rf /var/lib/apt/lists/* \
+# Where no image registry is reachable: Debian's RabbitMQ of the deployed version, started the way the official image is.
+ARG ROOT
+FROM ${ROOT}
+RUN groupmod --non-unique --gid 999 rabbitmq && usermod --non-unique --uid 999 rabbitmq \
     && rm -rf /var/lib/rabbitmq/* /var/lib/rabbitmq/.erlang.cookie && chown -R 999:999 /var/lib/rabbitmq \
     && echo '[rabbitmq_management,rabbitmq_prometheus].' > /etc/rabbitmq/enabled_plugins
 # Not /usr/sbin, where Debian puts a wrapper around each that writes beside the data.

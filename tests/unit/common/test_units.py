@@ -37,12 +37,12 @@ def test_quantities_become_whole_kw(text: str, kw: int) -> None:
      "1e999999999999999999", "0.1" + "0" * 150 + "1", "9" * 200],
 )  # fmt: skip
 def test_quantities_that_are_no_whole_kw_are_refused_at_once(text: str) -> None:
-    began = time.monotonic()
+    began_s = time.process_time()
 
     with pytest.raises(ValueError, match="it is not a"):
         kw_from_mw(Decimal(text))
 
-    assert time.monotonic() - began < 0.5
+    assert time.process_time() - began_s < 0.5
 
 
 @pytest.mark.parametrize(

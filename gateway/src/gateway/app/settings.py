@@ -47,7 +47,10 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, Stor
         "WATTBOOK_INGEST_CLIENT_SECRET", "secret of ingest-service's own tokens", default=None, secret=True
     )
     report_client_secret: str | None = setting(
-        "WATTBOOK_REPORT_CLIENT_SECRET", "secret of report-service's passes", default=None, secret=True
+        "WATTBOOK_REPORT_CLIENT_SECRET",
+        "secret of report-service's tokens, and of those that it gets for people",
+        default=None,
+        secret=True,
     )
     pricing_client_secret: str | None = setting(
         "WATTBOOK_PRICING_CLIENT_SECRET", "secret of pricing-service's passes", default=None, secret=True

@@ -14,6 +14,8 @@ from tests.support.pages import STREAM_PATH, TOTAL_SLOTS, PageReader
 
 STREAMS = 500
 GOAL_MS = 250
+# All are of one user and one address.
+MANY = {"WATTBOOK_HTTP_CONNECTIONS_PER_ADDRESS": "3000", "WATTBOOK_STREAMS_PER_USER": "2000"}
 TRADERS = tuple(f"trader_{number + 1}" for number in range(6))
 DAY = "2026-03-10"
 CLOCK = ("--clock-start", f"{DAY}T08:01:00+01:00")
@@ -28,7 +30,7 @@ _CHANGED = f'"{TOTAL_SLOTS["trades"]}"'.encode()
 
 def run(context: Context) -> list[Row]:
     updates = max(3, int(context.sizes.seconds * 2))
-    with context.live(*CLOCK) as desk:
+    with context.live(*CLOCK, **MANY) as desk:
         desk.emit(200)
         with PageReader(desk.pages_url, "admin", desk.admin_password) as reader:
             cookie = reader.cookie

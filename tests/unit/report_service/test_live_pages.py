@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
-from report_service.api.streaming import Streaming
 from report_service.domain.feed import TradingDay
 from report_service.domain.prices import DayKey, PollerState
 from report_service.usecases.prices import PriceState
@@ -284,7 +283,6 @@ class TestStreams:
     @pytest.fixture
     def streaming(self, pages: Pages) -> Iterator[Pages]:
         pages.site.hub.start()
-        pages.app.wsgi_app = Streaming(pages.app.wsgi_app, pages.site.hub)  # type: ignore[method-assign]
         yield pages
         pages.site.hub.stop()
 
@@ -329,7 +327,6 @@ class TestStreams:
     def test_a_name_with_odd_characters_has_its_stream_among_several(self) -> None:
         pages = Pages((booking(1, trader="ä/ö?&=%"),))
         pages.site.hub.start()
-        pages.app.wsgi_app = Streaming(pages.app.wsgi_app, pages.site.hub)  # type: ignore[method-assign]
         ana = pages.as_("ana")
         link = re.search(r'<a class="through" href="([^"]+)"', ana.get(DESK).text)
         assert link is not None

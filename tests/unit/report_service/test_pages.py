@@ -12,9 +12,10 @@ import pytest
 from flask.testing import FlaskClient
 from jinja2.bccache import Bucket, BytecodeCache
 from report_service.api.assets import Assets
-from report_service.api.recent import Recent
+from report_service.api.front import Front, Health
 from report_service.api.sessions import EncryptedSessions
 from report_service.api.site import Site, safe_address
+from report_service.api.streaming import Streaming
 from report_service.api.streams import Hub
 from report_service.api.web import build_web
 from report_service.domain.book import Booking
@@ -29,8 +30,10 @@ from wattbook.auth.people import People, Person
 from wattbook.auth.revocations import Revocation, Revocations
 from wattbook.clock import FakeClock
 from wattbook.errors import TooManyRequests, Unavailable
+from wattbook.proxies import TrustedProxies
 from werkzeug.test import TestResponse
 
+from tests.unit.report_service.as_wsgi import AsWsgi
 from tests.unit.report_service.fakes import (
     NOW,
     FakeFeedOwner,
@@ -71,7 +74,9 @@ COMPILED = Compiled()
 class Pages:
     """The pages over fakes, with a browser for each person."""
 
-    def __init__(self, trades: tuple[Booking, ...] = TRADES, *, is_loaded: bool = True) -> None:
+    def __init__(
+        self, trades: tuple[Booking, ...] = TRADES, *, is_loaded: bool = True, hub: Hub | None = None
+    ) -> None:
         self.clock = FakeClock(NOW)
         self.model = ReadModel(self.clock)
         self.book = FakeTradeBook(trades)
@@ -100,7 +105,7 @@ class Pages:
         details = Details(self.book, self.prices)
         quarantine = Quarantine(self.set_aside)
         self.site = Site(
-            performances, people, self.clock, Assets(), Hub(self.clock), self.feed, quarantine, details
+            performances, people, self.clock, Assets(), hub or Hub(self.clock), self.feed, quarantine, details
         )
         self.app = build_web(self.site, secret=SECRET, sessions=sessions)
         self.app.jinja_env.bytecode_cache = COMPILED
@@ -111,7 +116,14 @@ class Pages:
             self.calls += 1
             return inner(environ, start_response)  # type: ignore[arg-type]
 
-        self.app.wsgi_app = Recent(counted, self.clock)  # type: ignore[assignment,method-assign,arg-type]
+        self.front = Front(
+            Streaming(counted, self.site.hub),  # type: ignore[arg-type]
+            health=Health(self.model),
+            clock=self.clock,
+            proxies=TrustedProxies(("10.0.0.0/8",)),
+            route_of=lambda _method, _path: "",
+        )
+        self.app.wsgi_app = AsWsgi(self.front)  # type: ignore[assignment,method-assign]
 
     def stranger(self) -> FlaskClient:
         return self.app.test_client()
@@ -681,7 +693,6 @@ class TestRights:
 
 class TestEndedElsewhere:
     def test_no_kept_page_is_shown_to_whose_session_is_over(self, pages: Pages, ana: FlaskClient) -> None:
-        pages.app.wsgi_app = Recent(pages.app.wsgi_app, pages.clock)  # type: ignore[method-assign]
         assert [ana.get(PAGE).status_code for _ in range(2)] == [200, 200]
 
         pages.revocations.hear(1, [Revocation(1, "ana", None, 1)])
@@ -706,7 +717,6 @@ class TestEndedElsewhere:
     def test_a_page_says_that_sessions_are_not_checked_and_for_how_long(
         self, pages: Pages, ana: FlaskClient
     ) -> None:
-        pages.app.wsgi_app = Recent(pages.app.wsgi_app, pages.clock)  # type: ignore[method-assign]
         pages.revocations.is_used = True
         pages.revocations.hear(0, [])
         assert "cannot be reached" not in ana.get(PAGE).text

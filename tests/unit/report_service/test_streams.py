@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from report_service.api import streams
-from report_service.api.streaming import MOST_TOPICS, Asked, Streaming, may_stream
-from report_service.api.streams import ALWAYS, MOST_UNREAD_BYTES, Hub, Snapshot, Topic, event
+from report_service.api.streaming import MOST_TOPICS, Asked, Streaming, may_stream, stream_of
+from report_service.api.streams import ALWAYS, MOST_UNREAD_BYTES, Hub, Snapshot, Stream, Topic, event
 from wattbook.clock import FakeClock, SystemClock, to_epoch_us
+from wattbook.errors import TooManyRequests, Unavailable
 
 from tests.support.waiting import wait_until
 
@@ -36,20 +40,49 @@ class Page:
         self.version += 1
 
 
+class Ended(asyncio.Protocol):
+    """Gives a stream's place back once its connection is gone."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stream.leave()
+
+
+LOOP = asyncio.new_event_loop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loop() -> Iterator[None]:
+    thread = threading.Thread(target=LOOP.run_forever)
+    thread.start()
+    yield
+    LOOP.call_soon_threadsafe(LOOP.stop)
+    thread.join()
+
+
 class Browser:
     """The other end of a stream."""
 
     def __init__(
         self, hub: Hub, page: Page | list[Page], *, known: str = "1", lasts_s: int = 600,
-        goes_on: Callable[[], bool] = ALWAYS,
+        goes_on: Callable[[], bool] = ALWAYS, user: str = "ana",
     ) -> None:  # fmt: skip
-        self.end, ours = socket.socketpair()
+        self.end, self._ours = socket.socketpair()
         self.end.settimeout(10)
         self.text = b""
         until_s = to_epoch_us(SystemClock().now()) // 1_000_000 + lasts_s
         pages = page if isinstance(page, list) else [page]
         topics = [(each.topic, known) for each in pages]
-        hub.add(ours, topics, head=b"head\n\n", until_s=until_s, goes_on=goes_on)
+        self.stream = hub.reserve(topics, user=user, until_s=until_s, goes_on=goes_on)
+        asyncio.run_coroutine_threadsafe(self._begin(), LOOP).result(10)
+        wait_until(lambda: self.stream in hub._served or self.stream.is_ended, timeout_s=10, what="it began")
+
+    async def _begin(self) -> None:
+        transport, _ = await LOOP.connect_accepted_socket(lambda: Ended(self.stream), self._ours)
+        transport.write(b"head\n\n")
+        self.stream.begin(transport)
 
     def read_until(self, wanted: str) -> str:
         while wanted.encode() not in self.text:
@@ -157,11 +190,9 @@ def test_a_beat_tells_the_desks_time(page: Page, monkeypatch: pytest.MonkeyPatch
     hub = Hub(SystemClock(), desk=world)
     hub.start()
     try:
-        text = Browser(hub, page).read_until('event: beat\ndata: {"now"')
+        Browser(hub, page).read_until(f'event: beat\ndata: {{"now":{to_epoch_us(world.now()) // 1000}}}')
     finally:
         hub.stop()
-
-    assert f'"now":{to_epoch_us(world.now()) // 1000}' in text
 
 
 def test_a_change_that_nobody_announced_is_found_too(hub: Hub, page: Page) -> None:
@@ -217,16 +248,64 @@ def test_a_stream_ends_when_its_session_was_ended_and_others_go_on(hub: Hub, pag
     assert other.read_until('{"b":"2"}')
 
 
-def test_stopping_ends_all_streams(page: Page) -> None:
-    hub = Hub(SystemClock())
-    hub.start()
+def test_stopping_ends_all_streams_and_takes_no_more(hub: Hub, page: Page) -> None:
     browser = Browser(hub, page)
     browser.read_until("head")
 
-    hub.stop()
+    hub.close()
 
     assert browser.is_ended()
-    assert hub.is_full
+    assert b"event: again" not in browser.text
+    with pytest.raises(Unavailable):
+        Browser(hub, page)
+
+
+def test_a_users_streams_can_be_ended_at_once(hub: Hub, page: Page) -> None:
+    first, other = Browser(hub, page), Browser(hub, page, user="tim")
+
+    hub.end(user="ana")
+
+    assert first.is_ended()
+    assert b"event: again" in first.text
+    page.change(a="2")
+    other.read_until('"a":"2"')
+
+
+def test_a_stream_that_is_ended_before_it_begins_ends_at_once(hub: Hub, page: Page) -> None:
+    until_s = to_epoch_us(SystemClock().now()) // 1_000_000 + 60
+    reserved = hub.reserve([(page.topic, "")], user="ana", until_s=until_s)
+
+    hub.end(user="ana")
+
+    assert reserved.is_ended
+
+
+def test_a_user_has_a_share_and_others_have_theirs(page: Page) -> None:
+    hub = Hub(SystemClock(), most_of_one_user=3)
+    hub.start()
+    held = [Browser(hub, page) for _ in range(3)]
+
+    with pytest.raises(TooManyRequests):
+        Browser(hub, page)
+    other = Browser(hub, page, user="tim")
+    other.read_until("head")
+    held[0].end.close()
+    wait_until(lambda: hub.count == 3, timeout_s=10, what="its place is free")
+    assert Browser(hub, page).read_until("head")
+
+    hub.close()
+    hub.stop()
+
+
+def test_a_page_that_cannot_be_rendered_ends_its_own_stream_only(hub: Hub, page: Page) -> None:
+    broken = Page("broken")
+    broken.topic = Topic("broken", frozenset(), lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+
+    bad, good = Browser(hub, broken), Browser(hub, page)
+
+    assert bad.is_ended()
+    page.change(a="2")
+    good.read_until('"a":"2"')
 
 
 def test_text_of_all_kinds_stays_on_one_line() -> None:
@@ -234,31 +313,6 @@ def test_text_of_all_kinds_stays_on_one_line() -> None:
 
     assert text.count("\n") == 4
     assert data_of(text) == [{"a": "ä\n\r\n<b>\u2028"}]
-
-
-def test_a_connection_is_taken_from_the_server_without_ending_it(hub: Hub, page: Page) -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    browser = socket.create_connection(listener.getsockname())
-    browser.settimeout(10)
-    connection, _ = listener.accept()
-    started: list[str] = []
-
-    def application(environ: dict[str, object], start_response: object) -> list[bytes]:
-        may_stream(environ, Asked(page.topic, "", to_epoch_us(SystemClock().now()) // 1_000_000 + 60))
-        start_response("200 OK", [("Content-Type", "text/event-stream"), ("Content-Length", "0")])  # type: ignore[operator]
-        return [b""]
-
-    environ = {"PATH_INFO": "/x/stream", "gunicorn.socket": connection}
-    body = Streaming(application, hub)(environ, lambda status, headers: started.append(status))
-    connection.close()  # as gunicorn does
-
-    assert list(body) == []
-    read = b""
-    while b'"b":"1"' not in read:
-        read += browser.recv(4096)
-    assert read.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
-    browser.close()
-    listener.close()
 
 
 def test_a_session_that_one_topic_renews_is_renewed_for_the_next(hub: Hub) -> None:
@@ -269,36 +323,44 @@ def test_a_session_that_one_topic_renews_is_renewed_for_the_next(hub: Hub) -> No
     def application(environ: dict[str, object], start_response: object) -> list[bytes]:
         seen.append(str(environ["HTTP_COOKIE"]))
         topic = pages[str(environ["PATH_INFO"])].topic
-        may_stream(environ, Asked(topic, "", to_epoch_us(SystemClock().now()) // 1_000_000 + 60))
+        may_stream(environ, Asked(topic, "", "ana", to_epoch_us(SystemClock().now()) // 1_000_000 + 60))
         renewed = [("Set-Cookie", 'session="new=="; HttpOnly; Path=/')] if "old" in seen[-1] else []
         start_response("200 OK", [("Content-Type", "text/event-stream"), *renewed])  # type: ignore[operator]
         return [b""]
 
-    environ = {"PATH_INFO": "/stream", "HTTP_COOKIE": "theme=dark; session=old"}
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/stream",
+        "HTTP_COOKIE": "theme=dark; session=old",
+    }
     environ["QUERY_STRING"] = "t=%2Fone%2Fstream&v=&t=%2Ftwo%2Fstream&v="
     started: list[list[tuple[str, str]]] = []
 
-    body = b"".join(Streaming(application, hub)(environ, lambda _, headers: started.append(headers)))
+    assert not b"".join(Streaming(application, hub)(environ, lambda _, headers: started.append(headers)))
 
     assert seen == ["theme=dark; session=old", 'theme=dark; session="new=="']
     assert [value for name, value in started[0] if name == "Set-Cookie"] == [
         'session="new=="; HttpOnly; Path=/'
     ]
-    assert body.count(b"event: change") == 2
+    stream = stream_of(environ)
+    assert stream is not None
+    assert len(stream.topics) == 2
 
 
 def test_more_topics_than_a_stream_carries_are_named_as_left_out(hub: Hub, page: Page) -> None:
     def application(environ: dict[str, object], start_response: object) -> list[bytes]:
-        may_stream(environ, Asked(page.topic, "", to_epoch_us(SystemClock().now()) // 1_000_000 + 60))
+        may_stream(environ, Asked(page.topic, "", "ana", to_epoch_us(SystemClock().now()) // 1_000_000 + 60))
         start_response("200 OK", [])  # type: ignore[operator]
         return [b""]
 
     query = "&".join(f"t=%2F{number}%2Fstream&v=" for number in range(MOST_TOPICS + 3))
-    environ = {"PATH_INFO": "/stream", "QUERY_STRING": query}
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/stream", "QUERY_STRING": query}
 
-    head, *_ = Streaming(application, hub)(environ, lambda *_: None)
+    Streaming(application, hub)(environ, lambda *_: None)
 
-    assert len(data_of(head.decode())[0]["topics"]) == MOST_TOPICS
+    stream = stream_of(environ)
+    assert stream is not None
+    assert len(data_of(stream.head.decode())[0]["topics"]) == MOST_TOPICS
 
 
 def test_a_refused_stream_is_answered_like_any_page(hub: Hub) -> None:

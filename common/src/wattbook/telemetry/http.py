@@ -7,10 +7,9 @@ since either may hold secrets.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
 from wattbook.telemetry import catalogue, tracing
@@ -90,6 +89,11 @@ def _labels(method: str, scheme: str, route: str, status: int, failure: str) -> 
     return frozenset(labels.items())
 
 
+def are_recorded() -> bool:
+    """Whether requests leave a figure or a trace; else :class:`ServerRequest` may be left out."""
+    return _ANSWERED.is_kept or tracing.is_recording()
+
+
 class ClientRequest:
     """A request being sent; say :meth:`answered` within its block, and send its :attr:`headers`."""
 
@@ -153,32 +157,3 @@ class ClientRequest:
 
 
 _NOTHING = Work(None)
-
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-
-def recorded_wsgi(application: Application, route_of: Callable[[str, str], str]) -> Application:
-    """``application`` with each request recorded; itself where nothing is.
-
-    ``route_of(method, path)`` is the template of a path, ``""`` where there is none.
-    """
-    if not (_ANSWERED.is_kept or tracing.is_recording()):
-        return application
-
-    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        request = ServerRequest(
-            method=method,
-            path=path,
-            scheme=environ["wsgi.url_scheme"],
-            traceparent=environ.get("HTTP_TRACEPARENT", ""),
-        )
-
-        def start(status: str, *rest: Any) -> Any:
-            request.answered(int(status[:3]), route_of(method, path))
-            return start_response(status, *rest)
-
-        with request:
-            return application(environ, start)
-
-    return answer

@@ -17,7 +17,7 @@ import secrets
 import socket
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -58,6 +58,7 @@ class _Config(uvicorn.Config):
         settings: HttpSettings,
         probes: Application | None,
         notify: Callable[[], None] | None,
+        has_lifespan: bool,
     ) -> None:
         async def notified() -> None:
             assert notify is not None
@@ -68,7 +69,7 @@ class _Config(uvicorn.Config):
             http=Protocol,
             ws="none",
             loop="uvloop",
-            lifespan="on",
+            lifespan="on" if has_lifespan else "off",
             interface="asgi3",
             log_config=None,
             access_log=False,
@@ -107,6 +108,7 @@ class Protocol(HttpToolsProtocol):
     config: _Config
     server_state: _State
     _counted_as: str | None = None
+    _unanswered: deque[Any]  # where requests are sent on before the answer, uvicorn tells only the last
     _is_probe = False
     _in_head = _in_body = False
     _head_bytes = 0
@@ -120,6 +122,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a head, where there is room."""
         super().connection_made(transport)
+        self._unanswered = deque()
         self._await_head()
         refusal = self._admitted()
         if refusal is not None:
@@ -134,11 +137,14 @@ class Protocol(HttpToolsProtocol):
             counted[self._counted_as] -= 1
             if not counted[self._counted_as]:
                 del counted[self._counted_as]
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._answers_its_last():
             return
         if self._deadline_s is None and not self._in_body and self._is_answered():
             self._await_head()  # whatever comes now: also line breaks, which begin no request
@@ -166,6 +172,7 @@ class Protocol(HttpToolsProtocol):
         if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             raise ValueError(_TOO_LONG)  # makes the parser refuse the request
         super().on_headers_complete()
+        self._unanswered.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """Some of a body."""
@@ -186,6 +193,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The answer is; the rest of a body may still come, for a while."""
+        self._unanswered.popleft()
         if self._in_body and self._is_answered():
             self._deadline_s = self.loop.time() + UNREAD_TIMEOUT_S
         super().on_response_complete()
@@ -223,6 +231,13 @@ class Protocol(HttpToolsProtocol):
 
     def _is_answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    def _answers_its_last(self) -> bool:
+        """Whether nothing that comes now will be answered (RFC 9112, 9.6); a stream is such an answer."""
+        if not self._unanswered:
+            return False
+        first = self._unanswered[0]
+        return first.response_started and not first.keep_alive
 
     def _awaits_body(self) -> bool:
         """Whether it is for the client to go on: it may send, and all that it sent is read."""
@@ -300,6 +315,7 @@ class Server(uvicorn.Server):
         probes: Application | None = None,
         notify: Callable[[], None] | None = None,
         end_streams: Callable[[], None] | None = None,
+        has_lifespan: bool = True,
     ) -> None:
         """Serve ``app`` until ``stopping`` is set, ``probes`` at the sockets of :meth:`run`'s ``probing``.
 
@@ -307,7 +323,9 @@ class Server(uvicorn.Server):
         one that is idle would cross with a request on its way. After it ``end_streams`` is called, and
         running requests get some seconds. ``notify`` is called once a second.
         """
-        super().__init__(_Config(app, settings=settings, probes=probes, notify=notify))
+        super().__init__(
+            _Config(app, settings=settings, probes=probes, notify=notify, has_lifespan=has_lifespan)
+        )
         self.server_state = _State()
         self._stopping = stopping
         self._end_streams = end_streams

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import date
 
 from flask import Response, request
-from wattbook.errors import Unavailable
 from werkzeug.wrappers import Response as AnyResponse
 
 from report_service.api.figures import Writer
@@ -60,14 +59,16 @@ def stream_of(topic: Topic) -> AnyResponse:
 
     Raises:
         Unavailable: there is no room for one more.
+        TooManyRequests: the reader has too many open.
     """
-    if site().hub.is_full:
-        raise Unavailable("too many live streams are open; the page asks again by itself", retry_after_s=5)
+    site().hub.require_room(session_at_hand().person.name)
     topic.render()  # refuses where there is nothing to stream yet
     known = request.headers.get("Last-Event-ID") or request.args.get("last_event_id", "")
     people, signed_in = site().people, session_at_hand()
     until_s = people.unchanged_until_s(signed_in)
-    may_stream(request.environ, Asked(topic, known[:64], until_s, lambda: people.goes_on(signed_in)))
+    name = signed_in.person.name
+    asked = Asked(topic, known[:64], name, until_s, lambda: people.goes_on(signed_in))
+    may_stream(request.environ, asked)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Response("", content_type="text/event-stream; charset=utf-8", headers=headers)
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 import secrets
-import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,20 +20,8 @@ MOST_KEPT = 512
 _HOLDS = "wattbook.holds"
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _US_PER_S = 1_000_000
-_VARIES_BY = (
-    "PATH_INFO",
-    "QUERY_STRING",
-    "HTTP_HOST",
-    "HTTP_COOKIE",
-    "HTTP_IF_NONE_MATCH",
-    "HTTP_ACCEPT_LANGUAGE",
-    "HTTP_ACCEPT_ENCODING",
-    "wsgi.url_scheme",
-)
 
 Environ = dict[str, Any]
-StartResponse = Callable[..., Any]
-Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +33,20 @@ class Holds:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    status: str
-    headers: list[tuple[str, str]]
+class Answer:
+    """An answer in one piece; names of fields in lower case."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
     body: bytes
-    holds: Holds
+
+    def with_id(self, request_id: str) -> Answer:
+        """The same for another request."""
+        return Answer(self.status, [*self.headers, (b"x-request-id", request_id.encode())], self.body)
 
 
-def request_id_of(environ: Environ) -> str:
+def request_id_of(given: str) -> str:
     """The id that came with a request, where it looks like one; otherwise a new one."""
-    given = environ.get("HTTP_X_REQUEST_ID", "")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
@@ -64,60 +55,35 @@ def may_repeat(environ: Environ, holds: Holds) -> None:
     environ[_HOLDS] = holds
 
 
-class Recent:
-    """WSGI in front of the pages; thread-safe."""
+def holds_of(environ: Environ) -> Holds | None:
+    """How long, where it was said."""
+    found: Holds | None = environ.get(_HOLDS)
+    return found
 
-    def __init__(self, application: Application, clock: Clock, *, most: int = MOST_KEPT) -> None:
-        """Keep at most ``most`` answers of ``application``."""
-        self._application = application
+
+class Recent:
+    """What was answered; use it on one event loop."""
+
+    def __init__(self, clock: Clock, *, most: int = MOST_KEPT) -> None:
+        """Keep at most ``most`` answers."""
         self._clock = clock
         self._most = most
-        self._kept: OrderedDict[tuple[Any, ...], _Answer] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, tuple[Answer, Holds]] = OrderedDict()
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer from what is kept, or let the application."""
-        if environ["REQUEST_METHOD"] != "GET":
-            return self._application(environ, start_response)
-        key = tuple(map(environ.get, _VARIES_BY))
+    def get(self, key: Hashable) -> Answer | None:
+        """The answer to a request with this key, while it holds; without a request id."""
         found = self._kept.get(key)
-        if found is None or not self._holds(found):
-            return self._asked(key, environ, start_response)
-        start_response(found.status, [*found.headers, ("X-Request-Id", request_id_of(environ))])
-        return (found.body,)
-
-    def _holds(self, answer: _Answer) -> bool:
+        if found is None:
+            return None
+        answer, holds = found
         now_s = to_epoch_us(self._clock.now()) // _US_PER_S
-        return now_s < answer.holds.until_s and answer.holds.check()
+        return answer if now_s < holds.until_s and holds.check() else None
 
-    def _asked(
-        self, key: tuple[Any, ...], environ: Environ, start_response: StartResponse
-    ) -> Iterable[bytes]:
-        started: list[Any] = []
-
-        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            started[:] = [status, headers]
-            return start_response(status, headers, *rest)
-
-        chunks = self._application(environ, start)
-        holds = environ.get(_HOLDS)
-        if holds is None or not started:
-            return chunks
-        try:
-            body = b"".join(chunks)
-        finally:
-            getattr(chunks, "close", lambda: None)()
-        self._keep(key, started[0], started[1], body, holds)
-        return (body,)
-
-    def _keep(
-        self, key: tuple[Any, ...], status: str, headers: list[tuple[str, str]], body: bytes, holds: Holds
-    ) -> None:
-        names = {name.lower() for name, _ in headers}
-        if "set-cookie" in names or status[:3] not in {"200", "304"}:
+    def keep(self, key: Hashable, answer: Answer, holds: Holds) -> None:
+        """Give it again, where it is no more than a page."""
+        if answer.status not in (200, 304) or any(name == b"set-cookie" for name, _ in answer.headers):
             return
-        kept = [(name, value) for name, value in headers if name.lower() != "x-request-id"]
-        with self._lock:
-            self._kept[key] = _Answer(status, kept, body, holds)
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+        headers = [each for each in answer.headers if each[0] != b"x-request-id"]
+        self._kept[key] = Answer(answer.status, headers, answer.body), holds
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)

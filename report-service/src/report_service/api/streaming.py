@@ -1,23 +1,24 @@
-"""WSGI in front of everything: hands the connection of an answered stream request to the hub."""
+"""WSGI in front of Flask: makes one stream of all that a browser asks for, each part asked for by itself."""
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes, urlencode
 
-from report_service.api.recent import Application, Environ, StartResponse
-from report_service.api.streams import ALWAYS, Hub, Topic, event
+from wattbook.errors import WattbookError
+
+from report_service.api.recent import Environ
+from report_service.api.streams import ALWAYS, Hub, Stream, Topic
 
 _ASKED = "wattbook.stream"
-_SOCKET = "gunicorn.socket"
+_STREAM = "wattbook.streams"
 SEVERAL = "/stream"
 MOST_TOPICS = 24  # pages that one browser looks at, hidden ones not counted
-_NOT_SENT = {"content-length", "connection", "transfer-encoding"}
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Asked:
 
     topic: Topic
     known_version: str
+    user: str
     until_s: int
     goes_on: Callable[[], bool] = ALWAYS
 
@@ -35,8 +37,14 @@ def may_stream(environ: Environ, asked: Asked) -> None:
     environ[_ASKED] = asked
 
 
+def stream_of(environ: Environ) -> Stream | None:
+    """The stream, with its place in the hub, that the answer to this request goes on as."""
+    found: Stream | None = environ.get(_STREAM)
+    return found
+
+
 class Streaming:
-    """Passes requests on; where one became a stream, its connection goes to ``hub``.
+    """Passes requests on; one that may become a stream is given its place in ``hub``.
 
     ``/stream?t=…&v=…&t=…&v=…`` carries several streams, each by its own address and the version that is known
     of it. Each is asked for as if it came alone, so that it is refused as it would be alone.
@@ -63,18 +71,19 @@ class Streaming:
         headers = [each for each in first.headers if each[0].lower() != "set-cookie"]
         headers += [each for answer in answers for each in answer.headers if each[0].lower() == "set-cookie"]
         head = self._hub.time_event("topics", topics=[each.asked and each.asked.topic.id for each in answers])
-        connection = environ.get(_SOCKET)
-        if connection is None:  # another server, or a test: the state as it stands, and the end
-            start_response(first.status, headers)
-            return (head, *(event(each.topic, None, each.topic.render()) for each in found))
-        self._hub.add(
-            _taken(connection),
-            [(each.topic, each.known_version) for each in found],
-            head=_head(first.status, headers) + head,
-            until_s=min(each.until_s for each in found),
-            goes_on=found[0].goes_on,  # one request has one session
-        )
-        start_response(first.status, [])
+        if environ["REQUEST_METHOD"] == "GET":
+            try:
+                environ[_STREAM] = self._hub.reserve(
+                    [(each.topic, each.known_version) for each in found],
+                    user=found[0].user,
+                    until_s=min(each.until_s for each in found),
+                    goes_on=found[0].goes_on,  # one request has one session
+                    head=head,
+                )
+            except WattbookError as error:  # taken since they were asked for
+                start_response(f"{error.http_status} {error.code}", [("Retry-After", "5")])
+                return (error.message.encode(),)
+        start_response(first.status, headers)
         return ()
 
     def _asked(self, environ: Environ, named: Sequence[tuple[str, str]]) -> list[_Answer]:
@@ -140,20 +149,3 @@ def _renewed(cookies: str, headers: list[tuple[str, str]]) -> str:
     for each in fresh:
         jar.load(each)
     return "; ".join(f"{name}={morsel.coded_value}" for name, morsel in jar.items())
-
-
-def _taken(connection: socket.socket) -> socket.socket:
-    """The connection under a descriptor of ours; the old one is left with a connection that has ended."""
-    ours = connection.dup()
-    ended, other = socket.socketpair()
-    other.close()
-    os.dup2(ended.fileno(), connection.fileno(), inheritable=False)
-    ended.close()
-    ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return ours
-
-
-def _head(status: str, headers: list[tuple[str, str]]) -> bytes:
-    lines = [f"HTTP/1.1 {status}"]
-    lines += [f"{name}: {value}" for name, value in headers if name.lower() not in _NOT_SENT]
-    return ("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\nretry: 1000\n\n").encode("latin-1")

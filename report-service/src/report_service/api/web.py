@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from flask import Blueprint, Flask, Response, g, jsonify, request
+from flask import Blueprint, Flask, Response, g, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFProtect
 from wattbook import telemetry
@@ -48,7 +48,7 @@ _CONTENT_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-_HEADERS = (
+HEADERS = (
     ("Content-Security-Policy", _CONTENT_POLICY),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
@@ -122,20 +122,6 @@ def routes_of(web: Flask) -> Callable[[str, str], str]:
     return route_of
 
 
-@machine.get("/healthz")
-def healthz() -> ResponseReturnValue:
-    """The process lives."""
-    return jsonify(status="ok")
-
-
-@machine.get("/readyz")
-def readyz() -> ResponseReturnValue:
-    """Reports are answered; and whether they are level with the book."""
-    state = site().model.state
-    body = {"status": "ok" if state.ready else "loading", "level_with_the_book": state.lost_since is None}
-    return jsonify(body), 200 if state.ready else 503
-
-
 @machine.get("/static/<path:name>")
 def static(name: str) -> ResponseReturnValue:
     """A style sheet, a script, the mark."""
@@ -153,7 +139,7 @@ def static(name: str) -> ResponseReturnValue:
 
 
 def _enter() -> None:
-    request_id = request_id_of(request.environ)
+    request_id = request_id_of(request.headers.get("X-Request-Id", ""))
     known = telemetry.current()  # where requests are recorded, the span of this one
     context = (
         replace(known, request_id=request_id)
@@ -173,7 +159,7 @@ def _leave(_error: BaseException | None) -> None:
 
 def _headers(response: Response) -> Response:
     headers = response.headers
-    headers.extend(_HEADERS)
+    headers.extend(HEADERS)
     headers["X-Request-Id"] = g.get("request_id", "")
     if "Cache-Control" not in headers:
         headers["Cache-Control"] = "no-store"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,12 +22,12 @@ from wattbook.process import (
     load_settings_or_exit,
     load_telemetry_or_exit,
 )
-from wattbook.proxies import ProxySettings
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import TelemetrySettings, configure_logging, start
 from wattbook.walls import WallSettings
+from wattbook.web.settings import HttpSettings, address_of, listen
 
-from report_service.app.master import Master, address_of, listen
+from report_service.app.master import Master
 
 if TYPE_CHECKING:
     from report_service.app.worker import Worker
@@ -36,7 +37,7 @@ SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
-class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, BusSettings, ProxySettings):
+class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, BusSettings, HttpSettings):
     """Everything that can differ between two installations."""
 
     session_key: str = setting(
@@ -68,13 +69,16 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, BusS
     session_idle_s: int = setting(
         "WATTBOOK_SESSION_IDLE_S", "signed out after so long without a request, s", default=3600
     )
+    streams_per_user: int = setting(
+        "WATTBOOK_STREAMS_PER_USER", "most live pages of one user at once, of 2,000 in all", default=60
+    )
     session_longest_s: int = setting(
         "WATTBOOK_SESSION_LONGEST_S", "signed out so long after signing in, s", default=12 * 3600
     )
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later, all of it at once."""
-        problems = [*self.clock_problems(), *self.drain_problems(), *self.proxy_problems()]
+        problems = [*self.clock_problems(), *self.drain_problems(), *self.http_problems()]
         if len(self.session_key) < SHORTEST_KEY:
             problems.append(f"WATTBOOK_SESSION_KEY: its value is shorter than {SHORTEST_KEY} characters")
         for name, address in (("LISTEN", self.listen), ("HTTP_LISTEN", self.http_listen)):
@@ -91,24 +95,26 @@ def main() -> None:
     settings = load_settings_or_exit(Settings, os.environ)
     configure_logging(SERVICE, level=settings.log_level, json_lines=settings.log_json)
     exported = load_telemetry_or_exit(os.environ)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each call
+    for noisy in ("httpx", "uvicorn.error"):  # else a line for each call, and some for each start
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         pages = listen(settings.http_listen)
+        probing = listen(settings.probe_listen) if settings.probe_listen else None
         listen(settings.listen).close()  # the worker will; said here in one line where it cannot
     except OSError as error:
         print(f"{SERVICE}: {error}", file=sys.stderr)
         sys.exit(1)
     Master(
         pages,
-        lambda: _build(settings, exported),
+        lambda: _build(settings, exported, probing),
         stop_with_parent=settings.stop_with_parent,
         log_level=settings.log_level,
         drain_s=settings.drain_s,
     ).run()
 
 
-def _build(settings: Settings, exported: TelemetrySettings) -> Worker:
+def _build(settings: Settings, exported: TelemetrySettings, probing: socket.socket | None) -> Worker:
     from report_service.app.worker import build
 
     exporting = start(SERVICE, exported)  # its threads would not have survived the fork
-    return build(settings, exporting)
+    return build(settings, exporting, probing=probing)

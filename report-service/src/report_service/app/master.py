@@ -1,7 +1,8 @@
-"""gunicorn, started from Python: one worker with threads, its logs through ours, its sockets opened by us."""
+"""gunicorn, started from Python: one worker with our HTTP server in it, its logs through ours."""
 
 from __future__ import annotations
 
+import _thread
 import logging
 import math
 import os
@@ -9,26 +10,28 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.base import Worker as BaseWorker
 
-THREADS = 8
-GRACE_S = 10
-KEEP_ALIVE_S = 65
+GRACE_S = 20  # for running requests, then for what is behind them
 
 
 class Worker(Protocol):
     """What runs in the worker process."""
 
-    wsgi: Callable[..., Any]
-
     def start(self) -> None:
-        """Begin; the WSGI application is called from now on."""
+        """Begin."""
+        ...
+
+    def serve(
+        self, sockets: Sequence[socket.socket], *, stopping: threading.Event, notify: Callable[[], None]
+    ) -> None:
+        """Answer until ``stopping`` is set; ``notify`` is called once a second."""
         ...
 
     def drain(self) -> None:
@@ -36,39 +39,8 @@ class Worker(Protocol):
         ...
 
     def stop(self) -> None:
-        """Orderly end, after the last request."""
+        """End it, after the last request."""
         ...
-
-
-def address_of(text: str) -> tuple[str, int]:
-    """(host, port) of ``host:port``, ``[::1]:port`` too.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{text!r} is not an address; write host:port")
-    return host.strip("[]"), int(port)
-
-
-def listen(address: str) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        OSError: the address is in use or not ours, said in one line.
-        ValueError: it is no address.
-    """
-    host, port = address_of(address)
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise OSError(f"cannot listen on {address}: {_reason(error)}") from error
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
 
 
 class Logs(Logger):
@@ -98,27 +70,32 @@ class _Arbiter(Arbiter):
         super().manage_workers()
 
 
-class _DrainingWorker(ThreadWorker):
-    """Told to stop, answers for a while longer, and each answer says that its connection ends.
+class _AsgiWorker(BaseWorker):
+    """Serves ASGI by our own HTTP server, which is told to stop by an event."""
 
-    gunicorn alone closes a kept connection two seconds later; who had left it idle longer than that may
-    just be sending on it.
-    """
-
-    _is_draining = False
+    def init_signals(self) -> None:
+        """Every signal that ends it ends it in order."""
+        for each in self.SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(each, self.handle_exit)
+        signal.signal(signal.SIGUSR1, self.handle_usr1)
+        signal.signal(signal.SIGWINCH, self.handle_winch)
+        signal.signal(signal.SIGABRT, self.handle_abort)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """On SIGTERM; also once the time is over."""
-        app: Master = self.app
-        if not self.alive or not app.drain_s or self._is_draining:
-            super().handle_exit(sig, frame)
-            return
-        self._is_draining = True
-        self.max_keepalived = 0  # what is answered says that the connection ends
-        app.drain()
-        end = threading.Timer(app.drain_s, super().handle_exit, (sig, frame))
-        end.daemon = True
-        end.start()
+        """Stop; not in the signal's handler, which interrupts whoever holds a lock that this needs."""
+        _thread.start_new_thread(self.app.stop_worker, ())
+
+    def notify(self) -> None:
+        """Tell the master that we live; without one there is nothing to live for."""
+        super().notify()
+        if os.getppid() != self.ppid:
+            self.app.stop_worker()
+
+    def run(self) -> None:
+        """Until told to stop."""
+        self.app.serve([each.sock for each in self.sockets], notify=self.notify)
 
 
 class Master(BaseApplication):
@@ -139,6 +116,7 @@ class Master(BaseApplication):
         self._log_level = log_level
         self.drain_s = drain_s
         self._worker: Worker | None = None
+        self._stopping = threading.Event()
         self.stop_with_parent = stop_with_parent
         super().__init__()
 
@@ -147,11 +125,7 @@ class Master(BaseApplication):
         chosen = {
             "bind": [f"fd://{self._pages.fileno()}"],
             "workers": 1,
-            "worker_class": _DrainingWorker,
-            "threads": THREADS,
-            "worker_connections": 1000,
-            "limit_request_line": 8190,  # one stream names all pages that a browser looks at
-            "keepalive": KEEP_ALIVE_S,
+            "worker_class": _AsgiWorker,
             "timeout": 60,
             "graceful_timeout": GRACE_S + math.ceil(self.drain_s),
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108
@@ -160,13 +134,13 @@ class Master(BaseApplication):
             "control_socket_disable": True,
             "forwarded_allow_ips": "",  # who is believed is our setting to say; see api.edge
             "proc_name": "wattbook-report",
-            "worker_exit": self._stop_worker,
+            "worker_exit": self._end_worker,
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)
 
     def load(self) -> Callable[..., Any]:
-        """In the worker: put it together, start it, hand over the WSGI application."""
+        """In the worker: put it together and start it."""
         from wattbook.errors import WattbookError  # brings gRPC along, which the master must not have
         from wattbook.process import keep_what_is_made
 
@@ -177,7 +151,7 @@ class Master(BaseApplication):
             print(f"report-service: {error}", file=sys.stderr)
             sys.exit(Arbiter.APP_LOAD_ERROR)  # tells the master that another worker would not do better
         keep_what_is_made()
-        return self._worker.wsgi
+        return self._worker.serve
 
     def run(self) -> None:
         """Until told to stop."""
@@ -188,12 +162,18 @@ class Master(BaseApplication):
             is_failed_start = os.getpid() == master and end.code == Arbiter.APP_LOAD_ERROR
             sys.exit(1 if is_failed_start else end.code)
 
-    def drain(self) -> None:
-        """In the worker: whoever calls it over gRPC goes elsewhere from now on."""
-        if self._worker is not None:
+    def serve(self, sockets: Sequence[socket.socket], *, notify: Callable[[], None]) -> None:
+        """In the worker: answer until told to stop."""
+        assert self._worker is not None
+        self._worker.serve(sockets, stopping=self._stopping, notify=notify)
+
+    def stop_worker(self) -> None:
+        """In the worker: begin its orderly end; whoever calls over gRPC goes elsewhere from now on."""
+        self._stopping.set()
+        if self._worker is not None and self.drain_s:
             self._worker.drain()
 
-    def _stop_worker(self, _arbiter: Any, _worker: Any) -> None:
+    def _end_worker(self, _arbiter: Any, _worker: Any) -> None:
         if self._worker is not None:
             self._worker.stop()
             self._worker = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import grpc
 from wattbook import rpc
@@ -16,19 +17,19 @@ from wattbook.auth.revocations import Follower as RevocationFollower
 from wattbook.auth.revocations import Revocations
 from wattbook.bus import Bus
 from wattbook.bus.topology import PRICE_UPDATED, TRADE_BOOKED
-from wattbook.clock import SystemClock
+from wattbook.clock import Clock, SystemClock
 from wattbook.process import shut_down
 from wattbook.telemetry import Running
-from wattbook.telemetry.http import recorded_wsgi
 from wattbook.tls import Tls
 from wattbook.walls import service_passes
+from wattbook.web.server import Server
+from wattbook.web.settings import address_of
 from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
 
 from report_service.api.assets import Assets
 from report_service.api.book_feed import BookFeed
-from report_service.api.edge import Edge
+from report_service.api.front import Front, Health
 from report_service.api.prices import PriceFeed
-from report_service.api.recent import Recent
 from report_service.api.rpc import RULES, Reports
 from report_service.api.sessions import EncryptedSessions
 from report_service.api.site import Site
@@ -38,7 +39,6 @@ from report_service.api.watching import FeedWatcher
 from report_service.api.web import build_web, routes_of
 from report_service.app import SERVICE, Settings
 from report_service.app.figures import watch_reports
-from report_service.app.master import address_of
 from report_service.clients.desk import QuarantineDesk
 from report_service.clients.feed import FeedService
 from report_service.clients.prices import PricingService
@@ -88,7 +88,9 @@ class Worker:
         server: rpc.Server,
         hub: Hub,
         revocations: RevocationFollower,
-        wsgi: Callable[..., Any],
+        settings: Settings,
+        front: Front,
+        probing: socket.socket | None,
         exporting: Running,
     ) -> None:
         """Hold the parts; nothing runs until :meth:`start`."""
@@ -102,7 +104,9 @@ class Worker:
         self._hub = hub
         self._revocations = revocations
         self._exporting = exporting
-        self.wsgi = wsgi
+        self._settings = settings
+        self._front = front
+        self._probing = probing
 
     def start(self) -> None:
         """Open the gRPC door and follow the book."""
@@ -116,14 +120,29 @@ class Worker:
         if self._health is not None:
             self._health.watcher.start()
 
+    def serve(
+        self, sockets: Sequence[socket.socket], *, stopping: threading.Event, notify: Callable[[], None]
+    ) -> None:
+        """Answer HTTP until ``stopping`` is set; ``notify`` is called once a second."""
+        Server(
+            self._front,
+            settings=self._settings,
+            stopping=stopping,
+            drain_s=self._settings.drain_s,
+            probes=self._front.health,
+            notify=notify,
+            end_streams=self._hub.close,
+            has_lifespan=False,
+        ).serve_on(sockets, probing=self._probing)
+
     def drain(self) -> None:
         """The stop is near."""
         self._server.drain()
 
     def stop(self) -> None:
         """Stop taking, finish what was taken, let go."""
-        steps = [self._revocations.stop, self._hub.stop, self._server.stop, self._feed.stop]
-        steps += [self._channel.close, self._gateway.close]
+        steps = [self._revocations.stop, self._hub.stop, self._front.close, self._server.stop]
+        steps += [self._feed.stop, self._channel.close, self._gateway.close]
         if self._prices is not None:
             steps += [self._prices.feed.stop, self._prices.channel.close]
         if self._health is not None:
@@ -131,7 +150,7 @@ class Worker:
         shut_down(*steps, self._bus.close, self._exporting.stop)
 
 
-def build(settings: Settings, exporting: Running) -> Worker:
+def build(settings: Settings, exporting: Running, *, probing: socket.socket | None) -> Worker:
     """Put the worker together.
 
     Raises:
@@ -140,12 +159,10 @@ def build(settings: Settings, exporting: Running) -> Worker:
     clock, tls = settings.desk_clock(), Tls.of(settings)
     bus = settings.open_bus()
     channel = _channel(settings, settings.trade_target, "trade-service", tls)
-    model, hub = ReadModel(clock), Hub(SystemClock(), desk=clock)
-    server = _server(settings, tls)
+    model, hub = ReadModel(clock), _hub(settings, clock)
     board = PriceBoard(clock, is_used=bool(settings.pricing_target))
     performances = Performances(model, board)
-    server.register(add_ReportsServicer_to_server, Reports(model, performances), rules=RULES)
-    model.on_ready(server.set_ready)
+    server = _server(settings, tls, performances)
     trades = TradeService(channel)
     follower = Follower(model, trades, clock)
     booked = partial(bus.subscribe, (TRADE_BOOKED,), group=None)
@@ -167,7 +184,9 @@ def build(settings: Settings, exporting: Running) -> Worker:
         server=server,
         hub=hub,
         revocations=revocations,
-        wsgi=_pages(settings, site),
+        settings=settings,
+        front=_front(settings, site),
+        probing=probing,
         exporting=exporting,
     )
 
@@ -179,6 +198,10 @@ def _sign_in(settings: Settings) -> tuple[Gateway, People, RevocationFollower]:
     idle_s, longest_s = settings.session_idle_s, settings.session_longest_s
     people = People(gateway, clock, idle_s=idle_s, longest_s=longest_s, revocations=revocations)
     return gateway, people, RevocationFollower(revocations, gateway.revocations, then=people.revoke_waiting)
+
+
+def _hub(settings: Settings, desk: Clock) -> Hub:
+    return Hub(SystemClock(), desk=desk, most_of_one_user=settings.streams_per_user)
 
 
 def _announce(hub: Hub, model: ReadModel, board: PriceBoard, exchange: FeedBoard) -> None:
@@ -199,9 +222,12 @@ def _allow_many_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _server(settings: Settings, tls: Tls | None) -> rpc.Server:
-    guard = settings.guard(SERVICE)
-    return rpc.Server(settings.listen, guard=guard, tls=tls, workers=8, drain_s=settings.drain_s)
+def _server(settings: Settings, tls: Tls | None, performances: Performances) -> rpc.Server:
+    guard, model = settings.guard(SERVICE), performances.model
+    server = rpc.Server(settings.listen, guard=guard, tls=tls, workers=8, drain_s=settings.drain_s)
+    server.register(add_ReportsServicer_to_server, Reports(model, performances), rules=RULES)
+    model.on_ready(server.set_ready)
+    return server
 
 
 def _channel(settings: Settings, target: str, owner: str, tls: Tls | None) -> grpc.Channel:
@@ -224,7 +250,7 @@ def _health(settings: Settings, board: FeedBoard, tls: Tls | None) -> FeedHealth
     return FeedHealth(FeedWatcher(FeedKeeper(board, FeedService(channel)), board), channel)
 
 
-def _pages(settings: Settings, site: Site) -> Callable[..., Any]:
+def _front(settings: Settings, site: Site) -> Front:
     _, port = address_of(settings.http_listen)
     sessions = EncryptedSessions(
         settings.session_key,
@@ -233,5 +259,10 @@ def _pages(settings: Settings, site: Site) -> Callable[..., Any]:
         longest_s=settings.session_longest_s,
     )
     web = build_web(site, secret=settings.session_key, sessions=sessions)
-    answers = Streaming(Recent(web.wsgi_app, SystemClock()), site.hub)
-    return Edge(recorded_wsgi(answers, route_of=routes_of(web)), proxies=settings.proxies())
+    return Front(
+        Streaming(web.wsgi_app, site.hub),
+        health=Health(site.model),
+        clock=SystemClock(),
+        proxies=settings.proxies(),
+        route_of=routes_of(web),
+    )

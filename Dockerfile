@@ -76,7 +76,8 @@ FROM runtime AS report-service
 COPY --from=wheels /images/report-service /opt/wattbook
 LABEL org.opencontainers.image.title="wattbook/report-service" org.opencontainers.image.description="Read models, pages, reports"
 EXPOSE 8081 8091
-HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --retries=3 CMD ["python", "-m", "wattbook.probe", "grpc://127.0.0.1:8091", "http://127.0.0.1:8081/readyz"]
+ENV WATTBOOK_PROBE_LISTEN=127.0.0.1:8070
+HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --retries=3 CMD ["python", "-m", "wattbook.probe", "grpc://127.0.0.1:8091", "http://127.0.0.1:8070/readyz"]
 CMD ["python", "-m", "report_service.app"]
 
 FROM runtime AS ingest-service
@@ -97,7 +98,8 @@ FROM runtime AS gateway
 COPY --from=wheels /images/gateway /opt/wattbook
 LABEL org.opencontainers.image.title="wattbook/gateway" org.opencontainers.image.description="The public HTTP API"
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --retries=3 CMD ["python", "-m", "wattbook.probe", "http://127.0.0.1:8080/readyz"]
+ENV WATTBOOK_PROBE_LISTEN=127.0.0.1:8070
+HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --retries=3 CMD ["python", "-m", "wattbook.probe", "http://127.0.0.1:8070/readyz"]
 CMD ["python", "-m", "gateway.app"]
 
 # Two processes of the outside world in one image; market data by default, the exchange by its command.

@@ -206,10 +206,11 @@ def _placed(entries: Entries) -> tuple[Sequence[BookedRow], dict[int, BookedRow]
 
 def _booked(connection: sa.Connection, trade_ids: Sequence[str]) -> dict[str, BookedRow]:
     rows = rows_by_key(connection, trades.c.trade_id, trade_ids, columns=_ROW)
-    return {row.trade_id: tuple(row) for row in rows}
+    return {row[_TRADE_ID]: row for row in rows}
 
 
 _ROW = list(trades.c)
+_TRADE_ID = BookedTrade._fields.index("trade_id")
 _MOVE_HEAD = sa.update(booking_counter)
 _CONFIRM = sa.update(trades).where(trades.c.booking_seq == sa.bindparam("seq"))
 _REWRITE = sa.update(trades).where(trades.c.booking_seq == sa.bindparam("moved_from"))

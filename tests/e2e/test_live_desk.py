@@ -194,7 +194,8 @@ def test_a_file_that_says_something_else_is_shown_beside_what_was_heard_and_book
     assert "row 3 is refused: not CSV" in said[""]["detail"]
     now = live.wait_booked([other["id"], clients["id"], off_tick["id"]])
     assert now[other["id"]]["price"] == other["price"]
-    assert now[clients["id"]] == clients
+    assert now[clients["id"]]["corrected"] is True
+    assert {name: now[clients["id"]][name] for name in clients} == clients
     assert now[off_tick["id"]]["quantity"] == Decimal("12.34")
     shown = live.run("reconcile", day)
     assert shown.returncode == 2, shown

@@ -139,8 +139,16 @@ for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
 
 
 @contextmanager
-def alive_on_http(listening: socket.socket) -> Iterator[None]:
-    """Answer on a listening socket, which is the caller's again afterwards."""
+def alive_on_http(*listening: socket.socket) -> Iterator[None]:
+    """Answer on listening sockets, which are the caller's again afterwards."""
+    with ExitStack() as serving:
+        for each in listening:
+            serving.enter_context(_alive_on(each))
+        yield
+
+
+@contextmanager
+def _alive_on(listening: socket.socket) -> Iterator[None]:
     server = ThreadingHTTPServer(("", 0), _Starting, bind_and_activate=False)
     server.socket.close()
     server.socket = listening

@@ -257,7 +257,7 @@ def main() -> int:
         probing = listen(settings.probe_listen) if settings.probe_listen else None
         store = await_store(
             settings.store_url, name="gateway", package="gateway", settings=settings,
-            stopping=stopping, alive=partial(alive_on_http, probing or listening),
+            stopping=stopping, alive=partial(alive_on_http, listening, *([probing] if probing else ())),
         )  # fmt: skip
         gateway = build(settings, store=store, key=key)
     except (OSError, ValueError, Unavailable) as error:

@@ -17,6 +17,7 @@ from ingest_service.domain import (
     UnknownField,
     Unreadable,
     content_differences,
+    cut_frame,
     execution_day,
     filed_trade,
     kept_content,
@@ -56,6 +57,15 @@ def why_not(data: bytes) -> str:
     with pytest.raises(Unreadable) as caught:
         read_frame(data)
     return str(caught.value)
+
+
+def test_what_is_kept_of_a_frame_that_was_too_large_is_never_a_trade() -> None:
+    whole = frame()
+
+    assert why_not(cut_frame(whole, length=2_000_000, sha256="0" * 64)) == (
+        f"too large: 2000000 bytes, SHA-256 {'0' * 64}; only its beginning is kept"
+    )
+    assert why_not(b"[1]").startswith("it is no JSON object")
 
 
 @pytest.mark.parametrize("envelope", ["trade_confirmation", "deal_confirmation"])

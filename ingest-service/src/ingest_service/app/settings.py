@@ -70,7 +70,11 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, Stor
         "WATTBOOK_FEED_SILENCE_S", "reconnect after so long without a frame, s", default=60.0
     )
     ping_s: float = setting("WATTBOOK_FEED_PING_S", "ping so often, and wait so long, s", default=5.0)
-    most_frame_bytes: int = setting("WATTBOOK_FEED_MAX_FRAME_BYTES", "the largest frame", default=1 << 20)
+    most_frame_bytes: int = setting(
+        "WATTBOOK_FEED_MAX_FRAME_BYTES",
+        "the largest frame; of a larger one the beginning, length and digest are quarantined",
+        default=1 << 20,
+    )
     allowed_fields: tuple[str, ...] = setting(
         "WATTBOOK_FEED_ALLOWED_FIELDS",
         "fields of a confirmation that may be passed over, comma-separated; what waited for them is replayed",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
+from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
+from ingest_service.clients.bounded import BoundedConnection
 from ingest_service.domain import ExchangeGone
 
 OPEN_TIMEOUT_S = 5.0
@@ -45,7 +48,10 @@ class ExchangeConnection:
                     open_timeout=OPEN_TIMEOUT_S,
                     close_timeout=CLOSE_TIMEOUT_S,
                     ping_interval=None,  # ours say when the last sign of life was
-                    max_size=most_frame_bytes,
+                    max_size=None,
+                    create_connection=cast(
+                        "type[ClientConnection]", partial(BoundedConnection, most_bytes=most_frame_bytes)
+                    ),
                     max_queue=QUEUE_FRAMES,
                     user_agent_header="wattbook-ingest",
                 )
@@ -59,6 +65,8 @@ class ExchangeConnection:
 
     async def frame(self) -> bytes:
         """The next frame verbatim, text or binary, also one that came before the connection ended.
+
+        One over the limit is cut: see :func:`ingest_service.domain.cut_frame`.
 
         Raises:
             ExchangeGone: the connection is over; the message says how it ended.

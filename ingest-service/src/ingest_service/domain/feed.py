@@ -35,6 +35,8 @@ _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
 UNKNOWN_FIELD = "unknown field:"  # how a reason begins
 _KNOWN_FIELDS = frozenset(TRADE_FIELDS)
 _MOST_SHOWN, _MOST_LISTED = 60, 5
+_CUT = re.compile(rb"\n\[cut: (\d{1,19}) bytes, SHA-256 ([0-9a-f]{64})\]\Z")
+_CUT_BYTES = 128
 
 
 class Unreadable(ValueError):
@@ -149,7 +151,15 @@ def execution_day(epoch_us: int) -> date:
     return _berlin_day(epoch_us // _US_PER_HOUR)  # its offsets are whole hours
 
 
+def cut_frame(beginning: bytes, *, length: int, sha256: str) -> bytes:
+    """What is kept of a frame that is too large: its ``beginning``, and a line that says so."""
+    return b"%b\n[cut: %d bytes, SHA-256 %b]" % (beginning, length, sha256.encode())
+
+
 def _object(frame: bytes) -> dict[str, Any]:
+    if frame.endswith(b"]") and (cut := _CUT.search(frame[-_CUT_BYTES:])):
+        size, digest = (part.decode() for part in cut.groups())
+        raise Unreadable(f"too large: {size} bytes, SHA-256 {digest}; only its beginning is kept")
     message = _json(frame)
     if not isinstance(message, dict):
         raise Unreadable("it is no JSON object")

@@ -6,6 +6,7 @@ seen, no space but ASCII's, and it is composed (NFC). Nothing is ever trimmed or
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -43,9 +44,21 @@ def trader_id_problem(text: str) -> str:
 
 def shown(text: str) -> str:
     r"""Text from outside for a terminal or a log: what would steer one is written out (``\x1b``)."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def shown_lines(text: str) -> str:
+    """The same of text of several lines, which stay lines."""
+    return text if text.isprintable() else "\n".join(map(shown, text.split("\n")))
+
+
+def shown_json(text: str) -> str:
+    r"""The same of JSON without line ends, which stays the same JSON (``\u001b``)."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in text)
 
 
 def _is_invisible(sign: str) -> bool:

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 from wattbook_cli.api.performance import View
 from wattbook_cli.api.performance import performance as reports
+from wattbook_cli.api.tables import console, table
 
 from tests.support.waiting import wait_until
 from tests.unit.cli.conftest import Wattbook
@@ -288,6 +290,32 @@ def test_what_is_quarantined_is_listed_over_all_pages(wattbook: Wattbook, gatewa
     assert "3 frames shown, 3 open." in done.out
     assert gateway.asked[0][2] == "state=open&limit=50"
     assert len(json.loads(wattbook("quarantine", "list", "--json", "--limit", "1").out)["items"]) == 1
+
+
+def test_nothing_that_others_wrote_steers_the_terminal(wattbook: Wattbook, gateway: FakeGateway) -> None:
+    steering = "bye\x1b[2J\x1b]0;owned\x07\x9b31m\u202e"
+    odd = item(7, reason=steering, trade_id=steering, origin=steering, frame=steering)
+    gateway.answers["GET /v1/quarantine"] = [{"items": [odd], "open": 1}]
+    gateway.answers["GET /v1/quarantine/7"] = odd
+    gateway.answers["POST /v1/quarantine/7/replay"] = odd
+    gateway.answers["GET /v1/quarantine/8"] = (404, steering)
+
+    for command in (["list"], ["list", "--json"], ["show", "7"], ["show", "8"], ["replay", "7"]):
+        done = wattbook("quarantine", *command)
+        said = done.out + done.err
+        assert "bye" in said, command
+        assert all(line.isprintable() for line in said.splitlines()), command
+    listed = json.loads(wattbook("quarantine", "list", "--json").out)
+    assert listed["items"][0]["reason"] == steering  # exact for programs all the same
+
+
+def test_a_table_shows_text_that_nobody_thought_of_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    made = table("Name")
+    made.add_row("a\x1b[2Jb")
+    console().print(made)
+    console().print(Text("c\x9bd"))
+
+    assert "\x1b" not in capsys.readouterr().out.replace("\x1b[1m", "").replace("\x1b[0m", "")
 
 
 def test_an_empty_quarantine_is_said(wattbook: Wattbook, gateway: FakeGateway) -> None:

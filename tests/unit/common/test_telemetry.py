@@ -47,6 +47,33 @@ def test_an_extra_never_hides_what_every_line_has() -> None:
     assert line["time"] != "never"
 
 
+STEERING = "bye\x1b[2J\x9b31m\u202e"
+
+
+def test_what_others_wrote_steers_no_terminal_that_shows_a_line() -> None:
+    try:
+        raise ValueError(STEERING)
+    except ValueError:
+        made = logging.getLogger().makeRecord(
+            "x",
+            logging.ERROR,
+            "f",
+            1,
+            "closed: %s\nforged",
+            (STEERING,),
+            sys.exc_info(),
+            extra={"url": STEERING},
+        )
+
+    text, line = TextFormatter("s").format(made), JsonFormatter("s").format(made)
+
+    assert all(part.isprintable() for part in text.splitlines())
+    assert "closed: bye\\x1b[2J\\x9b31m\\u202e\\nforged url=bye" in text.splitlines()[0]
+    assert text.splitlines()[-1] == "ValueError: bye\\x1b[2J\\x9b31m\\u202e"
+    assert line.isprintable()
+    assert json.loads(line)["url"] == STEERING
+
+
 def test_an_exception_stays_on_its_line() -> None:
     try:
         raise ValueError("boom")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wattbook.text import id_problem, shown, trader_id_problem
+from wattbook.text import id_problem, shown, shown_json, shown_lines, trader_id_problem
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,12 @@ def test_a_traders_id_may_have_dots(text: str) -> None:
 )
 def test_what_would_steer_a_terminal_is_written_out(text: str, plain: str) -> None:
     assert shown(text) == plain
+
+
+def test_lines_stay_lines_and_json_stays_the_same_json() -> None:
+    text = "a\x1b[2J\nb\x9b\u202e"
+    shown_text = shown_json(json.dumps({"k": text + "\U000e0041"}, ensure_ascii=False))
+
+    assert shown_lines(text) == "a\\x1b[2J\nb\\x9b\\u202e"
+    assert shown_text.isprintable()
+    assert json.loads(shown_text) == {"k": text + "\U000e0041"}

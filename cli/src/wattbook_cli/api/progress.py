@@ -18,7 +18,12 @@ class SendingBar:
 
     def __init__(self, name: str, *, size_bytes: int | None, clock: Clock) -> None:
         """Be ready to show the sending of ``name``."""
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+        )
         self._progress = Progress(*columns, console=console(error=True), transient=True)
         self._task = self._progress.add_task(name, total=size_bytes)
         self._name, self._size_bytes, self._clock = name, size_bytes, clock

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.box import SIMPLE
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+from wattbook.text import shown, shown_lines
 
 NARROW = 80
 GOOD, BAD = "green", "red"
+
+
+class _Console(Console):
+    """A console on which only Rich itself steers the terminal, whatever text it is given."""
+
+    def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As Rich does, with what would steer a terminal written out."""
+        for segment in super().render(renderable, options):
+            is_plain = segment.control or segment.text.isprintable()
+            yield segment if is_plain else Segment(shown_lines(segment.text), segment.style)
 
 
 def console(*, error: bool = False) -> Console:
     """Where to print; as wide as the terminal, 80 columns into a pipe, colours off there."""
     stream = sys.stderr if error else sys.stdout
     width = None if stream and stream.isatty() else NARROW
-    return Console(stderr=error, width=width, highlight=False, soft_wrap=False)
+    return _Console(stderr=error, width=width, highlight=False, soft_wrap=False)
 
 
 def table(*columns: str, figures: Sequence[str] = ()) -> Table:
@@ -64,4 +77,4 @@ def local_time(instant: str | None, *, zone: ZoneInfo) -> str:
 
 def plain(text: object) -> Text:
     """What others wrote, as it is: no markup of ours, and nothing that a terminal would obey."""
-    return Text("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text)))
+    return Text(shown(str(text)))

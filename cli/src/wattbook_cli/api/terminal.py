@@ -1,13 +1,19 @@
-"""Plain lines on the terminal, which may go away at any time."""
+"""Plain lines on the terminal, which may go away at any time.
+
+What others wrote (close reasons, file names, ids) never steers it: see :mod:`wattbook.text`.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from codecs import iterdecode
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, TextIO
+
+from wattbook.text import shown_json, shown_lines
 
 
 def say(line: str) -> None:
@@ -22,15 +28,17 @@ def complain(line: str) -> None:
 
 def _print(line: str, stream: TextIO) -> None:
     with suppress(OSError, ValueError):
-        print(line, file=stream, flush=True)
+        print(shown_lines(line), file=stream, flush=True)
 
 
 def pass_through(chunks: Iterable[bytes]) -> None:
-    """Bytes as they come, for a pipe; a last line is ended.
+    """Bytes as they come, for a pipe; a last line is ended. On a terminal they are shown as text is.
 
     Raises:
         BrokenPipeError: nobody reads any more.
     """
+    if sys.stdout.isatty():
+        chunks = _shown(chunks)
     sys.stdout.flush()
     last = b""
     for chunk in chunks:
@@ -39,6 +47,11 @@ def pass_through(chunks: Iterable[bytes]) -> None:
     if last and not last.endswith(b"\n"):
         sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()
+
+
+def _shown(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for text in iterdecode(chunks, "utf-8", "replace"):
+        yield shown_lines(text.replace("\r\n", "\n")).encode()
 
 
 def counted(number: int, noun: str) -> str:
@@ -53,4 +66,4 @@ def exact_json(value: Any) -> str:
         return "{" + ",".join(parts) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(exact_json, value)) + "]"
-    return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+    return str(value) if isinstance(value, Decimal) else shown_json(json.dumps(value, ensure_ascii=False))

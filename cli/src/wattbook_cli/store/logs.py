@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from wattbook.text import shown
+
 MOST_BYTES = 20 * 1024 * 1024
 KEPT = 3
 _READ_BYTES = 256 * 1024
@@ -66,7 +68,7 @@ class ServiceLog:
                 lines = file.read().decode(errors="replace").splitlines()
         except OSError:
             return []
-        return [_readable(line) for line in lines if line.strip()][-count:]
+        return [shown(_readable(line)) for line in lines if line.strip()][-count:]
 
     def keep_small(self) -> None:
         """Move a file over the bound aside.
@@ -106,7 +108,7 @@ def _notice(line: bytes) -> Notice | None:
         return None
     entry = _parsed(line)
     level = str(entry.get("level", ""))
-    return Notice(level, str(entry.get("message", ""))) if level in _LOUD else None
+    return Notice(level, shown(str(entry.get("message", "")))) if level in _LOUD else None
 
 
 def _readable(line: str) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wattbook.telemetry.context import current
+from wattbook.text import shown, shown_json, shown_lines
 
 # Nothing of ours logs a password or a token; what libraries put into the words of an error might.
 _USER_INFO = re.compile(r"(?<=://)([^\s/@:\"']*):[^\s/@\"']+@")
@@ -40,7 +41,7 @@ class JsonFormatter(logging.Formatter):
             line.setdefault(name, value)  # an extra never hides what every line has
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return redacted(json.dumps(line, default=str, ensure_ascii=False))
+        return shown_json(redacted(json.dumps(line, default=str, ensure_ascii=False)))
 
 
 class TextFormatter(logging.Formatter):
@@ -55,8 +56,10 @@ class TextFormatter(logging.Formatter):
         """The line, followed by a stack trace where there is one."""
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         facts = "".join(f" {name}={value}" for name, value in {**extras(record), **_ids()}.items())
-        line = f"{time} {record.levelname:<7} {self._service}: {record.getMessage()}{facts}"
-        return redacted(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
+        line = shown(f"{time} {record.levelname:<7} {self._service}: {record.getMessage()}{facts}")
+        if record.exc_info:
+            line += "\n" + shown_lines(self.formatException(record.exc_info))
+        return redacted(line)
 
 
 def configure_logging(service: str, *, level: str = "INFO", json_lines: bool | None = None) -> None:

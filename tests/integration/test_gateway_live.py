@@ -93,6 +93,27 @@ def test_a_trade_of_the_feed_is_measured_against_a_price_of_the_provider(live: L
     assert 0 < live.get("feed")["prices"]["hour_budget_left"] < 1000
 
 
+def test_the_exchanges_own_odd_id_is_booked_by_the_desk_for_a_named_trader(live: Live) -> None:
+    odd = {**TRADE, "id": "odd_1\u200b", "trader_id": "trader_1\u00a0"}
+    live.feed.exchange.post("frame", json={"trade_confirmation": odd})
+
+    def waiting() -> list[Any]:
+        return [item for item in live.get("quarantine?state=open")["items"] if item["trade_id"] == odd["id"]]
+
+    (item,) = wait_until(waiting, timeout_s=20, what="it is set aside")
+    replayed = live.rest.post(f"/v1/quarantine/{item['id']}/replay?trader_id=trader_1").json()
+
+    def booked() -> Any:
+        return [each for each in live.get("trades?trader_id=trader_1") if each["id"] == odd["id"]]
+
+    assert item["reason"] == "id: character 6 (U+200B ZERO WIDTH SPACE) cannot be seen"
+    assert (replayed["state"], replayed["decided_by"]) == ("replayed", "anybody")
+    assert wait_until(booked, timeout_s=20, what="it is booked")
+    assert waiting() == []
+    refused = live.rest.post(f"/v1/quarantine/{item['id']}/replay?trader_id=..")
+    assert (refused.status_code, "has no page" in refused.json()["message"]) == (400, True)
+
+
 def test_what_cannot_be_read_is_shown_and_decided_over(live: Live) -> None:
     live.feed.exchange.post("frame", base64=NO_UTF8)
     live.feed.exchange.post("frame", json={"trade_confirmation": {**TRADE, "price": "dear"}})

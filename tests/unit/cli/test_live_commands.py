@@ -355,6 +355,8 @@ def test_replaying_says_of_each_what_became_of_it(wattbook: Wattbook, gateway: F
     assert everything.code == 2
     assert everything.out.splitlines()[0] == "7: replayed (t_5)"
     assert "or --all" in wattbook("quarantine", "replay").err
+    assert wattbook("quarantine", "replay", "7", "--trader", "trader 1").code == 0
+    assert gateway.asked[-1] == ("POST", "/v1/quarantine/7/replay", "trader_id=trader+1")
 
 
 @pytest.mark.parametrize(

@@ -311,6 +311,8 @@ class FakeFeed(feed_pb2_grpc.FeedServicer):
         item = self.ShowQuarantined(request, context)
         if item.state == feed_pb2.DROPPED:
             raise Conflict(f"{request.id} was dropped by {item.decided_by}")
+        if request.trader_id:
+            item.reason += f" (booked for {request.trader_id})"
         return self._decided(item, feed_pb2.REPLAYED, request.by)
 
     def DropQuarantined(self, request: Any, context: Any) -> feed_pb2.Quarantined:  # noqa: N802

@@ -207,6 +207,21 @@ def test_conflicts_from_before_the_exchanges_statement_won_are_replayed_until_th
     assert feed.quarantine.count_open() == 3
 
 
+def test_a_trade_is_booked_under_its_odd_id_for_a_named_trader_and_says_who_wanted_that(feed: Feed) -> None:
+    feed.run(heard(frame(id="p_1 ", trader_id="trader_x\u00a0")))
+    feed.quarantine.refused([(1, "p_1 ", "id: character 4 (U+0020 SPACE) stands at the end")])
+
+    replayed = feed.quarantine.replay(1, by="anna", trader_id="trader_x")
+
+    first, second = feed.announced()
+    assert (first.trade.trader_id, first.accepted_by) == ("trader_x\u00a0", "")
+    assert (second.trade.id, second.trade.trader_id, second.accepted_by) == ("p_1 ", "trader_x", "anna")
+    assert (replayed.state, replayed.decided_by) == (QuarantineState.REPLAYED, "anna")
+    assert replayed.reason.endswith("stands at the end (booked for trader_x)")
+    with pytest.raises(InvalidInput, match="trader_id: character 9"):
+        feed.quarantine.replay(1, by="anna", trader_id="trader_x\u00a0")
+
+
 def test_settled_frames_are_let_go_when_old_and_never_before_they_are_settled(feed: Feed) -> None:
     old_us = to_epoch_us(START) - 61_000_000
     feed.spool.keep([heard(frame(id="old"), at_us=old_us)])

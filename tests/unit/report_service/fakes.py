@@ -434,8 +434,10 @@ class FakeQuarantine:
             raise NotFound(f"nothing is quarantined under the number {number}")
         return self.items[number]
 
-    def replay(self, tokens: Tokens, number: int) -> Quarantined:
+    def replay(self, tokens: Tokens, number: int, *, trader_id: str = "") -> Quarantined:
         item = self.show(tokens, number)
+        if trader_id:
+            item = replace(item, reason=f"{item.reason} (booked for {trader_id})")
         if item.state == "dropped":
             raise Conflict(f"{number} was dropped by {item.decided_by}")
         made = replace(item, state="replayed") if self.is_mended else replace(item, reason="still no JSON")

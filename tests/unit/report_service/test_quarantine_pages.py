@@ -114,6 +114,13 @@ class TestAnItem:
         assert pages.set_aside.items[number].decided_by == "access-1"
         assert "handed to the book again" in ana.get(answer.location).text
 
+    def test_is_booked_for_the_trader_whom_the_desk_names(self, pages: Pages, ana: FlaskClient) -> None:
+        number = pages.set_aside.add()
+        form = token_of(ana.get(f"/quarantine/{number}"))
+        answer = ana.post(f"/quarantine/{number}/replay", data={**form, "trader": "trader_x"})
+
+        assert "(booked for trader_x)" in ana.get(answer.location).text
+
     def test_says_so_where_it_still_cannot_be_read(self, pages: Pages, ana: FlaskClient) -> None:
         number = pages.set_aside.add()
         pages.set_aside.is_mended = False

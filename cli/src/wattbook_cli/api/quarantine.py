@@ -104,17 +104,31 @@ def _selects(*names: str) -> Callable[[F], F]:
 
 @quarantine.command()
 @_selects("--reason")
+@click.option("--trader", default="", help="Book it for this trader, under its id as it stands.")
 @calls_gateway()
 def replay(
-    session: Session, *, numbers: Sequence[int], text: str, before: datetime | None, everything: bool
+    session: Session,
+    *,
+    numbers: Sequence[int],
+    text: str,
+    before: datetime | None,
+    everything: bool,
+    trader: str,
 ) -> int:
     """Read and book it again, after a fix; booking twice is not possible.
+
+    With --trader it is the exchange's last word, whatever its id looks like; your name is kept with it.
 
     Ends with 0 where all of it is handed on, 2 where something stays open, 1 where something failed.
     """
     which = _which(numbers, text=text, before=before, everything=everything)
     with session.open() as gateway:
-        return _each(gateway, which(gateway), feed.replay, done="replayed")
+        return _each(
+            gateway,
+            which(gateway),
+            lambda to, number: feed.replay(to, number, trader=trader),
+            done="replayed",
+        )
 
 
 @quarantine.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -45,9 +45,10 @@ def show(gateway: Gateway, number: int) -> dict[str, Any]:
     return _object(gateway, "GET", f"/v1/quarantine/{number}")
 
 
-def replay(gateway: Gateway, number: int) -> dict[str, Any]:
-    """Have it read and booked again; how it is then."""
-    return _object(gateway, "POST", f"/v1/quarantine/{number}/replay")
+def replay(gateway: Gateway, number: int, *, trader: str = "") -> dict[str, Any]:
+    """Have it read and booked again, for ``trader`` where one is named; how it is then."""
+    query = {"trader_id": trader} if trader else None
+    return _object(gateway, "POST", f"/v1/quarantine/{number}/replay", query=query)
 
 
 def drop(gateway: Gateway, number: int, *, reason: str) -> dict[str, Any]:
@@ -62,5 +63,7 @@ def unequal(reconciliation: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return islice(differences, _PAGE)
 
 
-def _object(gateway: Gateway, method: str, path: str, *, body: Any = None) -> dict[str, Any]:
-    return dict(exact(gateway.ask(method, path, body=body).text))
+def _object(
+    gateway: Gateway, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
+) -> dict[str, Any]:
+    return dict(exact(gateway.ask(method, path, query=query, body=body).text))

@@ -84,7 +84,10 @@ class QuarantineApi:
 
     async def replay(self, request: Request) -> Response:
         """``POST /quarantine/{id}/replay``."""
-        return _shown(await self._quarantine.replay(request.principal, request.params["id"]))
+        trader_id = request.params.get("trader_id", "")
+        return _shown(
+            await self._quarantine.replay(request.principal, request.params["id"], trader_id=trader_id)
+        )
 
     async def drop(self, request: Request) -> Response:
         """``POST /quarantine/{id}/drop``."""

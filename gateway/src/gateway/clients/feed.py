@@ -50,9 +50,9 @@ class FeedClient(OptionalOwner):
             asker, "ShowQuarantined", feed_pb2.QuarantinedRequest(id=number, by=asker.name)
         )
 
-    async def replay(self, asker: Principal, number: int) -> feed_pb2.Quarantined:
-        """Have it read and booked again."""
-        request = feed_pb2.QuarantinedRequest(id=number, by=asker.name)
+    async def replay(self, asker: Principal, number: int, *, trader_id: str = "") -> feed_pb2.Quarantined:
+        """Have it read and booked again, for ``trader_id`` where it is named."""
+        request = feed_pb2.QuarantinedRequest(id=number, by=asker.name, trader_id=trader_id)
         return await self._ask(asker, "ReplayQuarantined", request, writes=True)
 
     async def drop(self, asker: Principal, number: int, *, reason: str) -> feed_pb2.Quarantined:

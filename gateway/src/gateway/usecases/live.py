@@ -155,15 +155,18 @@ class Quarantine:
         asker.require_desk()
         return await self._client.quarantined(asker, number)
 
-    async def replay(self, asker: Principal, number: int) -> feed_pb2.Quarantined:
+    async def replay(self, asker: Principal, number: int, *, trader_id: str = "") -> feed_pb2.Quarantined:
         """Have it read and booked again; it stays, with the new reason, where that fails again.
+
+        With ``trader_id`` it is booked for that trader, under its id as it stands.
 
         Raises:
             Forbidden: not the asker's to do.
             NotFound: there is none of that number. Conflict: it was dropped.
+            InvalidInput: trades are booked for no trader of that name.
         """
         asker.require_desk()
-        return await self._client.replay(asker, number)
+        return await self._client.replay(asker, number, trader_id=trader_id)
 
     async def drop(self, asker: Principal, number: int, *, reason: str) -> feed_pb2.Quarantined:
         """Set it aside for good.

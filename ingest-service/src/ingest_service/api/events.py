@@ -17,10 +17,13 @@ VERSION = 1
 EVENT_TRADES = 500
 
 
-def confirmed_events(trades: Sequence[tuple[ConfirmedTrade, Spooled]], spool: str) -> list[Message]:
+def confirmed_events(
+    trades: Sequence[tuple[ConfirmedTrade, Spooled]], spool: str, *, accepted_by: str = ""
+) -> list[Message]:
     """``trade.confirmed`` events for trades heard, in order, at most 500 in each."""
     return [
-        _event(trades[start : start + EVENT_TRADES], spool) for start in range(0, len(trades), EVENT_TRADES)
+        _event(trades[start : start + EVENT_TRADES], spool, accepted_by)
+        for start in range(0, len(trades), EVENT_TRADES)
     ]
 
 
@@ -59,13 +62,14 @@ class Refusals:
         self._quarantine.refused(refused)
 
 
-def _event(trades: Sequence[tuple[ConfirmedTrade, Spooled]], spool: str) -> Message:
+def _event(trades: Sequence[tuple[ConfirmedTrade, Spooled]], spool: str, accepted_by: str) -> Message:
     body = events_pb2.TradesConfirmed()
     for trade, frame in trades:
         confirmed = body.trades.add()
         confirmed.frame_id = frame.frame_id
         confirmed.spool = spool
         confirmed.received_us = frame.received_us
+        confirmed.accepted_by = accepted_by
         fill(confirmed.trade, trade)
     return Message(
         type=TRADE_CONFIRMED,

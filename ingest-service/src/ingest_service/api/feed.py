@@ -82,7 +82,11 @@ class FeedServicer(feed_pb2_grpc.FeedServicer):
         self, request: feed_pb2.QuarantinedRequest, context: grpc.ServicerContext
     ) -> feed_pb2.Quarantined:
         """Read and book it again, in the name that the pass says, also where another node forwards it."""
-        return _quarantined(self._nodes.replay(request.id, by=caller().name, alone=request.only_yourself))
+        return _quarantined(
+            self._nodes.replay(
+                request.id, by=caller().name, trader_id=request.trader_id, alone=request.only_yourself
+            )
+        )
 
     def DropQuarantined(  # noqa: N802
         self, request: feed_pb2.DropQuarantinedRequest, context: grpc.ServicerContext

@@ -88,9 +88,9 @@ class Peer:
         request = feed_pb2.QuarantinedRequest(id=number, only_yourself=True)
         return self._holder(number, self._stub.ShowQuarantined, request, LOOK_TIMEOUT_S)
 
-    def replay(self, number: int, *, by: str) -> Quarantined:
-        """Have it read and booked again."""
-        request = feed_pb2.QuarantinedRequest(id=number, by=by, only_yourself=True)
+    def replay(self, number: int, *, by: str, trader_id: str = "") -> Quarantined:
+        """Have it read and booked again, for ``trader_id`` where it is named."""
+        request = feed_pb2.QuarantinedRequest(id=number, by=by, trader_id=trader_id, only_yourself=True)
         return self._holder(number, self._stub.ReplayQuarantined, request, DECIDE_TIMEOUT_S)
 
     def drop(self, number: int, *, by: str, reason: str) -> Quarantined:

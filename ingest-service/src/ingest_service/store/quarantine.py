@@ -87,6 +87,7 @@ class QuarantineStore:
             "state": int(QuarantineState.REPLAYED),
             "decided_by": by,
             "decided_us": at_us,
+            "reason": item.reason,
             "trade_id": trade.trade_id,
         }
         with self._store.write() as connection:

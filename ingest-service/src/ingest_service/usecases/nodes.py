@@ -40,7 +40,7 @@ class Holder(Protocol):
 
     def show(self, number: int) -> Quarantined: ...  # noqa: D102
 
-    def replay(self, number: int, *, by: str) -> Quarantined: ...  # noqa: D102
+    def replay(self, number: int, *, by: str, trader_id: str = "") -> Quarantined: ...  # noqa: D102
 
     def drop(self, number: int, *, by: str, reason: str) -> Quarantined: ...  # noqa: D102
 
@@ -118,14 +118,17 @@ class AllNodes:
         """
         return self._holder(number, alone=alone).show(number)
 
-    def replay(self, number: int, *, by: str, alone: bool = False) -> Quarantined:
+    def replay(self, number: int, *, by: str, trader_id: str = "", alone: bool = False) -> Quarantined:
         """Have it read and handed to the owner of the trades again, by the node that holds it.
+
+        See :meth:`Quarantine.replay` for what ``trader_id`` does.
 
         Raises:
             NotFound: there is none of that number. Conflict: it was dropped, or its frame is gone.
+            InvalidInput: trades are booked for no trader of that name.
             Unavailable: the node that holds it does not answer.
         """
-        return self._holder(number, alone=alone).replay(number, by=by)
+        return self._holder(number, alone=alone).replay(number, by=by, trader_id=trader_id)
 
     def drop(self, number: int, *, by: str, reason: str, alone: bool = False) -> Quarantined:
         """Have it let go for good, by the node that holds it.

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Protocol
 
 from wattbook.bus import Message
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import Conflict, InvalidInput, NotFound, Unavailable
 from wattbook.telemetry.catalogue import FEED_QUARANTINED
 from wattbook.telemetry.metrics import Counter
+from wattbook.text import trader_id_problem
 
 from ingest_service.domain import (
     NOTHING_MORE,
@@ -37,13 +39,19 @@ _log = logging.getLogger(__name__)
 _QUARANTINED = Counter(FEED_QUARANTINED)
 RETRY_S, STOP_S = 5.0, 2.0
 USUALLY_LISTED, MOST_LISTED = 100, 1_000
-MOST_NAME = 200
+MOST_NAME, MOST_REASON = 200, 2_000
 BY_RULE = "the exchange's statement wins"
 # As the book refused what the exchange stated otherwise than a client, before that rule; it says so no more.
 BEFORE_THE_RULE = "already booked with another "
 BY_SETTING = "WATTBOOK_FEED_ALLOWED_FIELDS"  # who decided, where nobody did but the configuration
 
-Announce = Callable[[Sequence[tuple[ConfirmedTrade, Spooled]], str], list[Message]]
+
+class Announce(Protocol):
+    """Makes the events that tell the owner of trades, of a spool, and who of the desk accepted them."""
+
+    def __call__(  # noqa: D102
+        self, trades: Sequence[tuple[ConfirmedTrade, Spooled]], spool: str, *, accepted_by: str = ""
+    ) -> list[Message]: ...
 
 
 class Quarantine:
@@ -92,22 +100,27 @@ class Quarantine:
         """
         return self._there(self._store.get(self._own(number)), number)
 
-    def replay(self, number: int, *, by: str) -> Quarantined:
+    def replay(self, number: int, *, by: str, trader_id: str = "") -> Quarantined:
         """Read it again, and where that works now, hand it to the owner again.
 
-        Where the owner refuses it again, it opens again a moment later, with the new reason.
+        With ``trader_id`` it is handed on for that trader as the exchange's last word, under an id that would
+        not be booked otherwise; who wants that is written down. Where the owner refuses it again, it opens
+        again a moment later, with the new reason.
 
         Raises:
             NotFound: there is none of that number.
             Conflict: it was dropped, or its frame is gone.
+            InvalidInput: trades are booked for no trader of that name.
         """
         by, item = _name(by), self.show(number)
+        if trader_id and (problem := trader_id_problem(trader_id)):
+            raise InvalidInput(f"trader_id: {problem}")
         if item.state is QuarantineState.DROPPED:
             raise Conflict(f"{number} was dropped by {item.decided_by}")
         if not item.frame and item.trade_id:
             raise Conflict(f"the frame of {number} is no longer there; the nightly file has the trade")
         try:
-            trade = read_frame(item.frame, self._rules)
+            trade = read_frame(item.frame, self._rules, trader_id=trader_id)
         except Unreadable as error:
             still = self._store.decide(
                 self._own(number), state=QuarantineState.OPEN, by=by, at_us=self._now_us(), reason=str(error)
@@ -116,8 +129,9 @@ class Quarantine:
         if trade is None:
             return self.drop(number, by=by, reason="a heartbeat")
         frame = Spooled(item.frame_id, item.received_us, item.origin, item.frame)
-        (message,) = self._announce([(trade, frame)], self._spool)
-        own = replace(item, id=self._own(number))
+        (message,) = self._announce([(trade, frame)], self._spool, accepted_by=by if trader_id else "")
+        why = f"{item.reason} (booked for {trader_id})"[-MOST_REASON:] if trader_id else item.reason
+        own = replace(item, id=self._own(number), reason=why)
         replayed = self._store.replay(own, trade, message, by=by, at_us=self._now_us())
         self._committed()
         return self._there(replayed, number)

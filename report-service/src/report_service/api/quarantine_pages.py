@@ -53,7 +53,8 @@ def replay(number: str) -> AnyResponse | tuple[str, int]:
     check_form()
     wanted = _asked(number)
     try:
-        item = site().quarantine.replay(session_at_hand(), wanted)
+        trader_id = request.form.get("trader", "")
+        item = site().quarantine.replay(session_at_hand(), wanted, trader_id=trader_id)
     except WattbookError as error:
         return _refused(wanted, error)
     return redirect(_address(wanted, done="replay" if item.state == REPLAYED else "again"), 303)

@@ -51,9 +51,10 @@ class QuarantineDesk:
         """One with its frame."""
         return _item(self._ask("GET", f"/{number}", tokens).json())
 
-    def replay(self, tokens: Tokens, number: int) -> Quarantined:
-        """Have it read and booked again."""
-        return _item(self._ask("POST", f"/{number}/replay", tokens).json())
+    def replay(self, tokens: Tokens, number: int, *, trader_id: str = "") -> Quarantined:
+        """Have it read and booked again, for ``trader_id`` where it is named."""
+        params = {"trader_id": trader_id} if trader_id else {}
+        return _item(self._ask("POST", f"/{number}/replay", tokens, params=params).json())
 
     def drop(self, tokens: Tokens, number: int, *, reason: str) -> Quarantined:
         """Have it set aside for good."""

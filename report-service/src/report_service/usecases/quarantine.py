@@ -19,7 +19,7 @@ class QuarantineOwner(Protocol):
 
     def show(self, tokens: Tokens, number: int) -> Quarantined: ...  # noqa: D102
 
-    def replay(self, tokens: Tokens, number: int) -> Quarantined: ...  # noqa: D102
+    def replay(self, tokens: Tokens, number: int, *, trader_id: str = "") -> Quarantined: ...  # noqa: D102
 
     def drop(self, tokens: Tokens, number: int, *, reason: str) -> Quarantined: ...  # noqa: D102
 
@@ -43,13 +43,14 @@ class Quarantine:
         """
         return self._owner.show(self._tokens(asker), number)
 
-    def replay(self, asker: SignedIn, number: int) -> Quarantined:
+    def replay(self, asker: SignedIn, number: int, *, trader_id: str = "") -> Quarantined:
         """Have it read and booked again; it stays open, with the new reason, where that fails again.
 
         Raises:
             NotFound: there is none of that number. Conflict: it was dropped, or its frame is gone.
+            InvalidInput: trades are booked for no trader of that name.
         """
-        return self._owner.replay(self._tokens(asker), number)
+        return self._owner.replay(self._tokens(asker), number, trader_id=trader_id)
 
     def drop(self, asker: SignedIn, number: int, *, reason: str) -> Quarantined:
         """Have it set aside for good.

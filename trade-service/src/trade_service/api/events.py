@@ -60,7 +60,10 @@ class Confirmations:
             self._book(heard[start : start + CONFIRMED_TRADES], sender)
 
     def _book(self, heard: Sequence[events_pb2.ConfirmedTrade], sender: usecases.Sender) -> None:
-        trades, invalid = stated((each.trade for each in heard), booked=self._store.booked)
+        is_accepted = sender.speaker is Speaker.ACCEPTED
+        trades, invalid = stated(
+            (each.trade for each in heard), booked=self._store.booked, takes_any_id=is_accepted
+        )
         outcome = self._booker.book(trades, sender=sender, timeout_s=BOOK_TIMEOUT_S)
         reply = counted(reply_of(outcome, invalid), _FEED)
         if reply.reasons:

@@ -36,12 +36,16 @@ _INVALID = int(Result.INVALID)
 
 
 def stated(
-    rows: Iterable[trades_pb2.TradeToBook], *, booked: Callable[[Sequence[str]], Mapping[str, BookedRow]]
+    rows: Iterable[trades_pb2.TradeToBook],
+    *,
+    booked: Callable[[Sequence[str]], Mapping[str, BookedRow]],
+    takes_any_id: bool = False,
 ) -> tuple[list[Trade], dict[int, str]]:
     """The trades that can be booked, and by index why the others cannot.
 
     A name that is not fit to be booked is let through where exactly that trade is ``booked`` already, from
-    before there was such a rule: then it is a duplicate.
+    before there was such a rule: then it is a duplicate. ``takes_any_id``: somebody of the desk has seen the
+    trades' ids and takes them as they are.
     """
     trades: dict[int, Trade] = {}
     invalid: dict[int, str] = {}
@@ -64,7 +68,7 @@ def stated(
             invalid[index] = str(error)
         else:
             trades[index] = trade
-            if problem := name_problem(trade):
+            if problem := name_problem(trade, takes_any_id=takes_any_id):
                 unfit[index] = problem
     there = booked([trades[index].trade_id for index in unfit]) if unfit else {}
     for index, problem in unfit.items():

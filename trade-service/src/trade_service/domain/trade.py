@@ -240,9 +240,9 @@ def flag_names(flags: int) -> tuple[str, ...]:
     return _NAMES_OF_FLAGS[flags]
 
 
-def name_problem(trade: Trade) -> str:
+def name_problem(trade: Trade, *, takes_any_id: bool = False) -> str:
     """Why its id or its trader's is not booked anew; ``""`` where both are fit."""
-    if problem := id_problem(trade.trade_id):
+    if not takes_any_id and (problem := id_problem(trade.trade_id)):
         return f"id: {problem}"
     if problem := trader_id_problem(trade.trader_id):
         return f"trader_id: {problem}"

@@ -18,7 +18,6 @@ from wattbook.clock import SystemClock, to_epoch_us
 from wattbook_proto import feed_pb2, trades_pb2
 
 from tests.integration.feed_world import FeedWorld, feed_world
-from tests.integration.trade_process import stated
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow  # a process each
@@ -218,7 +217,8 @@ def test_a_quiet_night_makes_no_storm_of_connections(tmp_path: Path) -> None:
 
 
 def test_what_the_owner_refuses_is_quarantined_with_its_frame(world: FeedWorld) -> None:
-    world.caller.book(stated("123"))
+    world.exchange.post("frame", json=confirmation(price=1))
+    world.wait_booked(1)
     world.exchange.post("frame", json=confirmation())
     world.exchange.post(
         "frame", json=confirmation(id="999", delivery_day="2023-03-26", delivery_hour="02-03")
@@ -226,10 +226,11 @@ def test_what_the_owner_refuses_is_quarantined_with_its_frame(world: FeedWorld) 
     world.exchange.post("frame", json=confirmation(id="888", price=20.505))
     world.exchange.post("frame", json=confirmation(id="777"))
 
-    wait_until(lambda: world.ingest.status().quarantined == 4, timeout_s=20, what="four are set aside")
+    # What each listener heard: once what the first one told is known, twice what differs from that.
+    wait_until(lambda: world.ingest.status().quarantined == 5, timeout_s=20, what="five are set aside")
     items = {item.trade_id: item for item in world.ingest.quarantine()}
     assert set(items) == {"123", "999", "888"}
-    assert "already booked with another" in items["123"].reason
+    assert "stated by the exchange with another price" in items["123"].reason
     assert "02–03" in items["999"].reason
     assert "finer than a cent" in items["888"].reason
     assert (items["123"].origin, items["999"].origin) == ("booking", "booking")

@@ -52,18 +52,7 @@ def stated(
     unfit: dict[int, str] = {}
     for index, row in enumerate(rows):
         try:
-            trade = trade_of(
-                trade_id=row.id,
-                price_ct_per_mwh=row.price_ct_per_mwh,
-                quantity_kw=row.quantity_kw,
-                direction=row.direction,
-                area=row.area,
-                delivery_day=row.delivery_day,
-                delivery_hour=row.delivery_hour,
-                delivery_start_s=row.delivery_start_s if row.HasField("delivery_start_s") else None,
-                trader_id=row.trader_id,
-                execution_time_us=row.execution_time_us,
-            )
+            trade = _stated_trade(row)
         except InvalidTrade as error:
             invalid[index] = str(error)
         else:
@@ -77,6 +66,21 @@ def stated(
             invalid[index] = problem
             del trades[index]
     return list(trades.values()), invalid
+
+
+def _stated_trade(row: trades_pb2.TradeToBook) -> Trade:
+    return trade_of(
+        trade_id=row.id,
+        price_ct_per_mwh=row.price_ct_per_mwh,
+        quantity_kw=row.quantity_kw,
+        direction=row.direction,
+        area=row.area,
+        delivery_day=row.delivery_day,
+        delivery_hour=row.delivery_hour,
+        delivery_start_s=row.delivery_start_s if row.HasField("delivery_start_s") else None,
+        trader_id=row.trader_id,
+        execution_time_us=row.execution_time_us,
+    )
 
 
 def reply_of(outcome: usecases.Outcome, invalid: Mapping[int, str]) -> trades_pb2.BookReply:

@@ -51,7 +51,10 @@ class TestFacts:
         for parameter in operation["parameters"]:
             assert not parameter.get("required", False)
         content = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        assert content == {"type": "array", "items": {"$ref": "#/components/schemas/Trade"}}
+        assert content == {"type": "array", "items": {"$ref": "#/components/schemas/BookedTrade"}}
+        served, stated = (trades_api["components"]["schemas"][name] for name in ("BookedTrade", "Trade"))
+        assert served["properties"].items() >= stated["properties"].items()
+        assert served["required"] == stated["required"]
         assert "400" in operation["responses"]
 
     def test_post_trades(self, trades_api: dict[str, Any]) -> None:

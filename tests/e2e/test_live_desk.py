@@ -163,7 +163,9 @@ def test_a_file_that_says_something_else_is_shown_beside_what_was_heard_and_book
     booked = live.wait_booked(live.emit(3))
     other, spelled, plain = booked.values()
     clients, off_tick = (trade(**{**plain, "id": unique()}) for _ in range(2))
+    alone = trade(execution_time=plain["execution_time"])
     with live.client() as admin:
+        admin.added(alone)
         assert admin.http.post("/v1/trades", json={**clients, "quantity": 0.1, "price": 7}).status_code == 200
     spelled |= {
         "price": f"{spelled['price']}.0",
@@ -192,6 +194,10 @@ def test_a_file_that_says_something_else_is_shown_beside_what_was_heard_and_book
         assert differs[side]["price"] == price
         assert {name: differs[side][name] for name in fields} == {name: other[name] for name in fields}
     assert "row 3 is refused: not CSV" in said[""]["detail"]
+    unconfirmed = {each["trade_id"] for each in found["unconfirmed_trades"]}
+    assert alone["id"] in unconfirmed
+    assert unconfirmed.isdisjoint([clients["id"], off_tick["id"], *booked])
+    assert found["unconfirmed"] == len(unconfirmed)
     now = live.wait_booked([other["id"], clients["id"], off_tick["id"]])
     assert now[other["id"]]["price"] == other["price"]
     assert now[clients["id"]]["corrected"] is True
@@ -200,6 +206,7 @@ def test_a_file_that_says_something_else_is_shown_beside_what_was_heard_and_book
     shown = live.run("reconcile", day)
     assert shown.returncode == 2, shown
     assert "1  different" in shown.stdout
+    assert alone["id"] in shown.stdout
     assert other["trader_id"] in shown.stdout
 
 

@@ -307,6 +307,7 @@ class TestFeed:
                 {"trade_id": "t_1", "kind": "differs", "detail": "price 1 here, 2 there",
                  "file": {**said, "price": 2}, "feed": {**said, "price": 1}, "booked": None},
             ],
+            "unconfirmed": 0, "unconfirmed_trades": [],
             "nodes_away": [],
         }  # fmt: skip
         assert not not_yet["reconciled"]

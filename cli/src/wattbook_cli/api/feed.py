@@ -22,6 +22,7 @@ from wattbook_cli.domain.stops import EXIT_FAILED, EXIT_NOT_RUNNING, EXIT_ROWS_R
 from wattbook_cli.usecases.feed import unequal
 
 _US_PER_MS = 1000
+MOST_UNCONFIRMED_SHOWN = 20
 _CT_PER_EUR = 100
 _KINDS = {
     "differs": "differs",
@@ -153,6 +154,7 @@ def _show_reconciliation(found: dict[str, Any], area: str) -> None:
     say(f"{found['feed_only']:>8,}  only in the feed")
     say(f"{found['differing']:>8,}  different")
     say(f"{found.get('file_only', 0):>8,}  only in the file, and refused")
+    _show_unconfirmed(found.get("unconfirmed"), found.get("unconfirmed_trades", []))
     if found["differences"]:
         say("")
         console().print(_differences(found, zone))
@@ -160,6 +162,16 @@ def _show_reconciliation(found: dict[str, Any], area: str) -> None:
     say(f"\nThe feed is without a gap to {complete}.")
     if all_of_them > len(found["differences"]):
         say(f"The first {len(found['differences']):,} of {all_of_them:,} differences are known.")
+
+
+def _show_unconfirmed(count: int | None, trades: list[dict[str, Any]]) -> None:
+    if count is None:
+        return
+    say(f"{count:>8,}  unconfirmed: booked, and never stated by the exchange")
+    for each in trades[:MOST_UNCONFIRMED_SHOWN]:
+        say(f"          {each['trade_id']} of {each['trader_id']}")
+    if count > MOST_UNCONFIRMED_SHOWN:
+        say(f"          and {count - MOST_UNCONFIRMED_SHOWN:,} more: --json lists them")
 
 
 def _differences(found: dict[str, Any], zone: ZoneInfo) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -47,7 +48,7 @@ class FeedApi:
         found = await self._feed.reconciliation(
             request.principal, day=request.params["day"], area=request.params.get("area", "")
         )
-        return json_response(_reconciliation(found))
+        return json_response(_reconciliation(found.compared) | _unconfirmed(found.unconfirmed))
 
 
 class QuarantineApi:
@@ -194,6 +195,13 @@ def _reconciliation(found: feed_pb2.ReconciliationReply) -> dict[str, Any]:
         "differences": [_difference(each) for each in found.differences],
         "nodes_away": list(found.nodes_away),
     }
+
+
+def _unconfirmed(found: Sequence[trades_pb2.BookedTrade] | None) -> dict[str, Any]:
+    if found is None:
+        return {"unconfirmed": None, "unconfirmed_trades": []}
+    trades = [{"trade_id": each.id, "trader_id": each.trader_id} for each in found]
+    return {"unconfirmed": len(trades), "unconfirmed_trades": trades}
 
 
 def _difference(each: feed_pb2.Difference) -> dict[str, Any]:

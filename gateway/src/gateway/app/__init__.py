@@ -187,7 +187,7 @@ class Gateway:
         return api.Live(
             performance=performance.PerformanceApi(performances, desks),
             prices=prices.PricesApi(live.Prices(self._prices, clock), clock),
-            feed=feed.FeedApi(live.Feed(self._feed, self._prices)),
+            feed=feed.FeedApi(live.Feed(self._feed, self._prices, self._trades)),
             quarantine=feed.QuarantineApi(live.Quarantine(self._feed)),
         )
 

@@ -6,20 +6,22 @@ import asyncio
 import datetime as dt
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wattbook.access import Principal
-from wattbook.clock import Clock
+from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import WattbookError
-from wattbook.periods import periods_of_day
-from wattbook_proto import feed_pb2, prices_pb2
+from wattbook.periods import DEFAULT_AREA, day_bounds, periods_of_day
+from wattbook_proto import feed_pb2, prices_pb2, trades_pb2
 
-from gateway.clients import FeedClient, PricesClient
+from gateway.clients import FeedClient, PricesClient, TradesClient
 
 _log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 20.0
 MOST_TOLD = 64
+MOST_UNCONFIRMED = 1_000
 FARTHEST = dt.timedelta(hours=48)  # what is tradable begins sooner
 
 
@@ -90,13 +92,22 @@ class LiveStatus:
     prices_missing: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReconciledDay:
+    """A day's comparison, and what was booked of it that the exchange never stated; None: not known now."""
+
+    compared: feed_pb2.ReconciliationReply
+    unconfirmed: Sequence[trades_pb2.BookedTrade] | None
+
+
 class Feed:
     """The feed's state and how complete a day is, for those who see all trades."""
 
-    def __init__(self, feed: FeedClient, prices: PricesClient) -> None:
-        """Ask both owners."""
+    def __init__(self, feed: FeedClient, prices: PricesClient, trades: TradesClient) -> None:
+        """Ask all three owners."""
         self._feed = feed
         self._prices = prices
+        self._trades = trades
 
     async def status(self, asker: Principal) -> LiveStatus:
         """The state of both; without the feed's there is none, without the poller's there is.
@@ -108,17 +119,25 @@ class Feed:
         feed, (prices, missing) = await asyncio.gather(self._feed.status(asker), self._prices_status(asker))
         return LiveStatus(feed, prices, missing)
 
-    async def reconciliation(
-        self, asker: Principal, *, day: dt.date, area: str
-    ) -> feed_pb2.ReconciliationReply:
-        """A day's nightly file against the feed.
+    async def reconciliation(self, asker: Principal, *, day: dt.date, area: str) -> ReconciledDay:
+        """A day's nightly file against the feed, and at most ``MOST_UNCONFIRMED`` bookings beside both.
 
         Raises:
             Forbidden: not the asker's to see.
             InvalidInput: there is no such day or no feed of that area.
         """
         asker.require_sees_all()
-        return await self._feed.reconciliation(asker, area=area, day=day.isoformat())
+        compared = await self._feed.reconciliation(asker, area=area, day=day.isoformat())
+        begins, ends = day_bounds(area or DEFAULT_AREA, day)
+        request = trades_pb2.SearchRequest(
+            area=area or DEFAULT_AREA, unconfirmed=True, limit=MOST_UNCONFIRMED,
+            executed_from_us=to_epoch_us(begins), executed_before_us=to_epoch_us(ends),
+        )  # fmt: skip
+        try:
+            pages = [page.trades async for page in self._trades.search(asker, request)]
+        except WattbookError:
+            return ReconciledDay(compared, None)
+        return ReconciledDay(compared, [trade for page in pages for trade in page])
 
     async def _prices_status(self, asker: Principal) -> tuple[prices_pb2.StatusReply | None, str]:
         try:

@@ -95,6 +95,7 @@ def test_a_database_is_refused_and_named_until_it_has_a_new_one(
 ) -> None:
     url = f"{server.url(server.take())}?sslmode=verify-full&sslrootcert={authority.file}"
     service = TradeProcess(tmp_path, WATTBOOK_TRADE_STORE_URL=url).start()
+    other = TradeProcess(tmp_path, WATTBOOK_TRADE_STORE_URL=url)
     caller = Caller(service.target)
     try:
         assert caller.results(stated("before")) == [ADDED]
@@ -109,19 +110,21 @@ def test_a_database_is_refused_and_named_until_it_has_a_new_one(
         told = wait_until(refusal, timeout_s=30, what="it is refused")
         assert told == "the store cannot write now: its server's certificate is not accepted; try again"
 
-        other = TradeProcess(tmp_path, WATTBOOK_TRADE_STORE_URL=url)
         other.log_path = tmp_path / "other.log"
-        assert other.launch().wait(30) == 1  # who starts now does not get ready, and says why in one line
-        assert said(other, "trade-service: the store trade at ")[0].endswith("certificate verify failed")
+        other.launch()  # who starts now waits, and says for what in one line
+        (line,) = wait_until(lambda: said(other, "not ready"), timeout_s=30, what="it says that it waits")
+        assert "certificate verify failed; waiting" in line
 
         server.renew_certificate(authority.certificate("postgres", "127.0.0.1", days=10))
 
+        other.wait_ready()
         wait_until(lambda: caller.results(stated("after")), timeout_s=30, what="it is booked")
         assert caller.ids() == ["before", "after"]
         assert server.password not in service.log() + other.log()
     finally:
         caller.close()
         service.close()
+        other.close()
 
 
 @pytest.fixture

@@ -239,8 +239,7 @@ def kill_amid_tie_out(live: LiveDesk) -> None:
     """``kill -9`` of ingest-service when it has compared some of a file's rows and not all."""
     store = live.store_url("ingest")
     query = (
-        "SELECT EXISTS (SELECT 1 FROM files WHERE state = 'uploaded')"
-        " AND EXISTS (SELECT 1 FROM feed_trades WHERE tied_run > 0)"
+        "SELECT EXISTS (SELECT 1 FROM feed_trades WHERE tied_run > 0)"
         " AND NOT EXISTS (SELECT 1 FROM reconciliations)"
     )
 

@@ -213,14 +213,14 @@ def test_a_kill_amid_the_tie_out_changes_nothing_of_its_result(live: LiveDesk) -
     with live.client() as admin:
         for each in other_content:
             admin.added(each)
+    corrected = [{**each, "price": 101} for each in other_content]
     refused = [
-        *({**each, "price": 101} for each in other_content),
         trade(delivery_day="2026-03-29", delivery_hour=2),  # no such hour
         {**trade(), "quantity": 0},
     ]
     name = f"epex_trades_{unique('20260310')}.csv"
 
-    live.drop(name, as_csv([*rows[:3000], *refused, *rows[3000:]]))
+    live.drop(name, as_csv([*rows[:3000], *corrected, *refused, *rows[3000:]]))
     kill_amid_tie_out(live)
     live.wait_archived(name, timeout_s=60)
 
@@ -228,8 +228,12 @@ def test_a_kill_amid_the_tie_out_changes_nothing_of_its_result(live: LiveDesk) -
         lambda: (told := live.get(f"/v1/reconciliations/{DAY}"))["reconciled"] and told,
         timeout_s=60, what="the day is tied out",
     )  # fmt: skip
-    assert (found["in_both"], found["recovered"], found["differing"]) == (6000, 40, 0)
-    assert {each["trade_id"] for each in found["differences"] if each["kind"] == "recovered"} == set(withheld)
+    # What the first attempt corrected may be found booked by the second one: then it counts as recovered.
+    assert (found["in_both"], found["recovered"] + found["corrected"], found["differing"]) == (6000, 43, 0)
+    from_file = {
+        each["trade_id"] for each in found["differences"] if each["kind"] in ("recovered", "corrected")
+    }
+    assert from_file == {*withheld, *(each["id"] for each in corrected)}
     assert (live.rejected / name).read_text().count("\n") == 1 + len(refused)
     FILED.update(withheld)
     assert_whole(live, filed=FILED)

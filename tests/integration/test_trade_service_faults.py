@@ -90,7 +90,7 @@ def test_after_a_kill_all_that_was_acknowledged_is_booked_once_and_published(pro
     process.start()
     caller = Caller(process.target)
 
-    booked = caller.found()
+    booked = caller.announced()
     heard = listener.hear_until(len(booked))
     again = caller.results(*(stated(trade_id) for trade_id in acknowledged[:5000]))
 

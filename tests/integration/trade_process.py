@@ -70,6 +70,13 @@ class Caller:
         """The trades of a whole search."""
         return [trade for page in self.pages(**criteria) for trade in page.trades]
 
+    def announced(self) -> list[trades_pb2.BookedTrade]:
+        """All trades as events tell them, which say nothing of who booked."""
+        found = self.found()
+        for trade in found:
+            trade.ClearField("author")
+        return found
+
     def ids(self, **criteria: Any) -> list[str]:
         """Only their ids."""
         return [trade.id for trade in self.found(**criteria)]

@@ -280,7 +280,11 @@ def test_every_metric_of_the_catalogue_arrives_with_its_unit_and_labels(
         assert {point.service for point in points} <= set(metric.services), metric
         assert {point.bounds for point in points} == {metric.buckets}, metric
     reasons = sink.latest(INGEST, "wattbook.feed.quarantined")
-    assert {point.attributes["reason"]: point.value for point in reasons} == {"unreadable": 1, "refused": 1}
+    assert {point.attributes["reason"]: point.value for point in reasons} == {
+        "unreadable": 1,
+        "refused": 1,
+        "unknown_field": 0,
+    }
 
 
 def test_log_lines_carry_the_ids_of_their_trace(desk: LiveDesk, sink: OtlpSink) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.ingest_process import NAME, IngestProcess, run_for
 from tests.support import engines
+from tests.support.disks import small_disk
 from tests.support.trades import as_csv, trade
 from tests.support.waiting import wait_until
 from tests.unit.ingest_service.fakes import POINTS, FakeGateway
@@ -137,13 +138,12 @@ def killed_before_the_move(ingest: IngestProcess, fake: FakeGateway) -> IngestPr
     ingest.drop(CONTENT)
     ingest.start()
     assert held.reached.wait(15)
-    ingest.archive.rmdir()
-    ingest.archive.write_text("in the way")
-    fake.release()
-    ingest.wait_said("cannot move it to")
-    ingest.kill()
+    with small_disk(ingest.archive, mebibytes=1):  # nothing is moved from one disk to another
+        fake.release()
+        ingest.wait_said("cannot move it to")
+        ingest.kill()
     assert list(ingest.ledger().values()) == ["uploaded"]
-    ingest.archive.unlink()
+    ingest.archive.rmdir()
     return ingest
 
 

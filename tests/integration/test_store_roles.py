@@ -153,7 +153,7 @@ def test_a_service_waits_for_the_migration_and_then_runs_with_least_rights(
     )
     service.launch()
     try:
-        wait_until(lambda: "waiting for a migration" in service.log(), timeout_s=30, what="it says it waits")
+        wait_until(lambda: "this release needs" in service.log(), timeout_s=30, what="it says it waits")
         assert installed.wattbook("migrate", "--only", "trade").returncode == 0
         service.wait_ready()
         caller = Caller(service.target)

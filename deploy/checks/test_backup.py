@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 ROLES = ROOT / "deploy/k8s/base/databases/roles.sql"
 PASSWORDS = {
     f"WATTBOOK_{name}_{role}_PASSWORD": f"{name}-{role}".lower()
-    for name in ("TRADE", "PRICING", "GATEWAY", "INGEST")
+    for name in ("TRADE", "PRICING", "GATEWAY")  # as in compose: the spool of ingest-service is a file
     for role in ("OWNER", "APP")
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,13 @@ from tests.support.desk import ROOT, Desk
 from tests.support.trades import as_csv, trade, unique
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.embedded
+pytestmark = [
+    pytest.mark.embedded,
+    pytest.mark.skipif(
+        shutil.which("sqlite3") is None and not os.environ.get("CI"),
+        reason="the handbook's sqlite3 is missing",
+    ),
+]
 OPERATIONS = ROOT / "docs" / "operations.md"
 NAME = "epex_trades_20230228.csv"
 DAY = "2023-02-28"

@@ -144,7 +144,7 @@ def _restored(store: db.Store, since: datetime) -> str:
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT; ``migrate`` as the one argument only changes the schema."""
+    """Run until SIGTERM or SIGINT. Arguments: see ``wattbook.db.command``."""
     db.maintain_if_asked(
         sys.argv[1:], os.environ, store_url="WATTBOOK_TRADE_STORE_URL", name="trade", package="trade_service",
         restored=_restored,

@@ -212,7 +212,7 @@ class Ingest(threading.Thread):
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT; exit 1 where something failed. ``migrate`` only changes the schema."""
+    """Run until SIGTERM or SIGINT; exit 1 where something failed. Arguments: see ``wattbook.db.command``."""
     maintain_if_asked(
         sys.argv[1:], os.environ,
         store_url="WATTBOOK_INGEST_STORE_URL", name="ingest", package="ingest_service",

@@ -231,7 +231,7 @@ def _polling(
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT; ``migrate`` as the one argument only changes the schema."""
+    """Run until SIGTERM or SIGINT. Arguments: see ``wattbook.db.command``."""
     url = "WATTBOOK_PRICING_STORE_URL"
     db.maintain_if_asked(sys.argv[1:], os.environ, store_url=url, name="pricing", package="pricing_service")
     settings = load_settings_or_exit(Settings, os.environ)

@@ -75,6 +75,7 @@ def test_parameters_come_in_their_types() -> None:
     ("query", "message"),
     [
         ("", "day: missing"), ("day=2023-02-29", "day: expected a date"), ("day=20230228", "day: expected"),
+        ("day=0511-07-15", "day: outside 1990-01-01…2199-12-31"), ("day=2200-01-01", "day: outside 1990"),
         ("day=2023-02-28&most=11", "most: expected a whole number from 1 to 10"),
         ("day=2023-02-28&most=", "most: "), ("day=2023-02-28&most=" + "9" * 5000, "most: "),
         ("day=2023-02-28&who=", "who: expected 1 to 5 characters"),

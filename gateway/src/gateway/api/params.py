@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from wattbook.errors import InvalidInput
+from wattbook.periods import FIRST_DAY, LAST_DAY
 
 Check = Callable[[str], Any]
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -89,11 +90,14 @@ def _integer(name: str, schema: Mapping[str, Any]) -> Check:
 def _date(name: str) -> Check:
     def check(text: str) -> dt.date:
         try:
-            if _DAY.fullmatch(text):
-                return dt.date.fromisoformat(text)
+            day = dt.date.fromisoformat(text) if _DAY.fullmatch(text) else None
         except ValueError:
-            pass
-        raise InvalidInput(f"{name}: expected a date (YYYY-MM-DD) that exists")
+            day = None
+        if day is None:
+            raise InvalidInput(f"{name}: expected a date (YYYY-MM-DD) that exists")
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise InvalidInput(f"{name}: outside {FIRST_DAY}…{LAST_DAY}")
+        return day
 
     return check
 

@@ -1,0 +1,1 @@
+"""Meter points, their registers and readings, and the flow files that brought them."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from grpc_health.v1 import health_pb2
-from wattbook_proto import feed_pb2, prices_pb2, reports_pb2, trades_pb2
+from wattbook_proto import cash_pb2, feed_pb2, prices_pb2, reports_pb2, trades_pb2
 
 ROOT = Path(__file__).parents[3]
 SERVICES = ("gateway", "trade-service", "ingest-service", "pricing-service", "report-service")
@@ -27,7 +27,7 @@ FILE_LINES = 400
 LONGER_FUNCTIONS: dict[str, str] = {}
 LONGER_FILES: dict[str, str] = {}
 
-CONTRACTS = (feed_pb2, prices_pb2, reports_pb2, trades_pb2, health_pb2)
+CONTRACTS = (cash_pb2, feed_pb2, prices_pb2, reports_pb2, trades_pb2, health_pb2)
 RPC_METHODS = "|".join(
     method
     for contract in CONTRACTS

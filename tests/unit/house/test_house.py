@@ -89,7 +89,15 @@ def test_the_readme_table_names_exactly_the_root_folders() -> None:
 
 
 def test_every_folder_with_code_is_an_installable_package() -> None:
-    assert set(folders_with_code()) == {*SERVICES, "meter-service", "cash-service", "proto", "common", "cli", "sandbox"}
+    assert set(folders_with_code()) == {
+        *SERVICES,
+        "meter-service",
+        "cash-service",
+        "proto",
+        "common",
+        "cli",
+        "sandbox",
+    }
     for folder in folders_with_code():
         project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
         assert project["name"].startswith("wattbook"), folder

@@ -128,3 +128,25 @@ def test_without_known_credentials_nothing_is_told(desk: Desk, header: dict[str,
     assert answer.status_code == 401
     assert answer.json()["status_code"] == 401
     assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+@pytest.mark.parametrize("role", ["support", "treasurer"])
+def test_who_has_to_do_with_meters_or_cash_sees_no_trades_and_no_prices(desk: Desk, role: str) -> None:
+    client = desk.user(role)
+    day = {"delivery_day": "2023-02-28"}
+
+    refusals = [
+        client.http.get("/v1/trades"),
+        client.book(trade()),
+        client.http.get("/v1/reports/pnl", params={**day, "trader_id": "trader_1"}),
+        client.http.get("/v1/reports/performance", params={**day, "trader_id": "trader_1"}),
+        client.http.get("/v1/reference-prices", params=day),
+        client.http.get("/v1/feed"),
+        client.http.get("/v1/quarantine"),
+        client.http.get("/v1/users"),
+    ]
+    me = client.http.get("/v1/me")
+
+    assert [answer.status_code for answer in refusals] == [403] * len(refusals)
+    assert me.json()["roles"] == [role]
+    client.close()

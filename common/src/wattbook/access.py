@@ -16,10 +16,13 @@ class Role(StrEnum):
     DESK = "desk"
     ADMIN = "admin"
     SERVICE = "service"
+    SUPPORT = "support"
+    TREASURER = "treasurer"
 
 
 _ALL_TRADES = frozenset({Role.DESK, Role.ADMIN, Role.SERVICE})
 _DESK = frozenset({Role.DESK, Role.ADMIN})
+TRADING = frozenset({Role.TRADER, Role.DESK, Role.ADMIN, Role.SERVICE})
 _EXCHANGE_CLIENT = "ingest-service"
 
 
@@ -113,21 +116,21 @@ class Principal:
             raise Forbidden("only the service that brings the exchange's files in may speak for it")
 
     def require_booking(self) -> None:
-        """Insist on a role, and that this is no pass for reading only.
+        """Insist on a role that has to do with trades, and that this is no pass for reading only.
 
         Raises:
             Forbidden: they lack one of both.
         """
-        self.require_any_role()
+        self.require_trading()
         self.require_write()
 
-    def require_any_role(self) -> None:
-        """Insist that they are anything at all.
+    def require_trading(self) -> None:
+        """Insist on a role that has to do with trades and what they are worth.
 
         Raises:
-            Forbidden: they have no role.
+            Forbidden: they have none.
         """
-        if not self.roles:
+        if TRADING.isdisjoint(self.roles):
             raise Forbidden("you have no role that allows this")
 
     def require_sees_all(self) -> None:

@@ -22,7 +22,7 @@ from pricing_service.store import PriceStore, Wishes
 PRICES_VERSION = 1
 BOOKED_VERSION = 2  # of trade.booked: the newest that is understood here
 MOST_WATCHED = 200
-RULES = dict.fromkeys(("Day", "History", "Watch", "Status"), Principal.require_any_role)  # the market's
+RULES = dict.fromkeys(("Day", "History", "Watch", "Status"), Principal.require_trading)  # the market's
 
 
 class PricesServicer(prices_pb2_grpc.PricesServicer):

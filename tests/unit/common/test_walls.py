@@ -217,14 +217,14 @@ def test_a_method_is_for_those_its_rule_lets_in_and_without_a_rule_for_nobody(
     guard = Guard(reader)
     reading = {"authorization": f"Bearer {ring.pass_of(Role.DESK, audience=OWNER, may_write=False)}"}
 
-    assert guard.admit(reading, Principal.require_any_role).name == "ana"
+    assert guard.admit(reading, Principal.require_trading).name == "ana"
     with pytest.raises(Forbidden, match="reading only"):
         guard.admit(reading, Principal.require_booking)
     with pytest.raises(Forbidden, match="nobody"):
         guard.admit(reading, None)
     for nothing in ({}, {"authorization": "Basic YTpi"}, {"authorization": "Bearer "}):
         with pytest.raises(Unauthenticated):
-            guard.admit(nothing, Principal.require_any_role)
+            guard.admit(nothing, Principal.require_trading)
 
 
 def test_walls_are_open_only_where_that_is_said(tmp_path: Path) -> None:

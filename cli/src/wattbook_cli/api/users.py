@@ -16,7 +16,7 @@ from wattbook_cli.store.folder import new_password
 from wattbook_cli.usecases import users as usecases
 
 F = TypeVar("F", bound=Callable[..., Any])
-ROLES = ("trader", "desk", "admin", "service")
+ROLES = ("trader", "desk", "admin", "service", "support", "treasurer")
 
 
 @click.group()

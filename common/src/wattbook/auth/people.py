@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
 
+from wattbook.access import TRADING
 from wattbook.auth.revocations import Revocations, Session
 from wattbook.clock import Clock, to_epoch_us
 from wattbook.errors import InvalidInput, Unauthenticated, Unavailable, WattbookError
@@ -32,6 +33,7 @@ _AWAY = "the gateway, where people sign in, cannot be reached"
 
 READS_ALL = frozenset({"desk", "admin", "service"})
 DESK = frozenset({"desk", "admin"})
+METERS = frozenset({"support", "desk", "admin"})
 TRADER = "trader"
 
 
@@ -60,6 +62,16 @@ class Person:
     def reads_all(self) -> bool:
         """Whether every trader's reports are theirs to read."""
         return not READS_ALL.isdisjoint(self.roles)
+
+    @property
+    def sees_trades(self) -> bool:
+        """Whether they have to do with trades and what they are worth: support and treasurers do not."""
+        return not TRADING.isdisjoint(self.roles)
+
+    @property
+    def sees_meters(self) -> bool:
+        """Whether meter readings are theirs to see and to export."""
+        return not METERS.isdisjoint(self.roles)
 
     @property
     def is_desk(self) -> bool:

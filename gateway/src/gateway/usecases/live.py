@@ -42,7 +42,7 @@ class Prices:
             Forbidden: the asker has no role.
             InvalidInput: there is no such day.
         """
-        asker.require_any_role()
+        asker.require_trading()
         reply = await self._client.day(asker, area=area, delivery_day=delivery_day.isoformat())
         self._tell_watched(asker, area, delivery_day)
         return reply
@@ -54,7 +54,7 @@ class Prices:
             Forbidden: the asker has no role.
             InvalidInput: no hour starts then.
         """
-        asker.require_any_role()
+        asker.require_trading()
         return await self._client.history(asker, area=area, delivery_start_s=delivery_start_s)
 
     def _tell_watched(self, asker: Principal, area: str, day: dt.date) -> None:

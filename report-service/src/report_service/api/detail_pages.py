@@ -15,7 +15,7 @@ from report_service.api import details, live
 from report_service.api.details import Row
 from report_service.api.figures import Writer
 from report_service.api.pages import MOST_SUGGESTED, reader
-from report_service.api.signin import require_person
+from report_service.api.signin import require_trading
 from report_service.api.site import columns, day_address, locale, rendered, site
 from report_service.api.trader_pages import Look, look, view_of
 from report_service.domain.performance import Performance
@@ -25,7 +25,7 @@ _MOST_PAGE_DIGITS = 6
 _ROOT = "/traders/<path:trader_id>/days/<day>"
 
 detail_pages = Blueprint("details", __name__)
-detail_pages.before_request(require_person)
+detail_pages.before_request(require_trading)
 
 
 @detail_pages.get(f"{_ROOT}/trades/<slug>")

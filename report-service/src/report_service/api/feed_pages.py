@@ -17,7 +17,7 @@ from report_service.api.blocks import block_slots
 from report_service.api.figures import Writer, day_text
 from report_service.api.health import badge_slots, joined
 from report_service.api.pages import area_asked, day_asked, day_now, reader
-from report_service.api.signin import require_person
+from report_service.api.signin import require_trading
 from report_service.api.site import header_slots, locale, prices_address, reconciliation_address, site
 from report_service.api.slots import Slots
 from report_service.api.streams import Snapshot, Topic
@@ -31,7 +31,7 @@ _DAY = timedelta(days=1)
 _NOTHING = Snapshot("", {})
 
 feed_pages = Blueprint("feed", __name__)
-feed_pages.before_request(require_person)
+feed_pages.before_request(require_trading)
 
 
 @feed_pages.before_request

@@ -17,7 +17,7 @@ from report_service.api.csvs import desk_csv, download
 from report_service.api.figures import Writer, day_text
 from report_service.api.health import joined
 from report_service.api.pages import area_asked, day_asked, day_now, reader
-from report_service.api.signin import require_person
+from report_service.api.signin import require_trading
 from report_service.api.site import (
     day_address,
     desk_address,
@@ -35,7 +35,7 @@ from report_service.usecases.feed import FEED, trading_day_of
 _DAY = timedelta(days=1)
 
 live_pages = Blueprint("live", __name__)
-live_pages.before_request(require_person)
+live_pages.before_request(require_trading)
 
 
 @live_pages.get("/desk")

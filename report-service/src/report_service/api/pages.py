@@ -12,7 +12,7 @@ from wattbook.periods import DEFAULT_AREA, area_of
 from werkzeug.wrappers import Response as AnyResponse
 
 from report_service.api.figures import Writer, day_text
-from report_service.api.signin import require_person
+from report_service.api.signin import require_trading
 from report_service.api.site import (
     DOTS,
     day_address,
@@ -27,7 +27,7 @@ MOST_SUGGESTED = 500
 MOST_LISTED = 1000
 
 pages = Blueprint("pages", __name__)
-pages.before_request(require_person)
+pages.before_request(require_trading)
 
 
 @pages.get("/")

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from report_service.api.blocks import age_text
 from report_service.api.figures import Writer, time_text
 from report_service.api.health import moment
-from report_service.api.signin import check_form, require_person
+from report_service.api.signin import check_form, require_trading
 from report_service.api.site import locale, rendered, session_at_hand, site
 from report_service.api.tables import dash
 from report_service.domain.quarantine import DROPPED, OPEN, REPLAYED, STATES, Quarantined, QuarantinePage
@@ -27,7 +27,7 @@ _PLACE = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")  # as the gateway names them
 _TONES = {OPEN: ("warn", "▲"), REPLAYED: ("good", "✓"), DROPPED: ("even", "●")}
 
 quarantine_pages = Blueprint("quarantine", __name__)
-quarantine_pages.before_request(require_person)
+quarantine_pages.before_request(require_trading)
 
 
 @quarantine_pages.get("/quarantine")

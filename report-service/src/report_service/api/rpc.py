@@ -18,8 +18,8 @@ from report_service.usecases.model import ReadModel
 from report_service.usecases.performance import Performances
 
 RULES = {
-    "Pnl": Principal.require_any_role,
-    "Performance": Principal.require_any_role,
+    "Pnl": Principal.require_trading,
+    "Performance": Principal.require_trading,
     "Desk": Principal.require_desk,
 }
 

@@ -46,6 +46,18 @@ def require_person() -> AnyResponse | None:
     return None
 
 
+def require_trading() -> AnyResponse | None:
+    """As :func:`require_person`, of those who have to do with trades.
+
+    Raises:
+        Forbidden: they only have to do with meters or cash.
+    """
+    elsewhere = require_person()
+    if elsewhere is None and g.person.roles and not g.person.sees_trades:
+        raise Forbidden("These pages are about trades, which your account has nothing to do with.")
+    return elsewhere
+
+
 @signing.get("/sign-in")
 def sign_in_form() -> AnyResponse:
     """The form."""

@@ -18,7 +18,7 @@ from report_service.api.csvs import download, performance_csv, pnl_csv
 from report_service.api.health import joined
 from report_service.api.live_pages import frame
 from report_service.api.pages import area_asked, day_asked, day_now, reader
-from report_service.api.signin import require_person
+from report_service.api.signin import require_trading
 from report_service.api.site import (
     COLUMNS_COOKIE,
     Site,
@@ -40,7 +40,7 @@ YEAR_S = 365 * 24 * 3600
 _ROOT = "/traders/<path:trader_id>"
 
 trader_pages = Blueprint("trader", __name__)
-trader_pages.before_request(require_person)
+trader_pages.before_request(require_trading)
 
 
 @trader_pages.get(f"{_ROOT}/days/<day>")

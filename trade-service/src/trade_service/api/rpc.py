@@ -34,9 +34,9 @@ MOST_KEYS = 10_000
 AUTHOR_CHARACTERS = 256
 RULES = {
     "Book": Principal.require_booking,
-    "Search": Principal.require_any_role,
+    "Search": Principal.require_trading,
     "Positions": Principal.require_sees_all,
-    "Corrections": Principal.require_any_role,
+    "Corrections": Principal.require_trading,
 }
 # Who follows the book by searching it for everything; an earlier release of it does not say that it does.
 _FOLLOWER = "report-service"

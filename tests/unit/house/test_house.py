@@ -127,7 +127,8 @@ def test_functions_are_short() -> None:
 
 
 def test_files_are_short() -> None:
-    lengths = {named(path): len(path.read_text().splitlines()) for path in sources()}
+    written_by_hand = (path for path in sources() if "migrations" not in path.parts)
+    lengths = {named(path): len(path.read_text().splitlines()) for path in written_by_hand}
     long = {name: length for name, length in lengths.items() if length > FILE_LINES}
 
     assert sorted(long) == sorted(LONGER_FILES), long
@@ -195,7 +196,9 @@ def test_every_module_imports_under_an_empty_environment() -> None:
         }
     )
     script = (
-        "import importlib, sys\n"
+        "import importlib, os, sys\n"
+        "os.environ['DJANGO_SETTINGS_MODULE'] = 'meter_service.settings'\n"
+        "import django; django.setup()\n"
         "for name in sys.argv[1:]:\n"
         "    importlib.import_module(name.removesuffix('.__init__'))\n"
     )

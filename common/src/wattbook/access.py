@@ -22,6 +22,7 @@ class Role(StrEnum):
 
 _ALL_TRADES = frozenset({Role.DESK, Role.ADMIN, Role.SERVICE})
 _DESK = frozenset({Role.DESK, Role.ADMIN})
+_CASH = frozenset({Role.DESK, Role.ADMIN, Role.SERVICE, Role.TREASURER})
 TRADING = frozenset({Role.TRADER, Role.DESK, Role.ADMIN, Role.SERVICE})
 _EXCHANGE_CLIENT = "ingest-service"
 
@@ -132,6 +133,15 @@ class Principal:
         """
         if TRADING.isdisjoint(self.roles):
             raise Forbidden("you have no role that allows this")
+
+    def require_cash(self) -> None:
+        """Insist that the cash of companies is theirs to see.
+
+        Raises:
+            Forbidden: it is not.
+        """
+        if _CASH.isdisjoint(self.roles):
+            raise Forbidden("only treasurer, desk, admin and service users may see this")
 
     def require_sees_all(self) -> None:
         """Insist that every trader's trades are theirs to see.

@@ -15,6 +15,8 @@ _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# What a spreadsheet takes for a formula, at the start of a cell, whichever separator it splits at.
+_FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 _MOST_NAMED = 40
 
@@ -40,6 +42,11 @@ def id_problem(text: str) -> str:
 def trader_id_problem(text: str) -> str:
     """The same of a trader's id, which is part of addresses too: there ``.`` and ``..`` mean a folder."""
     return f"{text!r} has no page of its own" if text in (".", "..") else id_problem(text)
+
+
+def without_formula(cell: str) -> str:
+    """A cell of a CSV file that no spreadsheet runs: an apostrophe stands before what would be a formula."""
+    return _FORMULA.sub(r"\1'", cell)
 
 
 def shown(text: str) -> str:

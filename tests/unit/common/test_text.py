@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wattbook.text import id_problem, shown, shown_json, shown_lines, trader_id_problem
+from wattbook.text import id_problem, shown, shown_json, shown_lines, trader_id_problem, without_formula
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,18 @@ def test_lines_stay_lines_and_json_stays_the_same_json() -> None:
     assert shown_lines(text) == "a\\x1b[2J\nb\\x9b\\u202e"
     assert shown_text.isprintable()
     assert json.loads(shown_text) == {"k": text + "\U000e0041"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("Acme", "Acme"),
+        ("a=1", "a=1"),
+        ("=1+1", "'=1+1"),
+        (" @x", "' @x"),
+        ("a;-1", "a;'-1"),
+        ("a\n+1", "a\n'+1"),
+    ],
+)
+def test_a_cell_of_a_file_is_no_formula(cell: str, written: str) -> None:
+    assert without_formula(cell) == written

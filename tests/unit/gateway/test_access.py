@@ -42,6 +42,17 @@ def test_a_trader_id_without_the_role_opens_nothing(trader_id: str) -> None:
             principal.visible_trader_id("")
 
 
+@pytest.mark.parametrize("role", Role)
+def test_cash_is_for_the_desk_and_treasurers(role: Role) -> None:
+    principal = Principal("p", frozenset({role}), "trader_1")
+
+    if role in {Role.TRADER, Role.SUPPORT}:
+        with pytest.raises(Forbidden, match="treasurer"):
+            principal.require_cash()
+    else:
+        principal.require_cash()
+
+
 @pytest.mark.parametrize("role", [Role.DESK, Role.TRADER, Role.SERVICE])
 def test_users_are_the_admins_business(role: Role) -> None:
     Principal("a", frozenset({Role.ADMIN})).require_admin()

@@ -34,6 +34,7 @@ _AWAY = "the gateway, where people sign in, cannot be reached"
 READS_ALL = frozenset({"desk", "admin", "service"})
 DESK = frozenset({"desk", "admin"})
 METERS = frozenset({"support", "desk", "admin"})
+CASH = READS_ALL | {"treasurer"}
 TRADER = "trader"
 
 
@@ -72,6 +73,11 @@ class Person:
     def sees_meters(self) -> bool:
         """Whether meter readings are theirs to see and to export."""
         return not METERS.isdisjoint(self.roles)
+
+    @property
+    def sees_cash(self) -> bool:
+        """Whether the cash of companies is theirs to see."""
+        return not CASH.isdisjoint(self.roles)
 
     @property
     def is_desk(self) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from flask import Response
 from wattbook.clock import from_epoch_us, iso_z
+from wattbook.text import without_formula
 
 from report_service.api.site import kept_response, unchanged
 from report_service.domain.performance import DeskDay, Performance, Standing
@@ -24,8 +25,6 @@ PERFORMANCE_HEADER = (
     "Edge [EUR]", "Open position [MWh]",
 )  # fmt: skip
 DESK_HEADER = ("Trader", *PERFORMANCE_HEADER[1:], "Last trade")
-# What a spreadsheet takes for a formula, at the start of a cell, whichever separator it splits at.
-_FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def pnl_csv(report: Report) -> str:
@@ -94,7 +93,7 @@ def _known(value: Decimal | None) -> object:
 
 def _inert(cell: object) -> object:
     """A text that no spreadsheet runs; these files are made for them. Figures stay as they are."""
-    return _FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell
+    return without_formula(cell) if isinstance(cell, str) else cell
 
 
 def _text(header: Sequence[str], rows: Iterable[tuple[object, ...]]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sandbox.bank import app as bank_app
 from sandbox.exchange import app as exchange_app
 from sandbox.exchange.domain.noise import Noise
 from sandbox.exchange.usecases import Exchange
@@ -211,3 +212,26 @@ async def provider_world(*, start: datetime = MORNING, **settings: Any) -> Async
         httpx.AsyncClient(base_url=served.control_url, timeout=WAIT_S) as http,
     ):
         yield ProviderWorld(provider=served.provider, clock=clock, api=api, control=Control(http))
+
+
+class BankWorld:
+    """A served bank whose clock stands still until told."""
+
+    def __init__(self, *, clock: FakeClock, api: httpx.AsyncClient) -> None:
+        self.clock, self.api = clock, api
+
+
+@contextlib.asynccontextmanager
+async def bank_world(*, start: datetime = MORNING, **settings: Any) -> AsyncIterator[BankWorld]:
+    """A bank on free ports; ``settings`` as above."""
+    environment = {
+        "WATTBOOK_SANDBOX_SEED": str(settings.pop("seed", 7)),
+        "WATTBOOK_SANDBOX_BANK_LISTEN": "127.0.0.1:0",
+        **{f"WATTBOOK_SANDBOX_BANK_{name.upper()}": str(value) for name, value in settings.items()},
+    }
+    clock = FakeClock(start)
+    async with (
+        bank_app.served(load(bank_app.Settings, environment), clock=clock) as served,
+        httpx.AsyncClient(base_url=served.url, timeout=WAIT_S) as api,
+    ):
+        yield BankWorld(clock=clock, api=api)

@@ -1,0 +1,1 @@
+"""What is true of the bank: companies, accounts, payments, rates; no I/O."""

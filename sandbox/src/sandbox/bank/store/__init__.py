@@ -1,0 +1,1 @@
+"""Where made data lies: folders and databases."""

@@ -1,0 +1,1 @@
+"""What the bank does: make data, hand it out."""

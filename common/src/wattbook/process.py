@@ -96,13 +96,13 @@ def stop_on_signals() -> threading.Event:
     return stopping
 
 
-def wait_for_stop(stopping: threading.Event) -> None:
-    """Until it is set; call it in the main thread.
+def wait_for_stop(stopping: threading.Event, *, failed: Callable[[], bool] = lambda: False) -> None:
+    """Until it is set, or something has ``failed``; call it in the main thread.
 
     The system may give a signal to any thread. Its handler runs in the main one, once that wakes: one that
     waits for ever need not hear of it.
     """
-    while not stopping.wait(WAKE_S):
+    while not stopping.wait(WAKE_S) and not failed():
         pass
 
 

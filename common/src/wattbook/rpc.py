@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -22,11 +23,14 @@ from wattbook import telemetry
 from wattbook.access import Principal
 from wattbook.errors import BY_CODE, Internal, Unavailable, WattbookError
 from wattbook.rpc_handlers import wrapped
-from wattbook.rpc_health import health_servicer
+from wattbook.rpc_health import alive_on_grpc, health_servicer
 from wattbook.rpc_options import CHANNEL_OPTIONS, LIVE, SERVER_OPTIONS
 from wattbook.telemetry.calls import aio_client_interceptors, client_interceptors, server_interceptors
 from wattbook.tls import Tls
-from wattbook.walls import Guard, PassSource, Rule, called_by, shown_pass
+from wattbook.walls import Guard, PassSource, Rule, WallSettings, called_by, service_passes, shown_pass
+
+if TYPE_CHECKING:
+    from wattbook.service import ServiceSettings
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +51,18 @@ def channel(target: str, *, tls: Tls | None = None, passes: PassSource | None = 
         else grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
     )
     return grpc.intercept_channel(opened, *client_interceptors(target), _SendContext(passes))
+
+
+def channel_to(
+    service: str, target: str, settings: WallSettings, *, caller: str, gateway_url: str, secret: str
+) -> grpc.Channel:
+    """A client channel to ``service`` at ``target``, with passes that ``caller`` gets at the gateway.
+
+    Raises:
+        ValueError: a file of TLS is of no use.
+    """
+    passes = service_passes(gateway_url=gateway_url, client_id=caller, secret=secret, audience=service)
+    return channel(target, tls=Tls.of(settings), passes=passes)
 
 
 def aio_channel(target: str, *, tls: Tls | None = None) -> grpc.aio.Channel:
@@ -145,6 +161,20 @@ class Server:
         )
         self._health = health_servicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    @classmethod
+    def of(cls, service: str, settings: ServiceSettings, address: str, *, workers: int = 16) -> Server:
+        """The server of ``service`` as its settings say.
+
+        Raises:
+            ValueError: a key or a file of TLS is of no use.
+        """
+        guard, tls = settings.guard(service), Tls.of(settings)
+        return cls(address, guard=guard, tls=tls, workers=workers, drain_s=settings.drain_s)
+
+    def alive(self) -> AbstractContextManager[None]:
+        """Answer probes on the port before :meth:`start`, for the length of the block."""
+        return alive_on_grpc(self._address, self._tls)
 
     def register(
         self, add: Callable[[Any, grpc.Server], None], servicer: Any, *, rules: Mapping[str, Rule]

@@ -7,21 +7,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
-import grpc
 import msgspec
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from wattbook import sqlite
 from wattbook.db import Store, StoreSettings, open_store, prepare
 from wattbook.db.migrations import ReleaseTooOld, SchemaMissing
 from wattbook.errors import Unavailable, error_body
-from wattbook.rpc_options import LIVE
-from wattbook.tls import Tls
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +29,13 @@ Alive = Callable[[], AbstractContextManager[None]]
 
 
 def await_store(
-    url: str, *, name: str, package: str, settings: StoreSettings, stopping: threading.Event, alive: Alive
+    url: str,
+    *,
+    name: str,
+    package: str,
+    settings: StoreSettings,
+    alive: Alive,
+    stopping: threading.Event | None = None,
 ) -> Store:
     """The store at ``url``, at a schema that ``package`` can use; waits for both as long as it takes.
 
@@ -46,6 +46,7 @@ def await_store(
             this release; or ``stopping`` was set.
         ValueError: no engine knows such a URL, or a setting is no limit.
     """
+    stopping = stopping or threading.Event()
     with ExitStack() as waiting:
         say_at_s = 0.0
         while True:
@@ -77,39 +78,6 @@ def _may_pass(error: Unavailable, url: str) -> bool:
     if isinstance(error, ReleaseTooOld):
         return False
     return isinstance(error, SchemaMissing) or not url.startswith(sqlite.PREFIX)
-
-
-class _Health(health_pb2_grpc.HealthServicer):
-    """``live`` for whoever asks once (probes); whoever watches (callers' channels) sends no calls here."""
-
-    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-        status = health_pb2.HealthCheckResponse
-        return status(status=status.SERVING if request.service == LIVE else status.NOT_SERVING)
-
-    def Watch(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
-        status = health_pb2.HealthCheckResponse
-        yield status(status=status.NOT_SERVING)
-
-
-@contextmanager
-def alive_on_grpc(address: str, tls: Tls | None) -> Iterator[None]:
-    """Answer probes on the port that the service's own gRPC server takes afterwards."""
-    server = grpc.server(
-        ThreadPoolExecutor(2, thread_name_prefix="alive"), options=[("grpc.so_reuseport", 0)]
-    )
-    health_pb2_grpc.add_HealthServicer_to_server(_Health(), server)
-    try:
-        if tls:
-            server.add_secure_port(address, tls.for_server())
-        else:
-            server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {address}") from error
-    server.start()
-    try:
-        yield
-    finally:
-        server.stop(0.5).wait()
 
 
 class _Starting(BaseHTTPRequestHandler):

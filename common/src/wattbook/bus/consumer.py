@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from wattbook.bus import Delivery, Message, Subscription
+from wattbook.bus import Bus, Delivery, Message, Subscription
+from wattbook.bus.topology import Group
 from wattbook.errors import Unavailable
 from wattbook.retry import Backoff, Retrying
-from wattbook.telemetry.messages import handling
+from wattbook.telemetry.messages import handling, watch_group
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +56,21 @@ class Consumer:
         self._backoff = backoff or Backoff(first_s=0.1, most_s=5.0)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @classmethod
+    def of(
+        cls,
+        bus: Bus,
+        group: Group,
+        handle: Callable[[Sequence[Message]], None],
+        *,
+        name: str,
+        most: int = 100,
+    ) -> Consumer:
+        """What ``group`` gets from ``bus``; metrics tell how much waits for it."""
+        watch_group(bus, group.types, group=group.name)
+        subscribe = partial(bus.subscribe, group.types, group=group.name)
+        return cls(subscribe, handle, name=name, most=most, system=bus.system, group=group.name)
 
     def start(self) -> None:
         """Begin to consume. A bus that is not there yet is waited for."""

@@ -21,7 +21,7 @@ from wattbook.db import Store, maintain_if_asked
 from wattbook.errors import Unavailable
 from wattbook.outbox import Relay
 from wattbook.process import EXIT_BAD_SETTINGS
-from wattbook.startup import alive_on_grpc, await_store
+from wattbook.startup import await_store
 from wattbook.telemetry.messages import watch_group
 from wattbook.tls import Tls
 from wattbook_proto import feed_pb2_grpc
@@ -227,7 +227,7 @@ def main() -> None:
         process.stop_with_parent(stopping)
     try:
         server = _server(settings)
-        store = _store(settings, stopping)
+        store = _store(settings, server, stopping)
         claimed = _claim(store)
         feed = build_feed(settings, store)
         server.register(feed_pb2_grpc.add_FeedServicer_to_server, FeedServicer(feed.nodes.all), rules=RULES)
@@ -253,10 +253,10 @@ def main() -> None:
     process.leave(1 if failed else 0)  # breaking off what still waits loses nothing, as kill -9 does not
 
 
-def _store(settings: Settings, stopping: threading.Event) -> Store:
+def _store(settings: Settings, server: rpc.Server, stopping: threading.Event) -> Store:
     return await_store(
         settings.store_url, name="ingest", package="ingest_service", settings=settings,
-        stopping=stopping, alive=partial(alive_on_grpc, settings.listen, Tls.of(settings)),
+        stopping=stopping, alive=server.alive,
     )  # fmt: skip
 
 

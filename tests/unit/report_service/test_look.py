@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_service.api.assets import STATIC
 from report_service.api.chart import HEIGHT, bars_by_hour, scale_of, tick_labels
 from report_service.api.figures import LOCALES, Writer, decimals_needed, locale_for
+from wattbook.pages import STATIC
 
 TOKENS = {
     name: (light, dark)

@@ -14,7 +14,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 from report_service.api.assets import Assets
 from report_service.api.front import Front, Health
 from report_service.api.sessions import EncryptedSessions
-from report_service.api.site import Site, safe_address
+from report_service.api.site import Site
 from report_service.api.streaming import Streaming
 from report_service.api.streams import Hub
 from report_service.api.web import build_web
@@ -30,6 +30,7 @@ from wattbook.auth.people import People, Person
 from wattbook.auth.revocations import Revocation, Revocations
 from wattbook.clock import FakeClock
 from wattbook.errors import TooManyRequests, Unavailable
+from wattbook.pages import safe_address
 from wattbook.proxies import TrustedProxies
 from werkzeug.test import TestResponse
 

@@ -1,7 +1,7 @@
 """Static files: few, known at start, named by content so that browsers may keep them for ever.
 
-The style sheet is written by hand; the scripts in ``static/dist`` are built by ``make setup``. Without them
-the pages still say everything.
+The style sheet is the frame's (:mod:`wattbook.pages`); the scripts in ``static/dist`` are built by
+``make setup``. Without them the pages still say everything.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+from wattbook import pages
+
 _log = logging.getLogger(__name__)
 
-STATIC = Path(__file__).parents[1] / "static"
+FRAME, STATIC = pages.STATIC, Path(__file__).parents[1] / "static"
 ENTRY = "dist/app.js"
 WORKER = "dist/shared.js"
 _TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
@@ -34,10 +36,11 @@ class Asset:
 class Assets:
     """All static files, read once."""
 
-    def __init__(self, folder: Path = STATIC) -> None:
-        """Read what is under ``folder``."""
+    def __init__(self, *folders: Path) -> None:
+        """Read what is under the ``folders``; without any, of the frame and of these pages."""
         self._files = {
             path.relative_to(folder).as_posix(): _asset(path)
+            for folder in folders or (FRAME, STATIC)
             for path in sorted(folder.rglob("*"))
             if path.is_file() and path.suffix in _TYPES
         }

@@ -9,32 +9,29 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from wattbook.clock import Clock
+from wattbook.pages import HEADERS, request_id_of
 from wattbook.proxies import TrustedProxies
 from wattbook.telemetry.http import ServerRequest, are_recorded
 from wattbook.web.server import TRANSPORT
+from wattbook.web.wsgi import Fields, caller_of, environ_of, joined
 
-from report_service.api.recent import Answer, Environ, Recent, holds_of, request_id_of
+from report_service.api.recent import Answer, Environ, Recent, holds_of
 from report_service.api.streaming import Application, stream_of
 from report_service.api.streams import RETRY, Stream
-from report_service.api.web import HEADERS, LONGEST_FORM
+from report_service.api.web import LONGEST_FORM
 from report_service.usecases.model import ReadModel
 
 THREADS = 8
 MOST_WAITING = 500
-_SCHEMES = frozenset({"http", "https"})
 _VARIES_BY = (b"host", b"cookie", b"if-none-match", b"accept-language", b"accept-encoding")
 _NOT_OF_A_STREAM = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 _HEALTH = frozenset({"/healthz", "/readyz"})
-
-Fields = Mapping[bytes, bytes]
 
 
 class Health:
@@ -89,7 +86,7 @@ class Front:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
-        fields = _joined(scope["headers"])
+        fields = joined(scope["headers"])
         if not self._is_recorded:
             answer, stream = await self._answered(scope, fields, receive)
         else:
@@ -116,7 +113,7 @@ class Front:
         """The answer, none where the client is gone; and the stream that it goes on as."""
         if scope["path"] in _HEALTH and scope["method"] in ("GET", "HEAD"):
             return self.health.answer(scope["path"]), None
-        client, scheme = self._from(scope, fields)
+        client, scheme = caller_of(scope, fields, self._proxies)
         key = None
         if scope["method"] == "GET":
             key = scope["raw_path"], scope["query_string"], scheme, *map(fields.get, _VARIES_BY)
@@ -128,7 +125,7 @@ class Front:
             return None, None
         if self._waiting >= MOST_WAITING:
             return _plain(503, {"status": "too many requests at once; try again"}), None
-        environ = _environ(scope, fields, *body, client=client, scheme=scheme)
+        environ = environ_of(scope, fields, *body, client=client, scheme=scheme)
         self._waiting += 1
         try:
             run = contextvars.copy_context().run
@@ -161,16 +158,6 @@ class Front:
         fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         return Answer(int(status[:3]), fields, body)
 
-    def _from(self, scope: Any, fields: Fields) -> tuple[str, str]:
-        """Whom a request is from, and whether over TLS, as proxies say that are believed."""
-        peer = scope["client"][0] if scope.get("client") else ""
-        scheme = scope["scheme"]
-        if not self._proxies.trusts(peer):
-            return peer, scheme
-        said = fields.get(b"x-forwarded-proto", b"").decode("latin-1").rpartition(",")[2].strip().lower()
-        forwarded = fields.get(b"x-forwarded-for", b"").decode("latin-1")
-        return self._proxies.client_of(peer, forwarded), said if said in _SCHEMES else scheme
-
 
 async def _go_on(stream: Stream, answer: Answer, scope: Any, receive: Any, send: Any) -> None:
     """Until the browser leaves, or the hub closes the connection."""
@@ -197,24 +184,14 @@ def _plain(status: int, content: object) -> Answer:
     return Answer(status, headers, body).with_id(request_id_of(""))
 
 
-def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Each field once (RFC 9110, 5.3)."""
-    fields: dict[bytes, bytes] = {}
-    for name, value in headers:
-        before = fields.get(name)
-        separator = b"; " if name == b"cookie" else b","
-        fields[name] = value if before is None else before + separator + value
-    return fields
-
-
-async def _body(fields: Fields, receive: Any) -> tuple[bytes, int] | None:
+async def _body(fields: Fields, receive: Any) -> tuple[BytesIO, int] | None:
     """The body and its length; no body, and a length that Flask refuses, where it is too long for a form.
 
     None: the client is gone.
     """
     announced = int(fields.get(b"content-length", b"0"))
     if announced > LONGEST_FORM:
-        return b"", announced
+        return BytesIO(), announced
     body, more = b"", announced > 0 or b"transfer-encoding" in fields
     while more:
         message = await receive()
@@ -222,35 +199,6 @@ async def _body(fields: Fields, receive: Any) -> tuple[bytes, int] | None:
             return None
         body += message["body"]
         if len(body) > LONGEST_FORM:
-            return b"", len(body)
+            return BytesIO(), len(body)
         more = message["more_body"]
-    return body, len(body)
-
-
-def _environ(scope: Any, fields: Fields, body: bytes, length: int, *, client: str, scheme: str) -> Environ:
-    """A request as WSGI has it (PEP 3333)."""
-    server = scope.get("server") or ("", None)
-    environ: Environ = {
-        "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "SERVER_NAME": server[0],
-        "SERVER_PORT": str(server[1] or 80),
-        "REMOTE_ADDR": client,
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scheme,
-        "wsgi.input": BytesIO(body),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
-    for name, value in fields.items():
-        if b"_" not in name:  # it would be taken for the field with hyphens
-            environ["HTTP_" + name.decode("latin-1").upper().replace("-", "_")] = value.decode("latin-1")
-    environ.pop("HTTP_CONTENT_LENGTH", None)
-    environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
-    environ["CONTENT_LENGTH"] = str(length) if length else ""
-    return environ
+    return BytesIO(body), len(body)

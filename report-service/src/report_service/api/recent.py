@@ -7,8 +7,6 @@ still holds; so it is never older than the full answer would be.
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -18,7 +16,6 @@ from wattbook.clock import Clock, to_epoch_us
 
 MOST_KEPT = 512
 _HOLDS = "wattbook.holds"
-_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _US_PER_S = 1_000_000
 
 Environ = dict[str, Any]
@@ -43,11 +40,6 @@ class Answer:
     def with_id(self, request_id: str) -> Answer:
         """The same for another request."""
         return Answer(self.status, [*self.headers, (b"x-request-id", request_id.encode())], self.body)
-
-
-def request_id_of(given: str) -> str:
-    """The id that came with a request, where it looks like one; otherwise a new one."""
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def may_repeat(environ: Environ, holds: Holds) -> None:

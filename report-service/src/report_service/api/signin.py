@@ -8,19 +8,13 @@ from urllib.parse import quote
 from flask import Blueprint, g, make_response, redirect, request, session
 from flask_wtf.csrf import validate_csrf
 from wattbook.errors import Forbidden, TooManyRequests, Unauthenticated, WattbookError
+from wattbook.pages import THEME_COOKIE, THEMES, is_from_here, safe_address
 from wattbook.periods import DEFAULT_AREA
 from werkzeug.wrappers import Response as AnyResponse
 
 from report_service.api.figures import time_text
 from report_service.api.sessions import Session
-from report_service.api.site import (
-    THEME_COOKIE,
-    THEMES,
-    here,
-    rendered,
-    safe_address,
-    site,
-)
+from report_service.api.site import here, rendered, site
 
 YEAR_S = 365 * 24 * 3600
 REFUSED_FORM = "This form has expired. Please try again."
@@ -89,7 +83,8 @@ def sign_out_form() -> AnyResponse | str:
 @signing.post("/sign-out")
 def sign_out() -> AnyResponse | str:
     """Forget the session. Kept pages carry no token, so their form is known by its origin instead."""
-    if not _is_from_here():
+    said = request.headers.get
+    if not is_from_here(origin=said("Origin"), fetch_site=said("Sec-Fetch-Site"), host_url=request.host_url):
         try:
             check_form()
         except Forbidden:
@@ -149,14 +144,6 @@ def check_form() -> None:
         validate_csrf(request.form.get("csrf_token"))
     except ValueError as error:
         raise Forbidden(REFUSED_FORM.removesuffix(".")) from error
-
-
-def _is_from_here() -> bool:
-    """Whether the browser itself says that this form is on a page of this site; other sites cannot say so."""
-    origin = request.headers.get("Origin")
-    if origin is not None:
-        return origin == request.host_url.rstrip("/")
-    return request.headers.get("Sec-Fetch-Site") == "same-origin"
 
 
 def _address() -> str:

@@ -8,11 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from flask import Response, current_app, g, render_template, request
 from wattbook.auth.people import People, Person, SignedIn
 from wattbook.clock import Clock, DeskClock
+from wattbook.pages import THEME_COOKIE, Section, pages_at, sections, theme_of
 from wattbook.periods import DEFAULT_AREA
 
 from report_service.api.assets import Assets
@@ -28,13 +29,10 @@ from report_service.usecases.performance import Performances
 from report_service.usecases.prices import PriceBoard
 from report_service.usecases.quarantine import Quarantine
 
-THEME_COOKIE = "wattbook_theme"
 COLUMNS_COOKIE = "wattbook_columns"
-THEMES = ("light", "auto", "dark")
 MOST_PAGES_KEPT = 128
 SMALLEST_ZIPPED = 1024
 HTML = "text/html; charset=utf-8"
-LONGEST_ADDRESS = 2000
 DOTS = frozenset({".", ".."})  # browsers take them out of a path, encoded too
 
 
@@ -104,6 +102,7 @@ class Site:
     feed: FeedBoard
     quarantine: Quarantine
     details: Details
+    meter_pages: str = ""
     pages: Pages = field(default_factory=Pages)
     snapshots: Snapshots = field(default_factory=Snapshots)
 
@@ -143,8 +142,7 @@ def session_at_hand() -> SignedIn:
 
 def theme() -> str:
     """The colours chosen; ``auto`` follows the system."""
-    chosen = request.cookies.get(THEME_COOKIE, "auto")
-    return chosen if chosen in THEMES else "auto"
+    return theme_of(request.cookies.get(THEME_COOKIE, ""))
 
 
 def locale() -> str:
@@ -152,19 +150,15 @@ def locale() -> str:
     return locale_for(request.headers.get("Accept-Language", ""))
 
 
+def sections_at_hand() -> list[Section]:
+    """What of the product is the reader's to open."""
+    where = site().meter_pages
+    return sections(person(), meters=pages_at(where, asked=request.host_url) if where else None)
+
+
 def here() -> str:
     """The address at hand, to come back to."""
     return request.full_path.removesuffix("?") if request.method == "GET" else "/"
-
-
-def safe_address(text: str) -> str:
-    """``text`` where it is an address on this site; otherwise ``/``, so that nobody is led elsewhere."""
-    if not text.startswith("/") or text.startswith(("//", "/\\")) or len(text) > LONGEST_ADDRESS:
-        return "/"
-    if "\\" in text or not text.isprintable():
-        return "/"
-    parts = urlsplit(text)
-    return "/" if parts.scheme or parts.netloc else text
 
 
 def day_address(trader_id: str, day: str, *, area: str = DEFAULT_AREA, suffix: str = "") -> str:
@@ -207,7 +201,8 @@ def page_facts() -> tuple[object, ...]:
     """What the frame of a page follows from, besides its figures."""
     parts = site()
     said = feed_mark(), parts.people.left_min
-    return person(), locale(), theme(), parts.assets.version, parts.model.state, parts.course, said
+    frame = person(), locale(), theme(), parts.assets.version, *sections_at_hand()
+    return *frame, parts.model.state, parts.course, said
 
 
 def feed_mark() -> tuple[object, ...]:
@@ -230,6 +225,10 @@ def rendered(template: str, *, section: str = "trading", **context: object) -> s
         person=person(),
         theme=theme(),
         assets=site().assets,
+        address_of=site().assets.address,
+        home="/",
+        root="",
+        sections=sections_at_hand(),
         here=here(),
         section=section,
         course=site().course,

@@ -8,6 +8,7 @@ from datetime import date
 
 from flask import Blueprint, redirect, request
 from wattbook.errors import Forbidden
+from wattbook.pages import safe_address
 from wattbook.periods import AREAS
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -25,7 +26,6 @@ from report_service.api.site import (
     columns,
     day_address,
     locale,
-    safe_address,
     site,
     tag_of,
 )

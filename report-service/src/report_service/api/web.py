@@ -7,14 +7,17 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFProtect
+from jinja2 import FileSystemLoader
 from wattbook import telemetry
 from wattbook.auth.cookies import derived_key
 from wattbook.errors import BY_HTTP_STATUS, Forbidden, Internal, Unavailable, WattbookError
+from wattbook.pages import ERROR_TITLES, HEADERS, TEMPLATES, request_id_of
 from werkzeug.exceptions import HTTPException
 
 from report_service.api.detail_pages import detail_pages
@@ -22,7 +25,6 @@ from report_service.api.feed_pages import feed_pages
 from report_service.api.live_pages import live_pages
 from report_service.api.pages import pages
 from report_service.api.quarantine_pages import quarantine_pages
-from report_service.api.recent import request_id_of
 from report_service.api.sessions import EncryptedSessions
 from report_service.api.signin import signing
 from report_service.api.site import Site, rendered, site
@@ -32,48 +34,17 @@ from report_service.domain.people import may_open
 
 _log = logging.getLogger(__name__)
 
+OWN_TEMPLATES = Path(__file__).parents[1] / "templates"
 LONGEST_FORM = 16 * 1024
 FORM_LASTS_S = 12 * 3600
 FOREVER = "public, max-age=31536000, immutable"
 _HASHED = re.compile(r"-[A-Z0-9]{8}\.js$")
-_CONTENT_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-HEADERS = (
-    ("Content-Security-Policy", _CONTENT_POLICY),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-    ("Referrer-Policy", "same-origin"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
-)
-_TITLES = {
-    400: "That did not work",
-    403: "Not yours to see",
-    404: "Nothing here",
-    405: "Not possible here",
-    413: "Too large",
-    429: "Slow down",
-    500: "Something broke on our side",
-    503: "Not ready",
-}
-
 machine = Blueprint("machine", __name__)
 
 
 def build_web(parts: Site, *, secret: str, sessions: EncryptedSessions) -> Flask:
     """The WSGI application."""
-    app = Flask(__name__, static_folder=None, template_folder="../templates")
+    app = Flask(__name__, static_folder=None)
     app.config.update(
         SECRET_KEY=derived_key(secret, "form tokens"),
         MAX_CONTENT_LENGTH=LONGEST_FORM,
@@ -81,6 +52,7 @@ def build_web(parts: Site, *, secret: str, sessions: EncryptedSessions) -> Flask
         WTF_CSRF_CHECK_DEFAULT=False,  # each form says itself what it checks; see signin
         WTF_CSRF_TIME_LIMIT=FORM_LASTS_S,
     )
+    app.jinja_loader = FileSystemLoader([OWN_TEMPLATES, TEMPLATES])  # type: ignore[misc]  # before it is used
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "autoescape": True}
     app.jinja_env.globals["may_open"] = may_open
@@ -178,7 +150,7 @@ def _error_page(error: Exception) -> ResponseReturnValue:
     page = rendered(
         "message.html",
         status=known.http_status,
-        title="Loading the book" if reload_s else _TITLES.get(known.http_status, "That did not work"),
+        title="Loading the book" if reload_s else ERROR_TITLES.get(known.http_status, "That did not work"),
         words=known.message,
         reload_s=reload_s,
         actions=_actions(known),

@@ -55,6 +55,11 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, BusS
     gateway_url: str = setting(
         "WATTBOOK_GATEWAY_URL", "where people sign in", default="http://127.0.0.1:8080"
     )
+    meter_pages: str = setting(
+        "WATTBOOK_METER_PAGES",
+        "the meter pages: https://host, or :port of the same host; unset: no link",
+        default="",
+    )
     client_secret: str = setting(
         "WATTBOOK_REPORT_CLIENT_SECRET",
         "the secret of our OAuth client at the gateway",

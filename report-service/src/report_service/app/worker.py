@@ -173,7 +173,8 @@ def build(settings: Settings, exporting: Running, *, probing: socket.socket | No
     watch_reports(model, hub, clock)
     prices = _prices(settings, bus, board, tls) if settings.pricing_target else None
     behind = Quarantine(QuarantineDesk(gateway)), Details(trades, prices.owner if prices else None)
-    site = Site(performances, people, clock, Assets(), hub, exchange, *behind)
+    parts = performances, people, clock, Assets(), hub, exchange, *behind
+    site = Site(*parts, meter_pages=settings.meter_pages)
     return Worker(
         bus=bus,
         channel=channel,

@@ -36,6 +36,13 @@ def corrections(client: Client, trader_id: str) -> list[dict[str, Any]]:
     return found
 
 
+def differing(client: Client, trade_id: str, **params: str) -> list[dict[str, Any]]:
+    answer = client.http.get("/v1/trades/differing", params={"trade_id": trade_id, **params})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()
+    return found
+
+
 def test_the_nightly_file_corrects_what_a_client_booked_and_everything_follows(desk: Desk) -> None:
     ours, theirs = unique("trader"), unique("trader")
     booked = trade(trader_id=ours, price=12000, quantity=10)
@@ -54,7 +61,7 @@ def test_the_nightly_file_corrects_what_a_client_booked_and_everything_follows(d
         assert owner.trades() == [other]
         ((mine,), (whole,)) = corrections(owner, ours), corrections(dora, ours)
         assert (mine["replaced"], "by" in mine) == (booked, False)
-        assert whole["by"] == said
+        assert (whole["by"], whole["accepted_by"]) == (said, None)
         again = owner.http.post("/v1/trades", json=booked)
         assert (again.status_code, again.json()["message"]) == (409, "conflict")
         unconfirmed = dora.http.get("/v1/trades", params={"trader_id": ours, "unconfirmed": "only"})
@@ -71,10 +78,19 @@ def test_a_second_statement_of_the_exchange_waits_for_somebody_of_the_desk(desk:
         assert dora.trades(trader_id=trader_id) == [first]
 
         assert owner.http.post("/v1/trades/corrections", json=second).status_code == 403
-        accepted = dora.http.post("/v1/trades/corrections", json=second)
+        assert owner.http.get("/v1/trades/differing").status_code == 403
+        (waits,) = differing(dora, first["id"])
+        assert (waits["stated"], waits["booked"], waits["stated_by"]) == (second, first, "file")
+        invented = dora.http.post("/v1/trades/corrections", json={**first, "price": 2})
+        assert (invented.status_code, "has not stated it so" in invented.json()["message"]) == (409, True)
+        accepted = dora.http.post("/v1/trades/corrections", json=waits["stated"])
 
         assert accepted.json() == {"result": "added", "id": first["id"], "corrected": True}
         assert dora.trades(trader_id=trader_id) == [{**second, "corrected": True, "replaced": first}]
+        assert differing(dora, first["id"]) == []
+        assert {each["settled_by"] for each in differing(dora, first["id"], state="all")} == {dora.name}
+        (newest, *_) = dora.http.get("/v1/trades/corrections", params={"before": 0}).json()
+        assert (newest["id"], newest["accepted_by"]) == (first["id"], dora.name)
 
 
 def test_a_file_that_somebody_else_sends_is_no_word_of_the_exchange(desk: Desk) -> None:

@@ -143,7 +143,7 @@ def test_bookings_and_publishing_go_on_while_the_book_is_migrated(
     book.more(100)
     book.stop()
 
-    assert done == {Migration("0001", "0003"), Migration("0003", "0003")}
+    assert done == {Migration("0001", "0004"), Migration("0004", "0004")}
     assert not book.trouble
     indices = """
         SELECT indexrelid::regclass::text, indisvalid FROM pg_index WHERE indrelid = 'trades'::regclass

@@ -33,15 +33,17 @@ from trade_service.usecases import (
     Known,
     Sender,
     corrections,
+    differing,
     has_diverged,
     positions,
     positions_of,
     search,
 )
+from trade_service.usecases.ledger import Ledger
 from wattbook import db
 from wattbook.access import Principal, Role
 from wattbook.bus import Message
-from wattbook.clock import FakeClock
+from wattbook.clock import FakeClock, to_epoch_us
 from wattbook.errors import Forbidden, Unavailable
 from wattbook.walls import called_by
 from wattbook_proto import events_pb2, trades_pb2
@@ -54,7 +56,8 @@ CLIENT = Sender(int(Source.REST), author="client")
 OTHER = Sender(int(Source.REST), author="other", sees="trader_2")
 FEED = Sender(int(Source.FEED), Speaker.EXCHANGE)
 FILE = Sender(int(Source.FILE), Speaker.EXCHANGE, author="ingest-service")
-ACCEPTED = Sender(int(Source.FEED), Speaker.ACCEPTED, author="dora")
+NAMED = Sender(int(Source.FEED), Speaker.NAMED, author="dora")
+ACCEPTED = Sender(int(Source.REST), Speaker.ACCEPTED, author="dora")
 
 
 @dataclass
@@ -122,10 +125,16 @@ def book(new_store_url: NewStoreUrl) -> Iterator[Book]:
         (Speaker.EXCHANGE, True, True, True, Decision.DUPLICATE),
         (Speaker.EXCHANGE, True, False, False, Decision.REPLACE),
         (Speaker.EXCHANGE, True, False, True, Decision.CONFLICT),
-        (Speaker.ACCEPTED, True, True, False, Decision.CONFIRM),
-        (Speaker.ACCEPTED, True, True, True, Decision.DUPLICATE),
-        (Speaker.ACCEPTED, True, False, False, Decision.REPLACE),
-        (Speaker.ACCEPTED, True, False, True, Decision.REPLACE),
+        *(
+            (speaker, True, *what)
+            for speaker in (Speaker.NAMED, Speaker.ACCEPTED)
+            for what in (
+                (True, False, Decision.CONFIRM),
+                (True, True, Decision.DUPLICATE),
+                (False, False, Decision.REPLACE),
+                (False, True, Decision.REPLACE),
+            )
+        ),
     ],
 )
 def test_what_becomes_of_a_statement(
@@ -134,6 +143,15 @@ def test_what_becomes_of_a_statement(
     found = decide(speaker, is_booked=is_booked, is_equal=is_equal, is_confirmed=is_confirmed)
 
     assert found is decision
+
+
+@pytest.mark.parametrize("is_booked", [False, True])
+def test_the_desk_accepts_only_what_the_exchange_has_stated(is_booked: bool) -> None:
+    found = decide(
+        Speaker.ACCEPTED, is_booked=is_booked, is_equal=False, is_confirmed=is_booked, is_stated=False
+    )
+
+    assert found is Decision.CONFLICT
 
 
 @pytest.mark.parametrize("exchange", [FEED, FILE])
@@ -203,8 +221,78 @@ def test_a_second_statement_of_the_exchange_is_a_conflict_until_the_desk_accepts
 
     assert book.state(second, by=ACCEPTED) == [Result.ADDED]
     assert book.prices() == {"t_1": 999}
-    assert book.rows()[0].author == "dora"
+    (row,) = book.rows()
+    assert (row.author, row.source, row.confirmed_by) == ("dora", Source.REST, Source.FILE)
     assert book.state(second, by=FILE) == [Result.DUPLICATE]
+
+
+def stated_otherwise(book: Book, *, settled_too: bool = False) -> list[tuple[int, int, str]]:
+    """The price of each, the book's, and who has decided."""
+    found, _ = differing(book.book, settled_too=settled_too)
+    return [(each.trade.price_ct_per_mwh, row.price_ct_per_mwh, each.settled_by) for each, row in found]
+
+
+def test_nothing_is_accepted_that_the_exchange_has_not_stated(book: Book) -> None:
+    book.state(trade(1), by=FEED)
+    book.state(trade(2))
+    book.state(trade(1, price_ct_per_mwh=999), by=FILE)
+
+    outcome = book.outcome(
+        trade(1, price_ct_per_mwh=998), trade(2), trade(2, price_ct_per_mwh=5), trade(3), by=ACCEPTED
+    )
+
+    assert outcome.results == [Result.CONFLICT] * 4
+    assert "the exchange has not stated it so" in outcome.reasons[0]
+    assert book.prices() == {"t_1": 120, "t_2": 120}
+    assert stated_otherwise(book) == [(999, 120, "")]
+
+
+def test_a_second_statement_is_kept_once_however_often_it_comes_until_somebody_decides(book: Book) -> None:
+    second, third = trade(1, price_ct_per_mwh=999), trade(1, price_ct_per_mwh=7)
+    book.state(trade(1), second, second, by=FEED)
+    book.state(second, third, by=FILE)
+    assert stated_otherwise(book) == [(999, 120, ""), (7, 120, "")]
+
+    book.state(second, by=ACCEPTED)
+
+    assert stated_otherwise(book) == []
+    book.state(trade(1), third, by=FILE)
+    assert stated_otherwise(book) == []
+    assert sorted(stated_otherwise(book, settled_too=True)) == [
+        (7, 999, "dora"),
+        (120, 999, "dora"),
+        (999, 999, "dora"),
+    ]
+
+
+def test_the_desk_can_keep_what_is_booked_and_go_back_on_what_it_accepted(book: Book) -> None:
+    first, second = trade(1), trade(1, price_ct_per_mwh=999)
+    book.state(first, by=FEED)
+    book.state(second, by=FILE)
+
+    assert book.state(first, by=ACCEPTED) == [Result.DUPLICATE]
+    assert stated_otherwise(book) == []
+    assert book.state(second, first, second, by=ACCEPTED) == [Result.ADDED] * 3
+
+    assert book.prices() == {"t_1": 999}
+    assert [row.price_ct_per_mwh for row in book.rows(history=True)] == [120, 999, 120, 999]
+
+
+def test_what_is_stated_after_the_decision_of_one_commit_waits_for_another(book: Book) -> None:
+    now_us = to_epoch_us(NOW)
+    book.state(trade(1), by=FEED)
+    with book.book.booking() as booking:
+        before = booking.head()
+        booked = booking.booked(["t_1"])
+        ledger = Ledger(booked, next_seq=before.last_seq + 1, now_us=now_us, differing=booking.differing)
+        ledger.enter([trade(1, price_ct_per_mwh=2)], FILE)
+        ledger.enter([trade(1, price_ct_per_mwh=2)], ACCEPTED)
+        ledger.enter([trade(1, price_ct_per_mwh=3)], FILE)
+        booking.settle(ledger.decided, at_us=now_us)
+        booking.keep(ledger.differing)
+        booking.add(ledger.close(before).entries, list, digest="")
+
+    assert stated_otherwise(book) == [(3, 2, "")]
 
 
 def test_what_is_added_confirmed_and_replaced_within_one_commit_is_settled_in_order(book: Book) -> None:
@@ -222,7 +310,7 @@ def test_what_is_added_confirmed_and_replaced_within_one_commit_is_settled_in_or
 
 def test_a_row_that_is_replaced_twice_within_one_commit_leaves_both_contents(book: Book) -> None:
     book.state(trade(1))
-    book.state(trade(1, price_ct_per_mwh=2), trade(5), trade(1, price_ct_per_mwh=3), by=ACCEPTED)
+    book.state(trade(1, price_ct_per_mwh=2), trade(5), trade(1, price_ct_per_mwh=3), by=NAMED)
 
     assert book.prices() == {"t_5": 120, "t_1": 3}
     assert [(row.booking_seq, row.price_ct_per_mwh) for row in book.rows(history=True)] == [
@@ -415,6 +503,7 @@ def test_each_content_of_a_correction_is_shown_to_its_own_trader_and_the_desk(
         ("desk", {Role.DESK}, {"by_exchange": True}, True),
         ("somebody", {Role.SERVICE}, {"by_exchange": True}, True),
         ("desk", {Role.DESK}, {"accepted": True}, False),
+        ("trader", {Role.TRADER}, {"accepted": True}, True),
         ("ingest-service", {Role.SERVICE}, {"accepted": True}, True),
     ],
 )
@@ -422,7 +511,8 @@ def test_only_whom_it_is_given_to_may_speak_for_the_exchange_or_accept(
     book: Book, name: str, roles: set[Role], changes: dict[str, bool], refused: bool
 ) -> None:
     servicer = TradesServicer(store=book.book, booker=book.committer)
-    book.state(trade(1))
+    book.state(trade(1), by=FEED if "accepted" in changes else CLIENT)
+    book.state(trade(1, price_ct_per_mwh=9), by=FILE if "accepted" in changes else CLIENT)
     stated = trades_pb2.TradeToBook(
         id="t_1", price_ct_per_mwh=9, quantity_kw=12_000, direction=trades_pb2.SELL,
         delivery_day="2023-02-28", delivery_hour=14, trader_id="trader_1",
@@ -449,13 +539,33 @@ class Deadline:
 
 statements = st.lists(
     st.tuples(
-        st.sampled_from(["client", "feed", "file", "accepted"]),
+        st.sampled_from(["client", "feed", "file", "named", "accepted"]),
         st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.booleans()), min_size=1, max_size=5),
     ),
     max_size=12,
 )
-SENDERS = {"client": CLIENT, "feed": FEED, "file": FILE, "accepted": ACCEPTED}
+SENDERS = {"client": CLIENT, "feed": FEED, "file": FILE, "named": NAMED, "accepted": ACCEPTED}
 _stores = count()
+
+
+@dataclass
+class Model:
+    """The rule in a few lines: what client and exchange stated, and what holds of the latter."""
+
+    by_exchange: dict[str, Trade] = field(default_factory=dict)
+    by_client: dict[str, Trade] = field(default_factory=dict)
+    stated: set[Trade] = field(default_factory=set)
+
+    def hear(self, kind: str, trades: list[Trade]) -> None:
+        if kind in ("named", "feed", "file"):
+            self.stated.update(trades)
+        for each in trades:
+            if kind == "named" or (kind == "accepted" and each in self.stated):
+                self.by_exchange[each.trade_id] = each
+            elif kind in ("feed", "file"):
+                self.by_exchange.setdefault(each.trade_id, each)
+            elif kind == "client":
+                self.by_client.setdefault(each.trade_id, each)
 
 
 @pytest.fixture(scope="module")
@@ -477,8 +587,7 @@ def test_sums_equal_those_of_the_exchanges_statements_in_whatever_order_they_cam
     file = shutil.copy(empty_book, tmp_path / f"{next(_stores)}.db")
     store = db.open_store(f"sqlite:///{file}", name="trade")
     book = Book(store)
-    by_exchange: dict[str, Trade] = {}
-    by_client: dict[str, Trade] = {}
+    model = Model()
     as_of: dict[int, dict[str, int]] = {}
     for kind, stated in statements:
         made = [
@@ -486,21 +595,15 @@ def test_sums_equal_those_of_the_exchanges_statements_in_whatever_order_they_cam
             for number, price, other in stated
         ]
         book.state(*made, by=SENDERS[kind])
-        for each in made:
-            if kind == "accepted":
-                by_exchange[each.trade_id] = each
-            elif kind != "client":
-                by_exchange.setdefault(each.trade_id, each)
-            else:
-                by_client.setdefault(each.trade_id, each)
+        model.hear(kind, made)
         as_of[book.book.head().last_seq] = book.prices()
-    expected = {**by_client, **by_exchange}
+    expected = {**model.by_client, **model.by_exchange}
 
     assert book.prices() == {name: each.price_ct_per_mwh for name, each in expected.items()}
     history = book.rows(history=True)
     assert [row.booking_seq for row in history] == list(range(1, book.book.head().last_seq + 1))
     assert [each.booking_seq for each in book.told()] == [row.booking_seq for row in history]
-    assert {row.trade_id for row in book.rows(unconfirmed=True)} == expected.keys() - by_exchange.keys()
+    assert {row.trade_id for row in book.rows(unconfirmed=True)} == expected.keys() - model.by_exchange.keys()
     for seq, prices in as_of.items():
         then = (
             [row for page in search(book.book, Criteria(), as_of_seq=seq) for row in page.trades]

@@ -97,6 +97,7 @@ def _handlers(services: Services) -> dict[str, Handler]:
         "trades.search": services.trades.search,
         "trades.corrections": services.trades.corrections,
         "trades.accept": services.trades.accept,
+        "trades.differing": services.trades.differing,
         "trades.batch": services.batch.book,
         "reports.pnl": services.reports.pnl,
         "users.list": services.users.list,

@@ -21,6 +21,7 @@ from gateway.usecases.trades import Filters, Trades
 
 _SMALL_PAGE = 50
 CORRECTIONS = 1_000
+_SOURCES: dict[int, str] = {trades_pb2.FEED: "feed", trades_pb2.FILE: "file"}
 _text = msgspec.json.Encoder().encode
 
 
@@ -48,14 +49,30 @@ class TradesApi:
     async def corrections(self, request: Request) -> Response:
         """``GET /trades/corrections``."""
         limit, after_seq = request.params.get("limit", CORRECTIONS), request.params.get("after", 0)
-        found, next_after_seq = await self._trades.corrections(
-            request.principal, _filters(request), limit=limit, after_seq=after_seq
+        found, next_seq = await self._trades.corrections(
+            request.principal,
+            _filters(request),
+            limit=limit,
+            after_seq=after_seq,
+            before_seq=request.params.get("before"),
         )
-        headers: list[tuple[bytes, bytes]] = []
-        if next_after_seq:
-            query = urlencode({**request.params, "after": next_after_seq})
-            headers = [(b"link", f'</v1/trades/corrections?{query}>; rel="next"'.encode())]
+        place = "after" if "before" not in request.params else "before"
         body = ",\n".join([_correction_json(each) for each in found]).encode()
+        headers = _next("corrections", request, {place: next_seq} if next_seq else {})
+        return Response(200, b"[" + body + b"]", headers=headers)
+
+    async def differing(self, request: Request) -> Response:
+        """``GET /trades/differing``."""
+        params = request.params
+        page = await self._trades.differing(
+            request.principal,
+            trade_id=params.get("trade_id", ""),
+            settled_too=params.get("state") == "all",
+            after=params.get("after", 0),
+            limit=params.get("limit", 0),
+        )
+        body = ",\n".join([_differing_json(each) for each in page.statements]).encode()
+        headers = _next("differing", request, {"after": page.next_after} if page.next_after else {})
         return Response(200, b"[" + body + b"]", headers=headers)
 
     async def search(self, request: Request) -> Response:
@@ -110,6 +127,13 @@ def _link(request: Request, cursor: str | None) -> bytes:
     return f'</v1/trades?{urlencode(params)}>; rel="next"'.encode()
 
 
+def _next(path: str, request: Request, place: dict[str, int]) -> list[tuple[bytes, bytes]]:
+    if not place:
+        return []
+    query = urlencode({**request.params, **place})
+    return [(b"link", f'</v1/trades/{path}?{query}>; rel="next"'.encode())]
+
+
 def _trades_json(trades: Sequence[Any]) -> bytes:
     return ",\n".join([_trade_json(trade) for trade in trades]).encode()
 
@@ -121,9 +145,22 @@ def _correction_json(correction: trades_pb2.Correction) -> str:
         for name in ("replaced", "by")
         if correction.HasField(name)  # type: ignore[arg-type]
     )
+    by = correction.by
+    accepted_by = _quoted(by.author) if by.author and by.source != trades_pb2.FILE else "null"
     return (
         f'{{"number":{correction.booking_seq},"id":{_quoted(correction.id)},'
-        f'"corrected_time":"{corrected}"{contents}}}'
+        f'"corrected_time":"{corrected}","accepted_by":{accepted_by}{contents}}}'
+    )
+
+
+def _differing_json(each: trades_pb2.DifferingStatement) -> str:
+    settled = f'"{iso_z(from_epoch_us(each.settled_us))}"' if each.settled_us else "null"
+    return (
+        f'{{"number":{each.number},"id":{_quoted(each.stated.id)},'
+        f'"stated_time":"{iso_z(from_epoch_us(each.stated.booked_time_us))}",'
+        f'"stated_by":"{_SOURCES.get(each.stated.source, "rest")}",'
+        f'"stated":{_trade_json(each.stated)},"booked":{_trade_json(each.booked)},'
+        f'"settled_time":{settled},"settled_by":{_quoted(each.settled_by) if each.settled_by else "null"}}}'
     )
 
 

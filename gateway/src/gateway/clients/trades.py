@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -151,7 +151,7 @@ class TradesClient:
     async def corrections(
         self, asker: Principal, request: trades_pb2.CorrectionsRequest
     ) -> tuple[Sequence[Any], int]:
-        """Corrections, and the number that the next page begins after; 0 where there are no more.
+        """Corrections, and the number that the next page goes on from; 0 where there are no more.
 
         Raises:
             WattbookError: as the owner refused it, or Unavailable.
@@ -167,6 +167,18 @@ class TradesClient:
         except grpc.RpcError as error:
             raise rpc.translate(error) from error
         return found, next_after_seq
+
+    async def differing(
+        self, asker: Principal, request: trades_pb2.DifferingRequest
+    ) -> trades_pb2.DifferingPage:
+        """What the exchange stated otherwise than it stands in the book.
+
+        Raises:
+            WattbookError: as the owner refused it, or Unavailable.
+        """
+        metadata = rpc.outgoing_metadata(self._door.reading(asker))
+        reply = await _answer(self._stub.Differing(request, timeout=self._timeout_s, metadata=metadata))
+        return cast(trades_pb2.DifferingPage, reply)
 
     async def search(self, asker: Principal, request: trades_pb2.SearchRequest) -> AsyncIterator[Any]:
         """Matching trades in booking order, page by page.

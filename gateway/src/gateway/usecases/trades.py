@@ -63,22 +63,27 @@ class Trades:
         return booking
 
     async def accept(self, asker: Principal, trade: JsonTrade) -> Booking:
-        """Book one trade as the exchange's last word on it.
+        """Book one trade as the exchange's last word on it: what it has stated, and nothing else.
 
         Raises:
             Forbidden: the asker is not of the desk.
+            Conflict: the exchange has not stated it.
             InvalidInput: it cannot be booked.
         """
         asker.require_desk_write()
         booking = await self._client.accept(asker, stated(trade))
+        if booking.result == "conflict":
+            raise Conflict(booking.reason or "the exchange has not stated it so")
         if booking.result not in ("added", "duplicate"):
             raise InvalidInput(booking.reason or "the trade is not valid")
         return booking
 
     async def corrections(
-        self, asker: Principal, filters: Filters, *, limit: int, after_seq: int
+        self, asker: Principal, filters: Filters, *, limit: int, after_seq: int, before_seq: int | None
     ) -> tuple[Sequence[Any], int]:
-        """Up to ``limit`` corrections after one, and the number to go on after; 0 where there are no more.
+        """Up to ``limit`` corrections after one, and the number to go on from; 0 where there are no more.
+
+        With ``before_seq`` the newest first, of those before it; 0: of all.
 
         Raises:
             Forbidden: not the asker's to see.
@@ -90,8 +95,24 @@ class Trades:
             area=search.area,
             after_seq=after_seq,
             limit=limit,
+            newest_first=before_seq is not None,
+            before_seq=before_seq or 0,
         )
         return await self._client.corrections(asker, request)
+
+    async def differing(
+        self, asker: Principal, *, trade_id: str, settled_too: bool, after: int, limit: int
+    ) -> trades_pb2.DifferingPage:
+        """What the exchange stated otherwise than it stands in the book.
+
+        Raises:
+            Forbidden: the asker is not of the desk.
+        """
+        asker.require_desk()
+        request = trades_pb2.DifferingRequest(
+            trade_id=trade_id, settled_too=settled_too, after=after, limit=limit
+        )
+        return await self._client.differing(asker, request)
 
     async def search(self, asker: Principal, filters: Filters) -> AsyncIterator[Sequence[Any]]:
         """Every matching trade in booking order, in pages as they come.

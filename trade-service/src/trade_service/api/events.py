@@ -51,7 +51,7 @@ class Confirmations:
             trade for each in messages for trade in events_pb2.TradesConfirmed.FromString(each.body).trades
         ]
         for accepted_by, trades in groupby(heard, key=lambda trade: trade.accepted_by):
-            speaker = Speaker.ACCEPTED if accepted_by else Speaker.EXCHANGE
+            speaker = Speaker.NAMED if accepted_by else Speaker.EXCHANGE
             sender = usecases.Sender(_FEED, speaker, author=accepted_by)
             self._book_all(list(trades), sender)
 
@@ -60,9 +60,9 @@ class Confirmations:
             self._book(heard[start : start + CONFIRMED_TRADES], sender)
 
     def _book(self, heard: Sequence[events_pb2.ConfirmedTrade], sender: usecases.Sender) -> None:
-        is_accepted = sender.speaker is Speaker.ACCEPTED
+        is_named = sender.speaker is Speaker.NAMED
         trades, invalid = stated(
-            (each.trade for each in heard), booked=self._store.booked, takes_any_id=is_accepted
+            (each.trade for each in heard), booked=self._store.booked, takes_any_id=is_named
         )
         outcome = self._booker.book(trades, sender=sender, timeout_s=BOOK_TIMEOUT_S)
         reply = counted(reply_of(outcome, invalid), _FEED)

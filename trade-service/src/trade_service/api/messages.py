@@ -16,6 +16,7 @@ from trade_service.domain import (
     BookedTrade,
     Correction,
     Criteria,
+    Differing,
     Head,
     InvalidTrade,
     Position,
@@ -197,6 +198,23 @@ def correction_page(
             _fill_one(made.replaced, replaced)
         if asker.refusal(by.trader_id) is None:
             _fill_one(made.by, by)
+    return message
+
+
+def differing_page(
+    found: Sequence[tuple[Differing, BookedTrade]], *, next_after: int
+) -> trades_pb2.DifferingPage:
+    """A page of what the exchange stated otherwise than it stands in the book."""
+    message = trades_pb2.DifferingPage(next_after=next_after)
+    for each, booked in found:
+        made = message.statements.add(
+            number=each.number, settled_us=each.settled_time_us, settled_by=each.settled_by
+        )
+        stated = BookedTrade(
+            0, *each.trade, each.stated_time_us, each.source, confirmed_by=each.source, author=each.author
+        )
+        _fill_one(made.stated, stated)
+        _fill_one(made.booked, booked)
     return message
 
 

@@ -19,6 +19,7 @@ from trade_service.api.messages import (
     correction_criteria,
     correction_page,
     criteria_of,
+    differing_page,
     keys_of,
     position_page,
     reply_of,
@@ -37,6 +38,7 @@ RULES = {
     "Search": Principal.require_trading,
     "Positions": Principal.require_sees_all,
     "Corrections": Principal.require_trading,
+    "Differing": Principal.require_desk,
 }
 # Who follows the book by searching it for everything; an earlier release of it does not say that it does.
 _FOLLOWER = "report-service"
@@ -112,9 +114,26 @@ class TradesServicer(trades_pb2_grpc.TradesServicer):
         criteria = correction_criteria(request, trader_id=asker.visible_trader_id(request.trader_id))
         with self._stream():
             for page, next_after_seq in usecases.corrections(
-                self._store, criteria, after_seq=request.after_seq, limit=request.limit
+                self._store,
+                criteria,
+                after_seq=request.after_seq,
+                limit=request.limit,
+                before_seq=request.before_seq if request.newest_first else None,
             ):
                 yield correction_page(page, asker, next_after_seq=next_after_seq)
+
+    def Differing(  # noqa: N802
+        self, request: trades_pb2.DifferingRequest, context: grpc.ServicerContext
+    ) -> trades_pb2.DifferingPage:
+        """What the exchange stated otherwise than it stands in the book."""
+        found, next_after = usecases.differing(
+            self._store,
+            trade_id=request.trade_id,
+            settled_too=request.settled_too,
+            after=request.after,
+            limit=request.limit,
+        )
+        return differing_page(found, next_after=next_after)
 
     def _has_diverged(self, request: trades_pb2.SearchRequest) -> bool:
         known = usecases.Known(request.known_epoch, request.known_digest)

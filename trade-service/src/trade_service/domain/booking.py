@@ -1,7 +1,8 @@
 """What becomes of a statement: the exchange's statement of a trade wins over a client's.
 
 A row knows whether the exchange has stated it. Once it has, nothing but a desk user's recorded decision
-replaces it: two different statements of the exchange are for people.
+replaces it, and only by what the exchange has stated, too: two different statements of the exchange are for
+people.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ DIGEST_BYTES = 16
 
 
 class Speaker(Enum):
-    """Whose statement it is: a client's, the exchange's, or the exchange's as the desk accepted it."""
+    """Whose statement it is."""
 
     CLIENT = "client"
     EXCHANGE = "exchange"
-    ACCEPTED = "accepted"
+    NAMED = "named"  # the exchange's, booked for a trader whom the desk named
+    ACCEPTED = "accepted"  # one of the exchange's, which the desk chose
 
 
 class Decision(Enum):
@@ -33,18 +35,22 @@ class Decision(Enum):
     CONFLICT = "conflict"
 
 
-def decide(speaker: Speaker, *, is_booked: bool, is_equal: bool, is_confirmed: bool) -> Decision:
+def decide(
+    speaker: Speaker, *, is_booked: bool, is_equal: bool, is_confirmed: bool, is_stated: bool = True
+) -> Decision:
     """What to do with a statement about an id.
 
     ``is_booked``: the id is in the book; ``is_equal``: with the same content; ``is_confirmed``: the exchange
-    has stated that content.
+    has stated that content; ``is_stated``: it has stated the one at hand.
     """
+    if speaker is Speaker.ACCEPTED and not is_stated:
+        return Decision.CONFLICT
     if not is_booked:
         return Decision.ADD
     by_client = speaker is Speaker.CLIENT
     if is_equal:
         return Decision.DUPLICATE if by_client or is_confirmed else Decision.CONFIRM
-    if by_client or (is_confirmed and speaker is not Speaker.ACCEPTED):
+    if by_client or (is_confirmed and speaker is Speaker.EXCHANGE):
         return Decision.CONFLICT
     return Decision.REPLACE
 

@@ -104,6 +104,21 @@ class Correction(NamedTuple):
     by: BookedTrade
 
 
+class Differing(NamedTuple):
+    """What the exchange stated otherwise than it stands in the book; ``number`` 0 until it is kept.
+
+    ``settled_time_us`` is 0 until somebody of the desk has decided.
+    """
+
+    number: int
+    trade: Trade
+    stated_time_us: int
+    source: int
+    author: str
+    settled_time_us: int = 0
+    settled_by: str = ""
+
+
 class Head(NamedTuple):
     """How far the book is: its epoch, its last number, and its digest there; "" where that is not known."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from heapq import merge
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -14,9 +14,25 @@ from wattbook import outbox
 from wattbook.bus import Message
 from wattbook.db import Store, in_values, insert_rows, repeated, rows_by_key
 
-from trade_service.domain import BookedRow, BookedTrade, Correction, Criteria, Head, Position
+from trade_service.domain import (
+    BookedRow,
+    BookedTrade,
+    Correction,
+    Criteria,
+    Differing,
+    Head,
+    Position,
+    Trade,
+    different_fields,
+)
 from trade_service.store import queries
-from trade_service.store.tables import CONTENT, booking_counter, replaced_trades, trades
+from trade_service.store.tables import (
+    CONTENT,
+    booking_counter,
+    differing_statements,
+    replaced_trades,
+    trades,
+)
 
 
 class Entries(NamedTuple):
@@ -116,13 +132,24 @@ class TradeStore:
         with self._store.read() as connection:
             return {row[0]: BookedTrade._make(row[1:]) for row in connection.execute(query)}
 
-    def corrections(self, criteria: Criteria, *, after_seq: int, most: int) -> list[Correction]:
-        """Corrections of which one content matches, after one number, in order of the numbers they have."""
+    def corrections(
+        self, criteria: Criteria, *, after_seq: int, most: int, before_seq: int | None = None
+    ) -> list[Correction]:
+        """Corrections of which one content matches, after one number, in order of the numbers they have.
+
+        With ``before_seq`` the newest first, of those that have an earlier number; 0 means all.
+        """
         with self._store.read() as connection:
-            query = queries.corrections(criteria, after_seq=after_seq, most=most)
+            query = queries.corrections(criteria, after_seq=after_seq, most=most, before_seq=before_seq)
             found = {row[0]: BookedTrade._make(row[1:]) for row in connection.execute(query)}
         by = {each.booking_seq: each for each in self.trades_at(list(found))} if found else {}
         return [Correction(replaced, by[number]) for number, replaced in found.items() if number in by]
+
+    def differing(self, *, trade_id: str, settled_too: bool, after: int, most: int) -> list[Differing]:
+        """What the exchange stated otherwise than it stands in the book, in the order in which it came."""
+        query = queries.differing(trade_id=trade_id, settled_too=settled_too, after=after, most=most)
+        with self._store.read() as connection:
+            return [_differing(row) for row in connection.execute(query)]
 
     @contextmanager
     def positions(self, *, page_size: int) -> Iterator[tuple[Head, Iterator[list[Position]]]]:
@@ -168,6 +195,33 @@ class Booking:
             _CONFIRM, [{"seq": seq, "confirmed_by": source} for seq, source in confirmed.items()]
         )
 
+    def differing(self, trade_ids: Sequence[str]) -> list[Differing]:
+        """What the exchange stated otherwise about these ids."""
+        columns = list(differing_statements.c)
+        rows = rows_by_key(self._connection, differing_statements.c.trade_id, trade_ids, columns=columns)
+        return [_differing(row) for row in rows]
+
+    def settle(self, decided: Mapping[str, str], *, at_us: int) -> None:
+        """Note that somebody has decided about all that the exchange stated about ids: who, by id."""
+        self._connection.execute(
+            _SETTLE, [{"about": trade_id, "by": by, "at_us": at_us} for trade_id, by in decided.items()]
+        )
+
+    def keep(self, statements: Sequence[Differing]) -> None:
+        """Keep what the exchange stated otherwise, each content once."""
+        ids = sorted({each.trade.trade_id for each in statements})
+        known: dict[str, list[Trade]] = {trade_id: [] for trade_id in ids}
+        for each in self.differing(ids):
+            known[each.trade.trade_id].append(each.trade)
+        number = self._connection.scalar(sa.select(sa.func.max(differing_statements.c.number))) or 0
+        new: list[tuple[Any, ...]] = []
+        for each in statements:
+            there = known[each.trade.trade_id]
+            if all(different_fields(trade, each.trade) for trade in there):
+                there.append(each.trade)
+                new.append((number + len(new) + 1, *each.trade, *each[2:]))
+        insert_rows(self._connection, differing_statements, new)
+
     def _move(self, replaced: Mapping[int, BookedRow], moved: Mapping[int, BookedRow]) -> None:
         self._connection.execute(
             replaced_trades.insert(),
@@ -209,8 +263,20 @@ def _booked(connection: sa.Connection, trade_ids: Sequence[str]) -> dict[str, Bo
     return {row[_TRADE_ID]: row for row in rows}
 
 
+def _differing(row: Sequence[Any]) -> Differing:
+    ends = 1 + len(Trade._fields)
+    return Differing(row[0], Trade._make(row[1:ends]), *row[ends:])
+
+
 _ROW = list(trades.c)
 _TRADE_ID = BookedTrade._fields.index("trade_id")
 _MOVE_HEAD = sa.update(booking_counter)
 _CONFIRM = sa.update(trades).where(trades.c.booking_seq == sa.bindparam("seq"))
+_SETTLE = (
+    sa.update(differing_statements)
+    .where(
+        differing_statements.c.trade_id == sa.bindparam("about"), differing_statements.c.settled_time_us == 0
+    )
+    .values(settled_time_us=sa.bindparam("at_us"), settled_by=sa.bindparam("by"))
+)
 _REWRITE = sa.update(trades).where(trades.c.booking_seq == sa.bindparam("moved_from"))

@@ -13,6 +13,7 @@ from trade_service.store.tables import (
     CONTENT,
     HOUR_US,
     booking_counter,
+    differing_statements,
     execution_hour,
     replaced_trades,
     trades,
@@ -50,8 +51,13 @@ def matching_replaced(
     return query.where(*_plain_conditions(table, criteria)).order_by(table.booking_seq).limit(most)
 
 
-def corrections(criteria: Criteria, *, after_seq: int, most: int) -> sa.Select[Any]:
-    """What was replaced, by the number that replaced it, where one of both contents matches."""
+def corrections(
+    criteria: Criteria, *, after_seq: int, most: int, before_seq: int | None = None
+) -> sa.Select[Any]:
+    """What was replaced, by the number that replaced it, where one of both contents matches.
+
+    With ``before_seq`` the newest first, of those that have an earlier number; 0 means all.
+    """
     number = replaced_trades.c.replaced_by_seq
     later = replaced_trades.alias("later")  # what replaced it may have been replaced itself
     either = sa.or_(
@@ -60,7 +66,20 @@ def corrections(criteria: Criteria, *, after_seq: int, most: int) -> sa.Select[A
         sa.exists().where(later.c.booking_seq == number, *_plain_conditions(later.c, criteria)),
     )
     query = sa.select(number, *CONTENT).where(number > after_seq, either)
-    return query.order_by(number).limit(most)
+    if before_seq:
+        query = query.where(number < before_seq)
+    return query.order_by(number if before_seq is None else number.desc()).limit(most)
+
+
+def differing(*, trade_id: str, settled_too: bool, after: int, most: int) -> sa.Select[Any]:
+    """What the exchange stated otherwise than it stands in the book, in the order in which it came."""
+    table = differing_statements.c
+    query = sa.select(differing_statements).where(table.number > after)
+    if trade_id:
+        query = query.where(table.trade_id == trade_id)
+    if not settled_too:
+        query = query.where(table.settled_time_us == 0)
+    return query.order_by(table.number).limit(most)
 
 
 def positions(connection: sa.Connection, *, page_size: int) -> Iterator[list[Position]]:

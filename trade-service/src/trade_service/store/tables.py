@@ -8,6 +8,8 @@ A content that was replaced moves to ``replaced_trades`` under its old number, a
 has the next one: each number is in exactly one of both tables. ``digest_seq`` is the number that the
 counter's digest belongs to: an earlier release moves the number and leaves the digest.
 
+``differing_statements`` holds what the exchange stated otherwise than it stands in the book.
+
 Two indices beside the unique ones, since each costs every booking: ``(trader_id, delivery_day,
 booking_seq)`` answers by trader, by day and by both, and one finds executions. For these SQLite keeps the
 hour: an index of the time itself cost a booking twice as much where a file is not sorted by it, since each
@@ -22,7 +24,7 @@ from typing import Any
 import sqlalchemy as sa
 from wattbook.outbox import outbox_table
 
-from trade_service.domain import BookedTrade
+from trade_service.domain import BookedTrade, Trade
 
 HOUR_US = 3_600_000_000
 
@@ -84,6 +86,19 @@ replaced_trades = sa.Table(
     sa.Column("replaced_by_seq", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("replaced_by_seq", name="uq_replaced_trades_replaced_by_seq"),
     sa.CheckConstraint("replaced_by_seq > booking_seq", name="ck_replaced_trades_replaced_by_seq"),
+)
+
+differing_statements = sa.Table(
+    "differing_statements",
+    metadata,
+    sa.Column("number", _SEQ, primary_key=True, autoincrement=False),
+    *(column for column in _content() if column.name in Trade._fields),
+    sa.Column("stated_time_us", sa.BigInteger, nullable=False),
+    sa.Column("source", sa.SmallInteger, nullable=False),
+    sa.Column("author", sa.String(256), nullable=False),
+    sa.Column("settled_time_us", sa.BigInteger, nullable=False),
+    sa.Column("settled_by", sa.String(256), nullable=False),
+    sa.Index("ix_differing_statements_trade", "trade_id"),
 )
 
 booking_counter = sa.Table(

@@ -1,11 +1,13 @@
 """What trade-service does: book in groups, search, sum up."""
 
 from trade_service.usecases.announcing import announce
-from trade_service.usecases.booking import Commit, GroupCommit, Outcome, Sender
+from trade_service.usecases.booking import GroupCommit
+from trade_service.usecases.ledger import Commit, Outcome, Sender
 from trade_service.usecases.questions import (
     FoundPage,
     Known,
     corrections,
+    differing,
     has_diverged,
     positions,
     positions_of,
@@ -21,6 +23,7 @@ __all__ = [
     "Sender",
     "announce",
     "corrections",
+    "differing",
     "has_diverged",
     "positions",
     "positions_of",

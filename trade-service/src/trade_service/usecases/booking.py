@@ -21,21 +21,9 @@ from wattbook.errors import Internal, InvalidInput, Unavailable, WattbookError
 from wattbook.telemetry.catalogue import GROUP_SIZE
 from wattbook.telemetry.metrics import Histogram
 
-from trade_service.domain import (
-    BookedRow,
-    BookedTrade,
-    Decision,
-    Head,
-    Result,
-    Speaker,
-    Trade,
-    chained_digest,
-    confirmed_by,
-    decide,
-    different_fields,
-    trade_in,
-)
-from trade_service.store import Entries, TradeStore
+from trade_service.domain import Trade
+from trade_service.store import TradeStore
+from trade_service.usecases.ledger import Commit, Ledger, Outcome, Sender
 
 _log = logging.getLogger(__name__)
 
@@ -45,48 +33,9 @@ WAITING_TRADES = 100_000
 WAITING_REQUESTS = 10_000
 RETRY_AFTER_S = 1
 _GROUP_SIZE, _STORE = Histogram(GROUP_SIZE), {"store": "trade"}
-_ADDED, _DUPLICATE, _CONFLICT = int(Result.ADDED), int(Result.DUPLICATE), int(Result.CONFLICT)
-
-_CONFLICT_ONLY = "conflict"
-# Of a row and of a trade, what must be equal for sure; flags and the local day follow from it.
-_SAME_FIELDS = Trade._fields.index("delivery_day")
-_SAME = slice(1, 1 + _SAME_FIELDS)
-_CONFIRMED_BY = BookedTrade._fields.index("confirmed_by")
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What a commit tells: its rows, the contents that some of them replaced, and how far the book is."""
-
-    entries: Entries
-    before: Head
-    after: Head
-
 
 Announce = Callable[[Commit, str], list[Message]]
 """Makes the events that tell of a commit; the text is the trace that caused it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """Who states trades: by which source, for whom, under which name.
-
-    ``sees`` is the one trader whose trades they see; None where they see all.
-    """
-
-    source: int
-    speaker: Speaker = Speaker.CLIENT
-    author: str = ""
-    sees: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A :class:`Result` a trade, in order; by index why one is a conflict, and which corrected the book."""
-
-    results: list[int]
-    reasons: dict[int, str]
-    corrected: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +160,14 @@ class GroupCommit:
         with telemetry.joined("book group", causes), self._store.booking() as booking:
             before = booking.head()
             booked = booking.booked([trade.trade_id for ticket in group for trade in ticket.trades])
-            ledger = _Ledger(booked, next_seq=before.last_seq + 1, now_us=now_us)
-            outcomes = [ledger.enter(ticket) for ticket in group]
+            ledger = Ledger(booked, next_seq=before.last_seq + 1, now_us=now_us, differing=booking.differing)
+            outcomes = [ledger.enter(ticket.trades, ticket.sender) for ticket in group]
             if ledger.confirmed:
                 booking.confirm(ledger.confirmed)
+            if ledger.decided:
+                booking.settle(ledger.decided, at_us=now_us)
+            if ledger.differing:
+                booking.keep(ledger.differing)
             if ledger.rows:
                 commit = ledger.close(before)
                 events = booking.add(
@@ -225,95 +178,6 @@ class GroupCommit:
         if events:
             self.committed(events)
         return outcomes
-
-
-class _Ledger:
-    """A commit as it grows: each trade is settled as if it were a commit of its own."""
-
-    def __init__(self, booked: dict[str, BookedRow], *, next_seq: int, now_us: int) -> None:
-        """``booked``: the rows of all ids that are stated, as far as they are in the book."""
-        self._booked = booked
-        self._first_seq = next_seq
-        self._now_us = now_us
-        self.rows: list[BookedRow] = []
-        self._replaced: dict[int, BookedRow] = {}
-        self.confirmed: dict[int, int] = {}
-
-    def enter(self, ticket: _Ticket) -> Outcome:
-        """What becomes of each trade of a ticket."""
-        results: list[int] = []
-        reasons: dict[int, str] = {}
-        corrected: list[int] = []
-        booked, rows = self._booked, self.rows
-        sender = ticket.sender
-        by_client = sender.speaker is Speaker.CLIENT
-        ending = self._ending(sender)
-        next_seq = self._first_seq + len(rows)
-        for index, trade in enumerate(ticket.trades):
-            there = booked.get(trade[0])
-            if there is None:
-                booked[trade[0]] = row = (next_seq, *trade, *ending)
-                rows.append(row)
-                next_seq += 1
-                results.append(_ADDED)
-                continue
-            if there[_SAME] == trade[:_SAME_FIELDS] and (by_client or there[_CONFIRMED_BY]):
-                results.append(_DUPLICATE)  # by far the most of those that are booked
-                continue
-            result, reason = self._settle(there, trade, sender)
-            if reason:
-                reasons[index] = reason
-            elif result == _ADDED:
-                corrected.append(index)
-                next_seq += 1
-            results.append(result)
-        return Outcome(results, reasons, corrected)
-
-    def close(self, before: Head) -> Commit:
-        """The commit as it is written: its last row keeps the digest after it."""
-        last_seq = self.rows[-1][0]
-        digest = chained_digest(before.digest, self.rows)
-        self.rows[-1] = (*self.rows[-1][:-1], digest)
-        entries = Entries(self.rows, self._replaced, self.confirmed)
-        return Commit(entries, before, Head(before.epoch, last_seq, digest))
-
-    def _ending(self, sender: Sender) -> tuple[int, int, int, str, str]:
-        confirmed_by = 0 if sender.speaker is Speaker.CLIENT else sender.source
-        return self._now_us, sender.source, confirmed_by, sender.author, ""
-
-    def _settle(self, there: BookedRow, trade: Trade, sender: Sender) -> tuple[int, str]:
-        """What becomes of a statement about a booked id, and why where it is a conflict."""
-        row = BookedTrade._make(there)
-        differences = different_fields(trade_in(there), trade)
-        is_confirmed = bool(confirmed_by(row))
-        decision = decide(sender.speaker, is_booked=True, is_equal=not differences, is_confirmed=is_confirmed)
-        if decision is Decision.DUPLICATE:
-            return _DUPLICATE, ""
-        if decision is Decision.CONFIRM:
-            self._confirm(row, sender.source)
-            return _DUPLICATE, ""
-        if decision is Decision.REPLACE:
-            self._replace(row, trade, sender)
-            return _ADDED, ""
-        if sender.sees not in (None, row.trader_id):
-            return _CONFLICT, _CONFLICT_ONLY
-        said = "stated by the exchange" if sender.speaker is Speaker.EXCHANGE else "already booked"
-        return _CONFLICT, f"{said} with another {', '.join(differences)}"
-
-    def _confirm(self, row: BookedTrade, source: int) -> None:
-        confirmed = row._replace(confirmed_by=source)
-        self._booked[row.trade_id] = tuple(confirmed)
-        if row.booking_seq >= self._first_seq:
-            self.rows[row.booking_seq - self._first_seq] = tuple(confirmed)
-        else:
-            self.confirmed[row.booking_seq] = source
-
-    def _replace(self, row: BookedTrade, trade: Trade, sender: Sender) -> None:
-        seq = self._first_seq + len(self.rows)
-        self._replaced[seq] = tuple(row)
-        new = (seq, *trade, *self._ending(sender))
-        self._booked[row.trade_id] = new
-        self.rows.append(new)
 
 
 def _answer_all(group: Sequence[_Ticket], error: WattbookError) -> None:

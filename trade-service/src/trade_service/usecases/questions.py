@@ -6,13 +6,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from trade_service.domain import BookedTrade, Correction, Criteria, Direction, Head, Position, PositionKey
+from trade_service.domain import (
+    BookedTrade,
+    Correction,
+    Criteria,
+    Differing,
+    Direction,
+    Head,
+    Position,
+    PositionKey,
+)
 from trade_service.store import TradeStore
 
 PAGE_TRADES = 5_000
 PLACES_AT_ONCE = 100_000
 PAGE_POSITIONS = 5_000
 PAGE_CORRECTIONS = 1_000
+PAGE_DIFFERING = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,19 +148,44 @@ def _position_of(store: TradeStore, key: PositionKey, *, as_of_seq: int) -> Posi
 
 
 def corrections(
-    store: TradeStore, criteria: Criteria, *, after_seq: int = 0, limit: int = 0
+    store: TradeStore,
+    criteria: Criteria,
+    *,
+    after_seq: int = 0,
+    limit: int = 0,
+    before_seq: int | None = None,
 ) -> Iterator[tuple[list[Correction], int]]:
     """Corrections that touch what matches, after one number, in pages, each with the number to go on after.
 
-    That is 0 where nothing more matches.
+    That is 0 where nothing more matches. With ``before_seq`` the newest first, of those before it; 0: of all.
     """
     left = limit
     while True:
         wanted = min(left or PAGE_CORRECTIONS, PAGE_CORRECTIONS)
-        found = store.corrections(criteria, after_seq=after_seq, most=wanted + 1)
+        found = store.corrections(criteria, after_seq=after_seq, most=wanted + 1, before_seq=before_seq)
         more = len(found) > wanted
-        after_seq = found[wanted - 1].by.booking_seq if more else 0
-        yield found[:wanted], after_seq
+        following = found[wanted - 1].by.booking_seq if more else 0
+        if before_seq is None:
+            after_seq = following
+        else:
+            before_seq = following
+        yield found[:wanted], following
         left -= wanted
         if not more or (limit and left <= 0):
             return
+
+
+def differing(
+    store: TradeStore, *, trade_id: str = "", settled_too: bool = False, after: int = 0, limit: int = 0
+) -> tuple[list[tuple[Differing, BookedTrade]], int]:
+    """What the exchange stated otherwise than it stands in the book, each with that; where to go on after.
+
+    That is 0 where nothing more matches.
+    """
+    limit = min(limit or PAGE_DIFFERING, PAGE_DIFFERING)
+    found = store.differing(trade_id=trade_id, settled_too=settled_too, after=after, most=limit + 1)
+    more = len(found) > limit
+    del found[limit:]
+    booked = store.booked([each.trade.trade_id for each in found])
+    pairs = [(each, BookedTrade._make(booked[each.trade.trade_id])) for each in found]
+    return pairs, found[-1].number if more else 0

@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 CODE_KEY = "wattbook-code"
 RETRY_KEY = "wattbook-retry-after-s"
 DEFAULT_TIMEOUT_S = 10.0
+_SLOWEST_BYTES_PER_S = 256 * 1024
 _MAX_DETAILS = 500  # characters; grpc's headers are limited to 8 KiB, percent-encoded
 
 
@@ -126,6 +127,11 @@ def call(method: Callable[..., Any], request: Any, *, timeout_s: float = DEFAULT
         return method(request, timeout=timeout_s)
     except grpc.RpcError as error:
         raise translate(error) from error
+
+
+def transfer_timeout_s(size_bytes: int, *, timeout_s: float) -> float:
+    """The deadline of a stream of requests of so many bytes, answered in ``timeout_s`` after them."""
+    return timeout_s + size_bytes / _SLOWEST_BYTES_PER_S
 
 
 def stream(
@@ -251,7 +257,11 @@ def is_healthy(target: str, *, timeout_s: float = 1.0, tls: Tls | None = None) -
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-class _SendContext(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+class _SendContext(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+):
     """Sends the trace context along, and the caller's pass."""
 
     def __init__(self, passes: PassSource | None) -> None:
@@ -266,6 +276,9 @@ class _SendContext(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInter
 
     def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
         return continuation(self._sent(details), request)
+
+    def intercept_stream_unary(self, continuation: Any, details: Any, requests: Any) -> Any:
+        return continuation(self._sent(details), requests)
 
 
 class _HandleErrors(grpc.ServerInterceptor):
@@ -325,7 +338,7 @@ def _streamed(behaviour: Callable[..., Any], metadata: dict[str, Any], admit: _A
 
 def _refuse(error: Exception, context: grpc.ServicerContext) -> Any:
     if not isinstance(error, WattbookError):
-        if context.code() is not None:  # the handler aborted on its own
+        if context.code() is not None or not context.is_active():  # it aborted on its own; nobody waits
             raise error
         _log.exception("unexpected error in a handler")
         error = Internal("internal error")

@@ -1,4 +1,4 @@
-"""Wrapping gRPC handlers, of the two kinds that we serve; another kind is not served."""
+"""Wrapping gRPC handlers, of the three kinds that we serve; the fourth is not served."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ Wrap = Callable[[Behaviour], Behaviour]
 
 
 def wrapped(handler: Any, *, unary: Wrap, streamed: Wrap) -> Any:
-    """``handler`` with its behaviour wrapped by one of the two.
+    """``handler`` with its behaviour wrapped: ``unary`` where it gives one answer, also to many requests.
 
     Raises:
-        NotImplementedError: it takes a stream of requests. Nothing here could guard it, so gRPC must fail it.
+        NotImplementedError: it answers a stream of requests by a stream. Nothing here could guard it, so gRPC
+            must fail it.
     """
     if handler.unary_unary:
         return grpc.unary_unary_rpc_method_handler(
             unary(handler.unary_unary),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+    if handler.stream_unary:
+        return grpc.stream_unary_rpc_method_handler(
+            unary(handler.stream_unary),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
@@ -29,4 +36,4 @@ def wrapped(handler: Any, *, unary: Wrap, streamed: Wrap) -> Any:
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
-    raise NotImplementedError("a method that takes a stream of requests cannot be guarded yet")
+    raise NotImplementedError("a method that answers a stream by a stream cannot be guarded yet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import grpc
 import pytest
 from sqlalchemy.exc import OperationalError
 from wattbook import rpc, telemetry
@@ -181,6 +183,22 @@ def test_a_call_that_no_pass_could_be_had_for_is_one_that_failed_as_the_passes_d
         "rpc.response.status_code": "UNAVAILABLE", "error.type": "UNAVAILABLE",
     })  # fmt: skip
     assert named(sink, "t.T/M").attributes["server.address"] == "trades.test"
+
+
+def test_a_stream_of_requests_is_one_call_within_the_trace_that_made_it(sink: OtlpSink) -> None:
+    async def ask() -> None:
+        async with rpc.aio_channel("127.0.0.1:1") as channel:
+            call = channel.stream_unary("/t.T/Upload")(timeout=5)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await call
+
+    with recorded(sink), telemetry.entering("outer"):
+        asyncio.run(ask())
+
+    (made,) = sink.latest("trade-service", "rpc.client.call.duration")
+    assert (made.count, made.attributes["rpc.method"]) == (1, "t.T/Upload")
+    upload = named(sink, "t.T/Upload")
+    assert (upload.is_error, upload.parent_id) == (True, named(sink, "outer").span_id)
 
 
 def test_requests_are_named_by_their_route_and_never_tell_their_query(sink: OtlpSink) -> None:

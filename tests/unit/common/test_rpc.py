@@ -5,24 +5,31 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from wattbook import rpc, telemetry
+from wattbook.access import Principal, Role
+from wattbook.auth.tokens import TokenReader
 from wattbook.errors import (
+    Forbidden,
     Internal,
     InvalidInput,
     TooManyRequests,
+    Unauthenticated,
     Unavailable,
     WattbookError,
     error_types,
 )
 from wattbook.rpc_options import MAX_MESSAGE_BYTES
-from wattbook.walls import OPEN
+from wattbook.walls import OPEN, Guard, Rule
 
 from tests.support.waiting import wait_until
+from tests.support.walls import KeyRing
 
 Behaviour = Callable[[bytes, grpc.ServicerContext], Any]
 
@@ -30,11 +37,13 @@ Behaviour = Callable[[bytes, grpc.ServicerContext], Any]
 class Service:
     """A server whose one method does what the test says."""
 
-    def __init__(self, *, drain_s: float = 0.0) -> None:
+    def __init__(
+        self, *, drain_s: float = 0.0, guard: Guard = OPEN, rules: Mapping[str, Rule] | None = None
+    ) -> None:
         self.behaviour: Behaviour = lambda request, _context: request
         self.released = threading.Event()
-        self.server = rpc.Server("127.0.0.1:0", guard=OPEN, workers=4, drain_s=drain_s)
-        self.server.register(self._add, None, rules={})
+        self.server = rpc.Server("127.0.0.1:0", guard=guard, workers=4, drain_s=drain_s)
+        self.server.register(self._add, None, rules=rules or {})
         self.target = f"127.0.0.1:{self.server.start()}"
         self.server.set_ready()
         self.channel = rpc.channel(self.target)
@@ -96,15 +105,70 @@ def test_every_error_arrives_as_it_was_raised(
     assert (caught.value.message, caught.value.retry_after_s) == ("Grund: ü, 20 €", 7)
 
 
-@pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
-def test_a_method_that_the_guard_cannot_watch_is_not_served(service: Service, kind: str) -> None:
+def test_a_method_that_the_guard_cannot_watch_is_not_served(service: Service) -> None:
     asked = []
     service.behaviour = lambda request, _context: asked.append(request) or b"in"
-    method = {"stream_unary": "/test.Service/Upload", "stream_stream": "/test.Service/Talk"}[kind]
     with grpc.insecure_channel(service.target) as channel, pytest.raises(grpc.RpcError):
-        list(getattr(channel, kind)(method)(iter([b"x"]), timeout=5))
+        list(channel.stream_stream("/test.Service/Talk")(iter([b"x"]), timeout=5))
 
     assert not asked
+
+
+def test_a_stream_of_requests_is_answered_once_it_ended(service: Service) -> None:
+    service.behaviour = lambda requests, _context: b"+".join(requests)
+
+    assert rpc.call(service.channel.stream_unary("/test.Service/Upload"), iter([b"a", b"b"])) == b"a+b"
+
+
+def test_a_stream_of_requests_is_guarded_before_any_is_read(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path)
+    trader = partial(ring.pass_of, Role.TRADER, audience="trade-service")
+    asked: list[Any] = []
+    guard = Guard(TokenReader(ring.public_file, audience="trade-service"))
+    made = Service(guard=guard, rules={"Upload": Principal.require_desk})
+    made.behaviour = lambda requests, _context: asked.append(requests) or b"in"
+    try:
+        for passes, kind in ((None, Unauthenticated), (trader, Forbidden)):
+            with rpc.channel(made.target, passes=passes) as channel, pytest.raises(kind):
+                rpc.call(channel.stream_unary("/test.Service/Upload"), iter([b"x"]))
+    finally:
+        made.close()
+
+    assert not asked
+
+
+def test_whoever_breaks_a_stream_of_requests_off_leaves_no_error_in_the_log(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Event()
+
+    def behave(requests: Any, _context: grpc.ServicerContext) -> bytes:
+        try:
+            list(requests)
+        finally:
+            ended.set()
+        return b"whole"
+
+    service.behaviour = behave
+    begun = threading.Event()
+
+    def requests() -> Iterator[bytes]:
+        yield b"x"
+        begun.set()
+        ended.wait(5)
+
+    future = service.channel.stream_unary("/test.Service/Upload").future(requests(), timeout=5)
+    assert begun.wait(5)
+    future.cancel()
+
+    assert ended.wait(5)
+    assert "unexpected error" not in caplog.text
+
+
+def test_the_deadline_of_a_transfer_grows_with_its_size() -> None:
+    small, large = (rpc.transfer_timeout_s(size, timeout_s=10.0) for size in (0, 256 * 1024 * 60))
+
+    assert (small, large) == (10.0, 70.0)
 
 
 def test_errors_arrive_over_asyncio_too(service: Service) -> None:

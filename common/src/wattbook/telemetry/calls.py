@@ -41,7 +41,11 @@ def client_interceptors(target: str) -> Sequence[Any]:
 
 def aio_client_interceptors(target: str) -> list[Any]:
     """The same for a channel on an event loop."""
-    return [_AioUnary(target), _AioStream(target)] if _MADE.is_kept or tracing.is_recording() else []
+    return (
+        [_AioUnary(target), _AioUpload(target), _AioStream(target)]
+        if _MADE.is_kept or tracing.is_recording()
+        else []
+    )
 
 
 class _Call:
@@ -209,23 +213,35 @@ class _AioStream(grpc.aio.UnaryStreamClientInterceptor):
         self._target = target
 
     async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
-        call = _calling(_name(details), self._target)
-        with call.work.as_current():
-            stream = await continuation(_sending(details), request)
+        return await _while_it_lasts(self._target, continuation, details, request)
 
-        async def finish() -> None:
-            call.finish((await stream.code()).name)
 
-        loop = asyncio.get_running_loop()
-        ending: set[asyncio.Task[None]] = set()
+class _AioUpload(grpc.aio.StreamUnaryClientInterceptor):
+    def __init__(self, target: str) -> None:
+        self._target = target
 
-        def done(_stream: Any) -> None:
-            task = loop.create_task(finish())
-            ending.add(task)
-            task.add_done_callback(ending.discard)
+    async def intercept_stream_unary(self, continuation: Any, details: Any, requests: Any) -> Any:
+        return await _while_it_lasts(self._target, continuation, details, requests)
 
-        stream.add_done_callback(done)
-        return stream
+
+async def _while_it_lasts(target: str, continuation: Any, details: Any, request: Any) -> Any:
+    call = _calling(_name(details), target)
+    with call.work.as_current():
+        stream = await continuation(_sending(details), request)
+
+    async def finish() -> None:
+        call.finish((await stream.code()).name)
+
+    loop = asyncio.get_running_loop()
+    ending: set[asyncio.Task[None]] = set()
+
+    def done(_stream: Any) -> None:
+        task = loop.create_task(finish())
+        ending.add(task)
+        task.add_done_callback(ending.discard)
+
+    stream.add_done_callback(done)
+    return stream
 
 
 def _name(details: Any) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sandbox.bank.domain.sizes import window_at
+from sandbox.bank.domain.sets import Plan
+from sandbox.bank.domain.sizes import SIZES, Span, window_at
+from sandbox.bank.usecases.make import make
 
 from tests.unit.sandbox.worlds import MORNING, BankWorld, bank_world, run
 
@@ -121,6 +124,28 @@ def test_without_a_cursor_each_client_goes_on_where_it_left_off() -> None:
 
     assert other == first
     assert second - first == third - second == timedelta(days=5)
+
+
+def test_a_folder_is_handed_out_to_its_end_and_then_nothing_comes(tmp_path: Path) -> None:
+    plan = Plan(SIZES["small"], 7, Span.of(date(2020, 1, 1), date(2020, 3, 1)))
+    make(plan, out=tmp_path, format="parquet", force=False, processes=1, progress=lambda done, of: None)
+
+    async def scenario() -> tuple[list[dict[str, Any]], httpx.Response, httpx.Response]:
+        async with bank_world(source=tmp_path) as world:
+            answers = await followed(world, "sepa")
+            end = await world.api.get("/sepa", params={"cursor": answers[-2]["next"]})
+            return answers, end, await world.api.get("/sepa", params={"cursor": "1"})
+
+    answers, end, foreign = run(scenario())
+
+    times = [row["timestamp"] for answer in answers for row in answer["transactions"]]
+    assert len(times) == sum(plan.size.rows("sepa", window) for window in plan.span.windows)
+    assert "2020-01-01" <= times[0] < times[-1] < "2020-03-01"
+    assert end.json() == answers[-1]
+    assert end.json()["transactions"] == []
+    assert end.json()["window"]["complete"] is False
+    assert int(end.headers["retry-after"]) > 0
+    assert foreign.status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 EXCHANGE = "WATTBOOK_SANDBOX_EXCHANGE_"
 PROVIDER = "WATTBOOK_SANDBOX_MARKET_DATA_"
+BANK = "WATTBOOK_SANDBOX_BANK_"
 Start = Callable[..., subprocess.Popen[str]]
 
 
@@ -135,6 +136,8 @@ def test_the_provider_answers_and_stops_in_order(start: Start) -> None:
         ("sandbox.exchange", {f"{EXCHANGE}FILES": "x", f"{EXCHANGE}FAULTS": "no=1"}, f"{EXCHANGE}FAULTS"),
         ("sandbox.market_data", {f"{PROVIDER}CONTROL_LISTEN": "0.0.0.0:8098"}, "not a loopback address"),
         ("sandbox.market_data", {"WATTBOOK_CLOCK_SPEED": "fast"}, "WATTBOOK_CLOCK_SPEED"),
+        ("sandbox.bank", {"SETTING": "huge"}, "'huge' is none of small, medium, large, mega"),
+        ("sandbox.bank", {f"{BANK}SOURCE": "nowhere", "SETTING": "large"}, "size large is missing"),
     ],
 )
 def test_a_wrong_setting_is_exit_78_and_a_clear_line(

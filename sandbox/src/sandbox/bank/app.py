@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Literal
 
 from starlette.applications import Starlette
 from wattbook.clock import Clock
-from wattbook.process import load_settings_or_exit
-from wattbook.settings import setting
+from wattbook.errors import NotFound
+from wattbook.process import EXIT_BAD_SETTINGS, load_settings_or_exit
+from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
 
 from sandbox.bank.api.wattbook import WattbookDialect
 from sandbox.bank.domain.rates import MULTIPLY, READINGS
-from sandbox.bank.domain.rows import Made
+from sandbox.bank.domain.rows import DataSet, Made
 from sandbox.bank.domain.sizes import DEFAULT_WINDOWS, SIZES, window_at
 from sandbox.bank.usecases.windows import Windows
 from sandbox.hosting import http_served, listening_socket, run_until_stopped
@@ -31,7 +36,14 @@ class Settings(WorldSettings):
     """What the bank needs to know to start."""
 
     listen: str = setting("WATTBOOK_SANDBOX_BANK_LISTEN", "host:port of the API", default="127.0.0.1:8100")
-    size: str = setting("SETTING", "small, medium, large or mega", default="small")
+    source: str = setting(
+        "WATTBOOK_SANDBOX_BANK_SOURCE",
+        "a maker's folder; none: it makes what it hands out",
+        default="",
+    )
+    size: Literal["small", "medium", "large", "mega"] | None = setting(
+        "SETTING", "size that must be there, or is made: small, medium, large, mega", default=None
+    )
     token: str = setting(
         "WATTBOOK_SANDBOX_BANK_TOKEN", "what clients must show as bearer token; none: nothing", default="",
         secret=True,
@@ -54,7 +66,6 @@ class Settings(WorldSettings):
         complain(
             *self.clock_problems(),
             listen_problem("WATTBOOK_SANDBOX_BANK_LISTEN", self.listen),
-            choice_problem("SETTING", self.size, tuple(SIZES)),
             trouble("WATTBOOK_SANDBOX_BANK_SINCE", lambda: self.first_window),
             choice_problem("WATTBOOK_SANDBOX_BANK_RATES", self.rates, READINGS),
         )
@@ -69,12 +80,33 @@ class Settings(WorldSettings):
         return window_at(datetime.fromisoformat(f"{self.since}T00:00:00Z")) if self.since else None
 
 
-def build(settings: Settings, *, clock: Clock) -> Starlette:
-    """The API that the settings describe, over data that it makes itself."""
-    first = settings.first_window
-    if first is None:
-        first = window_at(clock.now()) - DEFAULT_WINDOWS + 1
-    data = Made(SIZES[settings.size], seed=settings.seed, first_window=first)
+def data_set(settings: Settings, *, clock: Clock) -> DataSet:
+    """What is handed out.
+
+    Raises:
+        SettingsError: the source holds no data set, or one of another size.
+    """
+    if not settings.source:
+        first = settings.first_window
+        if first is None:
+            first = window_at(clock.now()) - DEFAULT_WINDOWS + 1
+        return Made(SIZES[settings.size or "small"], seed=settings.seed, first_window=first)
+    from sandbox.bank.store.folder import Folder  # slow to load, and not needed on a desk
+
+    try:
+        found = Folder(Path(settings.source))
+    except NotFound as error:
+        missing = f"size {settings.size} is missing: " if settings.size else ""
+        raise SettingsError([f"WATTBOOK_SANDBOX_BANK_SOURCE: {missing}{error}"]) from None
+    if settings.size not in (None, found.size_name):
+        raise SettingsError(
+            [f"SETTING: size {settings.size} is missing: {settings.source} holds size {found.size_name}"]
+        )
+    return found
+
+
+def build(settings: Settings, data: DataSet, *, clock: Clock) -> Starlette:
+    """The API that the settings describe."""
     dialect = WattbookDialect(Windows(data), clock=clock, token=settings.token, rates=settings.rates)
     return dialect.app()
 
@@ -88,9 +120,14 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def served(settings: Settings, *, clock: Clock) -> AsyncIterator[Served]:
-    """The bank on its sockets for the length of the block."""
+    """The bank on its sockets for the length of the block.
+
+    Raises:
+        SettingsError: there is nothing to hand out.
+    """
+    data = data_set(settings, clock=clock)
     api_socket = listening_socket(settings.listen)
-    async with http_served(build(settings, clock=clock), api_socket) as port:
+    async with http_served(build(settings, data, clock=clock), api_socket) as port:
         yield Served(f"http://127.0.0.1:{port}")
 
 
@@ -102,8 +139,28 @@ async def running(settings: Settings) -> AsyncIterator[Served]:
         yield world
 
 
-def main() -> None:
-    """Run the bank until it is told to stop."""
-    settings = load_settings_or_exit(Settings, os.environ)
+def main(arguments: Sequence[str] = ()) -> None:
+    """Run a command; without one, the bank until it is told to stop."""
+    if arguments and arguments[0] in {"make", "key"}:
+        from sandbox.bank.api.commands import run  # slow to load, and not needed to serve
+
+        sys.exit(run(arguments, os.environ))
+    settings = load_settings_or_exit(Settings, {**os.environ, **_served_by(arguments)})
     configure_logging("sandbox-bank", level=settings.log_level, json_lines=settings.log_json)
-    run_until_stopped(lambda: running(settings), with_parent=settings.stop_with_parent)
+    try:
+        run_until_stopped(lambda: running(settings), with_parent=settings.stop_with_parent)
+    except SettingsError as error:
+        print(*error.problems, sep="\n", file=sys.stderr)
+        sys.exit(EXIT_BAD_SETTINGS)
+
+
+def _served_by(arguments: Sequence[str]) -> dict[str, str]:
+    """Settings that are given as arguments instead."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.bank", description="Hand out cash-flow data as a bank does; or make some.",
+        epilog="Everything else is a setting in the environment.",
+    )  # fmt: skip
+    parser.add_argument("command", nargs="?", choices=["serve", "make", "key"], default="serve")
+    parser.add_argument("--source", metavar="FOLDER", help="what a maker made; none: made as it is asked for")
+    given = parser.parse_args(arguments)
+    return {"WATTBOOK_SANDBOX_BANK_SOURCE": given.source} if given.source else {}

@@ -77,6 +77,10 @@ class Accounts:
         first = int(self.first[company])
         return [text.decode() for text in self.texts[first : first + int(self.count[company])].tolist()]
 
+    def other_texts(self) -> list[str]:
+        """The accounts of the rest of the world."""
+        return [text.decode() for text in self.texts[self.known : self.known + self.others].tolist()]
+
 
 def accounts_of(size: Size, *, seed: int) -> Accounts:
     """The accounts of a size, the same for the same seed."""

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from faker import Faker
-
 from sandbox.bank.domain.accounts import Accounts, country_of
 
 _MOST_SAMPLED = 500  # of each list and country; companies draw from them
@@ -55,6 +53,8 @@ def companies_of(accounts: Accounts, *, seed: int) -> list[Company]:
 @cache
 def _sample(country: str, seed: int, most: int) -> tuple[list[str], list[str], list[str]]:
     """Family names, first names and addresses."""
+    from faker import Faker  # slow to load, and most of the time nobody asks for names
+
     fake = Faker(_LOCALES[country][0])
     fake.seed_instance(seed)
     return (

@@ -11,7 +11,7 @@ import numpy as np
 from sandbox.bank.domain.accounts import Accounts, Ints, Texts, accounts_of
 from sandbox.bank.domain.companies import Company, companies_of
 from sandbox.bank.domain.payments import payments_of
-from sandbox.bank.domain.sizes import Size
+from sandbox.bank.domain.sizes import WINDOW_S, Size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +40,11 @@ class Rows:
             self.id[which], self.payer[which], self.beneficiary[which], self.amount_minor[which],
             self.currency[which], self.time_s[which], self.payer_texts, self.beneficiary_texts,
         )  # fmt: skip
+
+    def of_window(self, window: int) -> Rows:
+        """Those of a window, where they are of several."""
+        first, end = np.searchsorted(self.time_s, (window * WINDOW_S, (window + 1) * WINDOW_S))
+        return self.taken(slice(int(first), int(end)))
 
     def until(self, second: float) -> Rows:
         """Those at that instant or before."""
@@ -107,7 +112,4 @@ class Made:
 
     def others(self) -> list[str]:
         """Accounts of nobody known."""
-        first = self._accounts.known
-        return [
-            text.decode() for text in self._accounts.texts[first : first + self._accounts.others].tolist()
-        ]
+        return self._accounts.other_texts()

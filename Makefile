@@ -7,6 +7,7 @@ ARGS ?=
 STAMP := .venv/.installed
 FRONT := report-service/frontend
 DIST := report-service/src/report_service/static/dist/.built
+COLLECTED := meter-service/src/meter_service/collected/staticfiles.json
 
 .DEFAULT_GOAL := help
 # Of nobody else, unless .env names a registry: docker-compose.yml starts what is built here.
@@ -22,7 +23,7 @@ LABELS = $(if $(SOURCE),--label org.opencontainers.image.source=$(SOURCE) --labe
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) $(DIST) ## Install everything into .venv and build the pages' scripts
+setup: $(STAMP) $(DIST) $(COLLECTED) ## Install everything into .venv and build the pages' files
 
 up: setup ## Start Wattbook on this machine (ARGS="--data DIR --port-base N")
 	@exec $(BIN)/wattbook up --data ./data --port-base 8080 $(ARGS)
@@ -104,7 +105,7 @@ lock: $(BIN)/uv ## Resolve the packages again into constraints.txt
 	grep -v '^-e ' .venv/constraints.txt > constraints.txt
 
 clean: ## Remove what setup and the tests made (not ./data)
-	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache $(FRONT)/node_modules $(dir $(DIST)) proto/src/wattbook_proto/*_pb2*
+	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache $(FRONT)/node_modules $(dir $(DIST)) $(dir $(COLLECTED)) proto/src/wattbook_proto/*_pb2*
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Wattbook needs Python 3.11 or newer; PYTHON=… names another one" >&2; exit 1; }
@@ -123,3 +124,7 @@ $(DIST): $(wildcard $(FRONT)/*.json $(FRONT)/src/*) | $(STAMP)
 	  cd $(FRONT) && PATH="$$PATH:$(CURDIR)/$(BIN)" sh -c 'npm ci --silent --no-audit --no-fund && npm run --silent build'; \
 	fi
 	@mkdir -p $(dir $@) && touch $@
+
+# The meter pages' static files under names that tell their content.
+$(COLLECTED): $(wildcard common/src/wattbook/pages/static/* meter-service/src/meter_service/static/*) | $(STAMP)
+	@$(BIN)/python meter-service/manage.py collectstatic --noinput --clear --verbosity 0

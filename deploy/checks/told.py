@@ -19,6 +19,7 @@ MODULES = {
     "ingest-service": ("ingest_service.app",),
     "pricing-service": ("pricing_service.app",),
     "report-service": ("report_service.app",),
+    "meter-service": ("meter_service.app",),
     "sandbox": ("sandbox.exchange.app", "sandbox.market_data.app"),
 }
 # Read by the command for jobs, and by libpq on behalf of the stores.

@@ -116,7 +116,7 @@ def test_the_data_folder_is_laid_out_with_its_secrets_kept_private(tmp_path: Pat
     assert (layout.inbox / "archive").is_dir()
     assert (layout.inbox / "rejected").is_dir()
     assert load_secrets(layout, admin_password="") == made
-    assert len({made.session_key, *made.client_secrets.values(), made.admin_if_new}) == 5
+    assert len({made.session_key, *made.client_secrets.values(), made.admin_if_new}) == 6
     assert made.session_key not in repr(made)
 
 
@@ -182,7 +182,7 @@ def test_two_supervisors_never_hold_the_same_folder(tmp_path: Path) -> None:
     assert not state.is_held()
 
 
-CLIENTS = {name: f"secret of {name}" for name in ("ingest", "report", "pricing")}
+CLIENTS = {name: f"secret of {name}" for name in ("ingest", "report", "pricing", "meter")}
 
 
 def of_desk(
@@ -212,11 +212,12 @@ def test_each_service_is_told_what_it_needs_and_no_other_s_secrets(tmp_path: Pat
         }
         for name, service in found.items()
     }
-    assert list(found) == ["trade-service", "report-service", "gateway", "ingest-service"]
+    assert list(found) == ["trade-service", "report-service", "gateway", "meter-service", "ingest-service"]
     assert secrets == {
         "trade-service": set(),
         "report-service": {"session", CLIENTS["report"]},
         "gateway": {*CLIENTS.values(), "made"},
+        "meter-service": {"session", CLIENTS["meter"]},
         "ingest-service": {CLIENTS["ingest"]},
     }
     for service in found.values():
@@ -235,13 +236,14 @@ def test_ports_follow_from_the_base_and_internal_ones_stay_on_this_machine(tmp_p
     assert found["trade-service"].environment["WATTBOOK_TRADE_LISTEN"] == "127.0.0.1:9010"
     assert found["report-service"].ports == (9011, 9001)
     assert found["ingest-service"].ports == (9012,)
+    assert found["meter-service"].ports == (9014, 9002)
 
 
 def test_without_an_outside_world_there_is_no_feed_and_no_pricing(tmp_path: Path) -> None:
     world = outside(base=9000, has_sandbox=False, clock={}, environment={"WATTBOOK_EXCHANGE_URLS": " "})
     found = of_desk(tmp_path, world=world)
 
-    assert list(found) == ["trade-service", "report-service", "gateway", "ingest-service"]
+    assert list(found) == ["trade-service", "report-service", "gateway", "meter-service", "ingest-service"]
     told = {name for service in found.values() for name in service.environment}
     assert not told & {"WATTBOOK_EXCHANGE_URLS", "WATTBOOK_MARKET_DATA_URL", "WATTBOOK_PRICING_TARGET"}
     assert found["gateway"].environment["WATTBOOK_INGEST_TARGET"] == "127.0.0.1:9012"
@@ -255,8 +257,8 @@ def test_a_real_outside_world_is_told_to_those_only_who_call_it(tmp_path: Path) 
     world = outside(base=9000, has_sandbox=False, clock={}, environment=known)
     found = of_desk(tmp_path, world=world, **known)
 
-    names = ["trade-service", "pricing-service", "report-service", "gateway", "ingest-service"]
-    assert list(found) == names
+    names = "trade-service", "pricing-service", "report-service", "gateway", "meter-service", "ingest-service"
+    assert tuple(found) == names
     for name, service in found.items():
         told = {key: service.environment[key] for key in known if key in service.environment}
         owner = {"ingest-service": "WATTBOOK_EXCHANGE_URLS", "pricing-service": "WATTBOOK_MARKET_DATA_URL"}

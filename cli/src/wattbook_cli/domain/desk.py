@@ -11,10 +11,16 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = frozenset({"0.0.0.0", "::"})
 ADMIN = "admin"
 PRICING = "pricing-service"
+METER = "meter-service"
 EXCHANGE, EXCHANGE_CONTROL = "sandbox exchange", "sandbox exchange's control"
 MARKET_DATA, MARKET_DATA_CONTROL = "sandbox market data", "sandbox market data's control"
 LAST_OFFSET = 18
-_INTERNAL: Mapping[str, int] = {"trade-service": 10, "report-service": 11, "ingest-service": 12}
+_INTERNAL: Mapping[str, int] = {
+    "trade-service": 10,
+    "report-service": 11,
+    "ingest-service": 12,
+    METER: 14,
+}
 _SANDBOX: Mapping[str, int] = {
     EXCHANGE: 15,
     EXCHANGE_CONTROL: 16,
@@ -30,6 +36,7 @@ STORES: Mapping[str, str] = {
     "pricing": PRICING,
     "gateway": "gateway",
     "ingest": "ingest-service",
+    "meter": METER,
 }
 
 
@@ -105,7 +112,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a desk listens: two public ports from ``base`` on, internal ones from ``base + 10`` on.
+    """Where a desk listens: three public ports from ``base`` on, internal ones from ``base + 10`` on.
 
     ``host`` is where the public ones listen; internal ones never leave this machine.
     """
@@ -123,7 +130,8 @@ class Addresses:
             offsets = {**offsets, PRICING: 13}
         if self.has_sandbox:
             offsets = {**offsets, **_SANDBOX}
-        public = {"gateway": (self.host, self.base), "report pages": (self.host, self.base + 1)}
+        names = ("gateway", "report pages", "meter pages")
+        public = {name: (self.host, self.base + offset) for offset, name in enumerate(names)}
         return {**public, **{what: (LOOPBACK, self.base + offset) for what, offset in offsets.items()}}
 
     @property
@@ -135,6 +143,15 @@ class Addresses:
     def pages_url(self) -> str:
         """Where this machine reaches the report pages."""
         return f"http://{self.listen('report pages', reach=True)}"
+
+    @property
+    def meters_url(self) -> str:
+        """Where this machine reaches the meter pages."""
+        return f"http://{self.listen('meter pages', reach=True)}/admin/"
+
+    def port_of(self, what: str) -> str:
+        """``:port``: the same host, as pages name each other."""
+        return f":{self.ports[what][1]}"
 
     @property
     def is_local(self) -> bool:

@@ -11,6 +11,7 @@ from wattbook_cli.domain.desk import (
     EXCHANGE_CONTROL,
     MARKET_DATA,
     MARKET_DATA_CONTROL,
+    METER,
     PRICING,
     Addresses,
     Layout,
@@ -28,6 +29,7 @@ from wattbook_cli.domain.outside import (
     Outside,
 )
 
+_PAGES = {"report-service": "report pages", METER: "meter pages"}
 _KEEP_DAYS = "WATTBOOK_FEED_TRADES_KEEP_DAYS"
 _KEEP_TRADES = "WATTBOOK_SANDBOX_EXCHANGE_KEEP_TRADES"
 
@@ -56,6 +58,7 @@ def services(
     told |= {
         "report-service": _report(layout, addresses, secrets),
         "gateway": _gateway(layout, addresses, secrets),
+        METER: _meter(layout, addresses, secrets),
         "ingest-service": {**_kept_short(world, environment), **_ingest(layout, addresses, secrets, world)},
     }
     made = tuple(
@@ -99,8 +102,21 @@ def _report(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str,
         "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
         "WATTBOOK_SESSION_KEY": secrets.session_key,
         "WATTBOOK_INGEST_TARGET": addresses.listen("ingest-service"),
+        "WATTBOOK_METER_PAGES": addresses.port_of("meter pages"),
         **_client_secrets(secrets, "report"),
         **_pricing_target(addresses),
+    }
+
+
+def _meter(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
+    return {
+        "WATTBOOK_METER_LISTEN": addresses.listen(METER),
+        "WATTBOOK_METER_HTTP_LISTEN": addresses.listen("meter pages"),
+        "WATTBOOK_METER_STORE_URL": layout.store_url("meter"),
+        "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
+        "WATTBOOK_REPORT_PAGES": addresses.port_of("report pages"),
+        "WATTBOOK_SESSION_KEY": secrets.session_key,
+        **_client_secrets(secrets, "meter"),
     }
 
 
@@ -187,8 +203,8 @@ def _probes(name: str, addresses: Addresses) -> tuple[Probe, ...]:
     if name == "gateway":
         return (Probe(ProbeKind.HTTP, host, port, "/readyz"),)
     own = Probe(ProbeKind.GRPC, host, port)
-    if name == "report-service":
-        page_host, page_port = addresses.ports["report pages"]
+    if name in _PAGES:
+        page_host, page_port = addresses.ports[_PAGES[name]]
         return own, Probe(ProbeKind.TCP, addresses.reachable_host(page_host), page_port)
     return (own,)
 
@@ -212,6 +228,9 @@ _NOT_PASSED_ON = frozenset(
         "WATTBOOK_INGEST_CLIENT_SECRET",
         "WATTBOOK_REPORT_CLIENT_SECRET",
         "WATTBOOK_PRICING_CLIENT_SECRET",
+        "WATTBOOK_METER_CLIENT_SECRET",
+        "WATTBOOK_METER_PAGES",
+        "WATTBOOK_REPORT_PAGES",
         "WATTBOOK_VERIFY_KEYS_FILE",
         "WATTBOOK_OPEN_WALLS",
         "WATTBOOK_PRICING_TARGET",

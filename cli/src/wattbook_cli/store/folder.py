@@ -13,7 +13,7 @@ from wattbook_cli.store.files import PRIVATE_FILE, PRIVATE_FOLDER, tighten, writ
 
 # No letters that are read as others: 20 of 32 signs are 100 bits.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-CLIENTS = ("ingest", "report", "pricing")  # services with a secret of their own at the gateway
+CLIENTS = ("ingest", "report", "pricing", "meter")  # services with a secret of their own at the gateway
 _PENDING = "admin-password.pending"
 _SETTLED = "admin-password.settled"
 

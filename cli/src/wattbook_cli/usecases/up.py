@@ -142,6 +142,7 @@ class _Desk:
             f"Wattbook is ready ({seconds:.1f} s).",
             "",
             f"  Pages        {address.pages_url}",
+            f"  Meters       {address.meters_url}",
             f"  API          {address.gateway_url}/v1",
             f"  API page     {address.gateway_url}/v1/ui/",
             f"  Drop folder  {self.layout.inbox}",

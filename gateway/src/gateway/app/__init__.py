@@ -71,6 +71,7 @@ class Gateway:
                 "ingest-service": settings.ingest_client_secret,
                 "report-service": settings.report_client_secret,
                 "pricing-service": settings.pricing_client_secret,
+                "meter-service": settings.meter_client_secret,
             }
         )
         self._passes = passes.Passes(key)

@@ -55,6 +55,12 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, Stor
     pricing_client_secret: str | None = setting(
         "WATTBOOK_PRICING_CLIENT_SECRET", "secret of pricing-service's passes", default=None, secret=True
     )
+    meter_client_secret: str | None = setting(
+        "WATTBOOK_METER_CLIENT_SECRET",
+        "secret of meter-service, which gets tokens for people",
+        default=None,
+        secret=True,
+    )
     body_limit_bytes: int = setting("WATTBOOK_BODY_LIMIT_BYTES", "largest single body", default=64 * 1024)
     batch_limit_bytes: int = setting("WATTBOOK_BATCH_LIMIT_BYTES", "largest batch of lines", default=1024**3)
     batch_array_limit_bytes: int = setting(

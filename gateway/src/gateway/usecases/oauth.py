@@ -28,11 +28,12 @@ PUBLIC_CLIENT_ID = "wattbook"
 # What a service may do with its own secret: book files through the API; read at other owners.
 USE_THE_API = frozenset({"ingest-service"})
 # What signs people in for their browsers, whose addresses it knows.
-SIGN_PEOPLE_IN = frozenset({"report-service"})
+SIGN_PEOPLE_IN = frozenset({"report-service", "meter-service"})
 READS_AT = {
     "ingest-service": frozenset({"trade-service"}),
     "pricing-service": frozenset({"trade-service"}),
     "report-service": frozenset({"trade-service", "pricing-service", "ingest-service"}),
+    "meter-service": frozenset(),
 }
 _ENDPOINT = "https://gateway.invalid/v1/oauth/token"  # Authlib wants an address; nobody calls it
 _log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""The admin of readings, meter points and flow files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,44 @@ def test_what_is_quarantined_is_counted_found_replayed_and_dropped(live: LiveDes
     ana.wait_for("kept.quarantined", "0")
 
 
+def test_a_second_statement_of_the_exchange_is_accepted_from_the_quarantine(
+    live: LiveDesk, ana: Reader
+) -> None:
+    said = {
+        "id": "twice", "price": 20.5, "quantity": 12.3, "direction": "buy", "delivery_day": "2023-02-06",
+        "delivery_hour": "08-09", "trader_id": "trader_1", "execution_time": "2023-02-06T06:13:45Z",
+    }  # fmt: skip
+    for price in (20.5, 30.5):
+        live.exchange("POST", "frame", text=json.dumps({"trade_confirmation": {**said, "price": price}}))
+    ana.go("/desk")
+    ana.wait_for("b.quarantine", "1")
+    ana.go("/quarantine")
+    ana.page.locator("#quarantine tbody a").click()
+    ana.page.get_by_role("link", name="Decide which statement holds").click()
+    waiting = ana.page.locator("#waiting tbody tr")
+    assert waiting.count() == 1
+    assert waiting.locator("td strong").all_inner_texts() == ["20.50 €/MWh", "30.50 €/MWh"]
+
+    ana.page.set_viewport_size({"width": 360, "height": 740})
+    ana.page.get_by_text("Accept …").focus()
+    ana.page.keyboard.press("Enter")
+    ana.page.get_by_role("button", name="Accept this statement").click()
+
+    ana.page.wait_for_selector("text=Decided.")
+    assert ana.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    (row,) = ana.page.locator("#corrections tbody tr").all()
+    assert row.locator("td strong").all_inner_texts() == ["20.50 €/MWh", "30.50 €/MWh"]
+    assert "accepted by ana" in row.inner_text()
+    ana.page.keyboard.press("g")
+    ana.page.keyboard.press("q")
+    ana.page.wait_for_url("**/quarantine")
+    ana.page.locator("#quarantine tbody a").click()
+    ana.page.get_by_text("Drop …").click()
+    ana.page.get_by_label("Why it can be let go").fill("decided")
+    ana.page.get_by_role("button", name="Drop for good").click()
+    ana.page.wait_for_selector("text=(dropped: decided)")
+
+
 def test_what_the_file_recovered_is_in_the_badge_and_leads_to_its_rows(live: LiveDesk, ana: Reader) -> None:
     live.emit(5)
     withheld = live.emit(2, withhold=True)
@@ -159,6 +198,7 @@ def test_no_page_of_the_feed_scrolls_sideways(browser: Browser, live: LiveDesk, 
             "/quarantine",
             f"/quarantine/{number}",
             "/reconciliation/today",
+            "/corrections",
             "/prices/today",
         ):
             reader.go(path)

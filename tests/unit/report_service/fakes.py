@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from report_service.domain.book import Book, Booking, Cell, CellKey, Event, Head, Link, Page
+from report_service.domain.corrections import Correction as Corrected
+from report_service.domain.corrections import CorrectionPage, Differing, DifferingPage
 from report_service.domain.effects import PeriodTrade
 from report_service.domain.feed import Feed as ExchangeFeed
 from report_service.domain.feed import Listener, TradingDay
@@ -457,3 +459,28 @@ class FakeQuarantine:
         if self.is_away:
             raise Unavailable("the gateway cannot be reached")
         self.asked_by.append(tokens.access)
+
+
+class FakeCorrections:
+    """What the gateway tells of corrections, two a page; remembers what was accepted and by whose token."""
+
+    def __init__(self) -> None:
+        self.items: list[Corrected] = []
+        self.waiting: list[Differing] = []
+        self.accepted: list[tuple[str, str]] = []
+
+    def page(self, tokens: Tokens, *, before: int) -> CorrectionPage:
+        found = [each for each in reversed(self.items) if not before or each.number < before]
+        return CorrectionPage(tuple(found[:2]), found[1].number if len(found) > 2 else 0)
+
+    def differing(self, tokens: Tokens, *, trade_id: str, after: int) -> DifferingPage:
+        found = [each for each in self.waiting if trade_id in ("", each.trade_id) and each.number > after]
+        return DifferingPage(tuple(found[:2]), found[1].number if len(found) > 2 else 0)
+
+    def accept(self, tokens: Tokens, content: str) -> None:
+        for each in self.waiting:
+            if content in (each.stated.json, each.booked.json):
+                self.waiting.remove(each)
+                self.accepted.append((tokens.access, content))
+                return
+        raise Conflict("the exchange has not stated it so")

@@ -329,7 +329,9 @@ class TestTheReconciliation:
         assert text_of(page, "n.in_both") == "1,234"
         assert text_of(page, "n.file") == day.file_name
         rows = self.rows(page)
-        assert [row[1] for row in rows] == ["Recovered", "Only in the feed", "Differs", "Refused"]
+        kinds = [row[1].partition("|")[0] for row in rows]
+        assert kinds == ["Recovered", "Only in the feed", "Differs", "Refused"]
+        assert 'href="/corrections?trade_id=%3Ct_3%3E"' in page
         assert rows[2][0] == "|&lt;t_3&gt;|"
         assert rows[2][2].startswith("||a|| · 2023-03-01 14–15|sell 12.3 MW · |1.00 €/MWh||executed ")
         assert rows[2][3].startswith("||b|| · 2023-03-01 14–15|sell 12.3 MW · |2.00 €/MWh||executed ")

@@ -19,6 +19,7 @@ from report_service.api.streaming import Streaming
 from report_service.api.streams import Hub
 from report_service.api.web import build_web
 from report_service.domain.book import Booking
+from report_service.usecases.corrections import Corrections
 from report_service.usecases.details import Details
 from report_service.usecases.feed import FeedBoard, FeedKeeper
 from report_service.usecases.follow import Follower
@@ -37,6 +38,7 @@ from werkzeug.test import TestResponse
 from tests.unit.report_service.as_wsgi import AsWsgi
 from tests.unit.report_service.fakes import (
     NOW,
+    FakeCorrections,
     FakeFeedOwner,
     FakeGateway,
     FakePriceOwner,
@@ -104,9 +106,10 @@ class Pages:
         self.keeper = FeedKeeper(self.feed, self.exchange)
         self.prices = FakePriceOwner()
         details = Details(self.book, self.prices)
-        quarantine = Quarantine(self.set_aside)
+        self.corrected = FakeCorrections()
+        asked = Quarantine(self.set_aside), Corrections(self.corrected)
         self.site = Site(
-            performances, people, self.clock, Assets(), hub or Hub(self.clock), self.feed, quarantine, details
+            performances, people, self.clock, Assets(), hub or Hub(self.clock), self.feed, *asked, details
         )
         self.app = build_web(self.site, secret=SECRET, sessions=sessions)
         self.app.jinja_env.bytecode_cache = COMPILED

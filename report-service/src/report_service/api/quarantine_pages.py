@@ -13,6 +13,7 @@ from wattbook.errors import NotFound, WattbookError
 from werkzeug.wrappers import Response as AnyResponse
 
 from report_service.api.blocks import age_text
+from report_service.api.correction_pages import corrections_address
 from report_service.api.figures import Writer, time_text
 from report_service.api.health import moment
 from report_service.api.signin import check_form, require_trading
@@ -23,6 +24,7 @@ from report_service.domain.quarantine import DROPPED, OPEN, REPLAYED, STATES, Qu
 MOST_FRAME_SHOWN = 64 * 1024
 LARGEST_NUMBER = 2**53 - 1
 _BYTES_A_LINE = 16
+_STATED_TWICE = "stated by the exchange with another"  # as the book says it
 _PLACE = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")  # as the gateway names them
 _TONES = {OPEN: ("warn", "▲"), REPLAYED: ("good", "✓"), DROPPED: ("even", "●")}
 
@@ -92,6 +94,7 @@ def _item_page(item: Quarantined, *, problem: str = "") -> str:
         "is_cut": len(frame) > MOST_FRAME_SHOWN,
         "may_replay": item.state != DROPPED and (frame or not item.trade_id),
         "may_drop": item.state != DROPPED,
+        "decide_url": corrections_address(item.trade_id) if _STATED_TWICE in item.reason else "",
     }
     return rendered("quarantined.html", section="desk", traders=(), view=view, done=done, problem=problem)
 

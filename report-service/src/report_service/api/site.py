@@ -22,6 +22,7 @@ from report_service.api.figures import locale_for
 from report_service.api.health import notice_slots, pill_mark, pill_slots
 from report_service.api.slots import Slots
 from report_service.api.streams import Hub, Snapshot
+from report_service.usecases.corrections import Corrections
 from report_service.usecases.details import Details
 from report_service.usecases.feed import FeedBoard
 from report_service.usecases.model import ReadModel
@@ -101,6 +102,7 @@ class Site:
     hub: Hub
     feed: FeedBoard
     quarantine: Quarantine
+    corrections: Corrections
     details: Details
     meter_pages: str = ""
     pages: Pages = field(default_factory=Pages)

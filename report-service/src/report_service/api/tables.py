@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 from wattbook.clock import from_epoch_us, iso_z, to_epoch_us
@@ -125,17 +126,21 @@ def difference_rows(differences: Iterable[Difference], kind: str, writer: Writer
 
 def _difference(each: Difference, writer: Writer, now: datetime) -> Markup:
     title, _ = KINDS.get(each.kind, (each.kind, ""))
+    kind = Markup("{}").format(title)
+    if each.kind == "differs":
+        decide = Markup('<br><a class="button" href="/corrections?{}">Decide …</a>')
+        kind += decide.format(urlencode({"trade_id": each.trade_id}))
     heard, filed = _versions(each, writer, now)
     return Markup(
         '<tr><th scope="row"><code>{}</code></th><td class="kind {}">{}</td><td>{}</td><td>{}</td></tr>'
-    ).format(each.trade_id, each.kind, title, heard, filed)
+    ).format(each.trade_id, each.kind, kind, heard, filed)
 
 
 def _versions(each: Difference, writer: Writer, now: datetime) -> tuple[Markup, Markup]:
     """What the feed or the book says, and what the file says, those fields marked that differ."""
     other = each.booked or each.feed
-    heard = _statement(other, each.file, writer, now) if other else _nothing_said(each, "feed_only")
-    filed = _statement(each.file, other, writer, now) if each.file else _nothing_said(each, "recovered")
+    heard = statement_cell(other, each.file, writer, now) if other else _nothing_said(each, "feed_only")
+    filed = statement_cell(each.file, other, writer, now) if each.file else _nothing_said(each, "recovered")
     return (Markup("booked: ") + heard if each.booked else heard), filed
 
 
@@ -147,7 +152,9 @@ def _nothing_said(each: Difference, kind: str) -> Markup:
     return dash("the feed did not bring it" if each.kind == "recovered" else "the file does not have it")
 
 
-def _statement(said: Statement, other: Statement | None, writer: Writer, now: datetime) -> Markup:
+def statement_cell(said: Statement, other: Statement | None, writer: Writer, now: datetime) -> Markup:
+    """What somebody says of a trade, those fields marked in which the ``other`` says something else."""
+
     def marked(text: str, *fields: str) -> Markup:
         differs = other is not None and any(getattr(said, name) != getattr(other, name) for name in fields)
         return (Markup("<strong>{}</strong>") if differs else Markup("{}")).format(text)

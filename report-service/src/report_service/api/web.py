@@ -20,6 +20,7 @@ from wattbook.errors import BY_HTTP_STATUS, Forbidden, Internal, Unavailable, Wa
 from wattbook.pages import ERROR_TITLES, HEADERS, TEMPLATES, request_id_of
 from werkzeug.exceptions import HTTPException
 
+from report_service.api.correction_pages import correction_pages
 from report_service.api.detail_pages import detail_pages
 from report_service.api.feed_pages import feed_pages
 from report_service.api.live_pages import live_pages
@@ -67,6 +68,7 @@ def build_web(parts: Site, *, secret: str, sessions: EncryptedSessions) -> Flask
         detail_pages,
         feed_pages,
         quarantine_pages,
+        correction_pages,
         pages,
     ):
         app.register_blueprint(blueprint)

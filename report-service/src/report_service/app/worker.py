@@ -39,11 +39,13 @@ from report_service.api.watching import FeedWatcher
 from report_service.api.web import build_web, routes_of
 from report_service.app import SERVICE, Settings
 from report_service.app.figures import watch_reports
+from report_service.clients.corrections import CorrectionsDesk
 from report_service.clients.desk import QuarantineDesk
 from report_service.clients.feed import FeedService
 from report_service.clients.prices import PricingService
 from report_service.clients.trades import TradeService
 from report_service.domain.prices import BookDay, DayKey
+from report_service.usecases.corrections import Corrections
 from report_service.usecases.details import Details
 from report_service.usecases.feed import FEED, FeedBoard, FeedKeeper
 from report_service.usecases.follow import Follower
@@ -172,9 +174,9 @@ def build(settings: Settings, exporting: Running, *, probing: socket.socket | No
     _announce(hub, model, board, exchange)
     watch_reports(model, hub, clock)
     prices = _prices(settings, bus, board, tls) if settings.pricing_target else None
-    behind = Quarantine(QuarantineDesk(gateway)), Details(trades, prices.owner if prices else None)
-    parts = performances, people, clock, Assets(), hub, exchange, *behind
-    site = Site(*parts, meter_pages=settings.meter_pages)
+    asked = Quarantine(QuarantineDesk(gateway)), Corrections(CorrectionsDesk(gateway))
+    parts = performances, people, clock, Assets(), hub, exchange, *asked
+    site = Site(*parts, Details(trades, prices.owner if prices else None), meter_pages=settings.meter_pages)
     return Worker(
         bus=bus,
         channel=channel,

@@ -64,10 +64,11 @@ class QuarantineDesk:
         answer = self._http.sent(method, f"/v1/quarantine{path}", tokens=tokens, **sent)
         if answer.status_code == httpx.codes.OK:
             return answer
-        raise _refusal(answer)
+        raise refusal(answer)
 
 
-def _refusal(answer: httpx.Response) -> WattbookError:
+def refusal(answer: httpx.Response) -> WattbookError:
+    """What the gateway's refusal means."""
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         return Forbidden("Your sign-in no longer holds. Sign out and in again")
     kind = BY_HTTP_STATUS.get(answer.status_code, Unavailable)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ingest_service.app import Settings, build
+from ingest_service.app import Settings, build_inbox
 from ingest_service.clients import DropFolder, Gateway
 from ingest_service.domain import FileRecord, NotYet, Stillness
 from ingest_service.store import Ledger
@@ -296,7 +296,7 @@ def test_without_file_events_the_rescan_finds_every_file(
     archived = tmp_path / "inbox/archive" / NAME
 
     async def watch() -> None:
-        inbox_watch, _, importer = build(settings, store, on_ready=lambda _ready: None)
+        inbox_watch, _, importer = build_inbox(settings, store, on_ready=lambda _ready: None)
         running = asyncio.create_task(inbox_watch.run())
         async with asyncio.timeout(10):
             while not (tmp_path / "inbox/rejected").exists():

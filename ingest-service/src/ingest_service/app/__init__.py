@@ -1,29 +1,25 @@
-"""The ingest service: wiring, and the life of the process (``python -m ingest_service.app``)."""
+"""How ingest-service is put together."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from wattbook import process, rpc, telemetry
+from wattbook import rpc
 from wattbook.bus import system_of
 from wattbook.bus.consumer import Consumer
 from wattbook.bus.topology import TRADE_SERVICE, Group, ingest_spool
 from wattbook.clock import Clock, SystemClock
-from wattbook.db import Store, maintain_if_asked
+from wattbook.db import Store
 from wattbook.errors import Unavailable
 from wattbook.outbox import Relay
-from wattbook.process import EXIT_BAD_SETTINGS
+from wattbook.service import App, Part, Service
 from wattbook.startup import await_store
-from wattbook.telemetry.messages import watch_group
-from wattbook.tls import Tls
 from wattbook_proto import feed_pb2_grpc
 
 from ingest_service import usecases
@@ -48,7 +44,6 @@ ASKERS = 24  # of them; the others are for nodes that ask us
 class Feed:
     """The exchange's feed, wired; without a bus it only answers what it knows."""
 
-    intake: usecases.Intake
     spooler: usecases.Spooler
     listeners: Sequence[Listener]
     status: usecases.FeedStatus
@@ -59,18 +54,10 @@ class Feed:
     bus: PatientBus | None
     replaying: usecases.ReplayAtStart
 
-    def start(self) -> None:
-        """Write, publish and hear refusals; listening is the event loop's."""
-        self.spooler.start()
-        for part in (self.relay, self.refusals, self.replaying):
-            if part is not None:
-                part.start()
-
-    def stop(self) -> None:
-        """Finish what was heard, publish it if that works, let go."""
-        parts = [part.stop for part in (self.replaying, self.refusals, self.relay) if part is not None]
-        closing = [self.bus.close] if self.bus is not None else []
-        process.shut_down(self.spooler.stop, *parts, *closing)
+    @property
+    def parts(self) -> list[Part]:
+        """What runs beside the event loop, which does the listening."""
+        return [*([self.refusals] if self.refusals else []), self.replaying, self.spooler]
 
 
 def build_feed(settings: Settings, store: Store) -> Feed:
@@ -111,7 +98,7 @@ def build_feed(settings: Settings, store: Store) -> Feed:
     nodes = build_nodes(settings, own, days, askers=ASKERS)
     reconciler = Reconciler(days=days, spool=spool, clock=clock, elsewhere=nodes.elsewhere)
     catching_up = usecases.ReplayAtStart(quarantine)
-    return Feed(intake, spooler, listeners, status, reconciler, nodes, relay, refusals, bus, catching_up)
+    return Feed(spooler, listeners, status, reconciler, nodes, relay, refusals, bus, catching_up)
 
 
 def _listeners(settings: Settings, intake: usecases.Intake, clock: Clock) -> list[Listener]:
@@ -129,13 +116,10 @@ def _bus(settings: Settings, ours: Group) -> PatientBus:
 
 
 def _refusals(bus: PatientBus, ours: Group, quarantine: usecases.Quarantine, *, spool: str) -> Consumer:
-    watch_group(bus, ours.types, group=ours.name)
-    hear = partial(bus.subscribe, ours.types, group=ours.name)
-    handle = Refusals(quarantine, spool=spool)
-    return Consumer(hear, handle, name="refusals", system=bus.system, group=ours.name)
+    return Consumer.of(bus, ours, Refusals(quarantine, spool=spool), name="refusals")
 
 
-def build(
+def build_inbox(
     settings: Settings,
     store: Store,
     *,
@@ -171,7 +155,8 @@ class Ingest(threading.Thread):
         """Prepare; ``on_ready`` is told whether the inbox can be used."""
         super().__init__(name="ingest", daemon=True)
         reconciler = feed.reconciler if feed.listeners else None
-        self._build = partial(build, settings, store, on_ready=on_ready, reconciler=reconciler)
+        self._facts = {"inbox": str(settings.inbox), "listeners": len(feed.listeners)}
+        self._build = partial(build_inbox, settings, store, on_ready=on_ready, reconciler=reconciler)
         self._status = feed.status
         self._listeners = feed.listeners
         self._loop = asyncio.new_event_loop()
@@ -180,9 +165,11 @@ class Ingest(threading.Thread):
 
     def run(self) -> None:
         """The thread's work; whatever ends it by itself is a fault."""
+        _log.info("started", extra=self._facts)
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._run())
+            self.failed = not self._stopping.is_set()
         except Exception:
             _log.exception("the event loop failed")
             self.failed = True
@@ -211,58 +198,22 @@ class Ingest(threading.Thread):
             await importer.gateway.close()
 
 
-def main() -> None:
-    """Run until SIGTERM or SIGINT; exit 1 where something failed. Arguments: see ``wattbook.db.command``."""
-    maintain_if_asked(
-        sys.argv[1:], os.environ,
-        store_url="WATTBOOK_INGEST_STORE_URL", name="ingest", package="ingest_service",
-        restored=partial(usecases.restored, announce=confirmed_events),
-    )  # fmt: skip
-    settings = process.load_settings_or_exit(Settings, os.environ)
-    telemetry.configure_logging(NAME, level=settings.log_level, json_lines=settings.log_json)
-    _quieten_libraries()
-    exporting = process.start_telemetry(NAME, os.environ)
-    stopping = process.stop_on_signals()
-    if settings.stop_with_parent:
-        process.stop_with_parent(stopping)
-    try:
-        server = _server(settings)
-        store = _store(settings, server, stopping)
-        claimed = _claim(store)
-        feed = build_feed(settings, store)
-        server.register(feed_pb2_grpc.add_FeedServicer_to_server, FeedServicer(feed.nodes.all), rules=RULES)
-        server.start()
-    except ValueError as error:  # an address that nothing here knows
-        print(f"setting: {error}", file=sys.stderr)
-        sys.exit(EXIT_BAD_SETTINGS)
-    except (OSError, Unavailable) as error:
-        sys.exit(f"{NAME} cannot start: {error}")
-    feed.start()
-    ingest = Ingest(settings, store, feed, on_ready=server.set_ready)
-    ingest.start()
-    process.keep_what_is_made()
-    _log.info("started", extra={"inbox": str(settings.inbox), "listeners": len(feed.listeners)})
-    while ingest.is_alive() and feed.spooler.is_alive and not stopping.wait(0.5):
-        pass
-    failed = not feed.spooler.is_alive
-    serving = (lambda: server.stop(0.5), feed.nodes.close)  # first: whoever asks goes to another node
-    process.shut_down(*serving, ingest.stop, feed.stop, claimed.close, store.close)
-    _log.info("stopped")
-    exporting.stop()
-    failed = failed or ingest.failed
-    process.leave(1 if failed else 0)  # breaking off what still waits loses nothing, as kill -9 does not
-
-
-def _store(settings: Settings, server: rpc.Server, stopping: threading.Event) -> Store:
-    return await_store(
+def build(settings: Settings, *, stopping: threading.Event) -> App:
+    """Everything wired; see :class:`wattbook.service.Build`."""
+    server = rpc.Server.of(NAME, settings, settings.listen, workers=HANDLERS)
+    store = await_store(
         settings.store_url, name="ingest", package="ingest_service", settings=settings,
-        stopping=stopping, alive=server.alive,
+        alive=server.alive, stopping=stopping,
     )  # fmt: skip
-
-
-def _server(settings: Settings) -> rpc.Server:
-    guard, tls = settings.guard(NAME), Tls.of(settings)
-    return rpc.Server(settings.listen, guard=guard, tls=tls, workers=HANDLERS, drain_s=settings.drain_s)
+    claimed = _claim(store)
+    feed = build_feed(settings, store)
+    server.register(feed_pb2_grpc.add_FeedServicer_to_server, FeedServicer(feed.nodes.all), rules=RULES)
+    ingest = Ingest(settings, store, feed, on_ready=server.set_ready)
+    return App(
+        store=store, bus=feed.bus, relay=feed.relay, server=server, ready=False,
+        parts=[*feed.parts, ingest], closing=[feed.nodes.close, claimed.close],
+        failed=lambda: ingest.failed or feed.spooler.failed,
+    )  # fmt: skip
 
 
 def _claim(store: Store) -> ExitStack:
@@ -277,8 +228,4 @@ def _claim(store: Store) -> ExitStack:
     return held
 
 
-def _quieten_libraries() -> None:
-    for chatty in ("httpx", "httpcore", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it calls its own orderly stop an error
-    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # what it raises is told by who catches it
+main = Service(NAME, Settings, build, restored=partial(usecases.restored, announce=confirmed_events)).main

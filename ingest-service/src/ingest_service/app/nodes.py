@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import grpc
 from wattbook import rpc
 from wattbook.tls import Tls
-from wattbook.walls import callers_pass, service_passes
+from wattbook.walls import callers_pass
 
 from ingest_service.app.settings import Settings
 from ingest_service.clients import Book, Peer
@@ -44,16 +44,9 @@ def build_nodes(settings: Settings, own: Own, days: FeedDays, *, askers: int) ->
     nodes = AllNodes(own, peers, askers=askers)
     if not peers:
         return Nodes(nodes, None, [])
-    book = _book(settings, tls)
+    book = rpc.channel_to(
+        "trade-service", settings.trade_target, settings,
+        caller=settings.client_id, gateway_url=settings.gateway_url, secret=settings.client_secret,
+    )  # fmt: skip
     elsewhere = HeardElsewhere(book=Book(book), days=days)
     return Nodes(nodes, elsewhere, [*channels.values(), book])
-
-
-def _book(settings: Settings, tls: Tls | None) -> grpc.Channel:
-    passes = service_passes(
-        gateway_url=settings.gateway_url,
-        client_id=settings.client_id,
-        secret=settings.client_secret,
-        audience="trade-service",
-    )
-    return rpc.channel(settings.trade_target, tls=tls, passes=passes)

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattbook.bus.settings import BusSettings
-from wattbook.clock_settings import ClockSettings
 from wattbook.db import StoreSettings
-from wattbook.process import DrainSettings, ProcessSettings
-from wattbook.settings import SettingsError, setting
-from wattbook.walls import WallSettings
+from wattbook.service import ServiceSettings
+from wattbook.settings import setting
 
 from ingest_service.clients import is_websocket_url, public_url
 from ingest_service.domain import MOST_NODES
@@ -22,7 +20,7 @@ _TARGET = re.compile(r"(dns://[^\s/,]*/)?([^\s:/,]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, StoreSettings, BusSettings):
+class Settings(ServiceSettings, StoreSettings, BusSettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_INGEST_STORE_URL", "the spool and the ledger of files", secret=True)
@@ -99,13 +97,9 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, Stor
         "WATTBOOK_FEED_TRADES_KEEP_DAYS", "days of trades to compare files with", default=40
     )
 
-    def __post_init__(self) -> None:
-        """Refuse what would only fail later.
-
-        Raises:
-            SettingsError: names each variable.
-        """
-        problems = [*self.clock_problems(), *self.drain_problems()]
+    def problems(self) -> list[str]:
+        """What is wrong with them, a line each."""
+        problems = super().problems()
         if not self.gateway_url.startswith(("http://", "https://")):
             problems.append(f"WATTBOOK_GATEWAY_URL: {self.gateway_url!r} is no http address")
         if not 0 <= self.settle_s <= 3600:
@@ -118,9 +112,7 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, Stor
             problems.append(f"WATTBOOK_INGEST_RECHECK_S: {self.recheck_s} is not between 0 and 30 days")
         if not 0 < self.rescan_s <= 3600:
             problems.append(f"WATTBOOK_INGEST_RESCAN_S: {self.rescan_s} is not above 0 and at most 3600")
-        problems += [*self._feed_problems(), *self._node_problems()]
-        if problems:
-            raise SettingsError(problems)
+        return [*problems, *self._feed_problems(), *self._node_problems()]
 
     def _node_problems(self) -> Iterator[str]:
         most = len(self.peers) or MOST_NODES

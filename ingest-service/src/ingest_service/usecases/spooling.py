@@ -87,6 +87,7 @@ class Spooler:
         self._gaps: list[Gap] = []  # certain and not written down yet
         self._covered_to_us = state.covered_to_us  # as written down
         self._looked_at_s = 0.0
+        self.failed = False  # it ended by itself: nothing is written any more
         self.trouble = ""  # why frames are not written down now, for people; empty: they are
         self._retrying = Retrying(Backoff(first_s=0.1, most_s=2.0))
         self._stopping = threading.Event()
@@ -105,7 +106,7 @@ class Spooler:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it works; where it does not, nothing is written any more."""
+        """Whether it runs."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
@@ -119,6 +120,7 @@ class Spooler:
                     self._work(heard, frames)
         except Exception:
             _log.exception("frames can no longer be written down")
+            self.failed = True
 
     def _work(self, heard: list[Heard], frames: list[Heard]) -> None:
         kept = self._keep(frames) if frames else []

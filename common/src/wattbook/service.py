@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
 
 from wattbook.clock_settings import ClockSettings
 from wattbook.errors import WattbookError
@@ -76,6 +76,7 @@ class ServiceSettings(ProcessSettings, ClockSettings, WallSettings, DrainSetting
 
 
 S = TypeVar("S", bound=ServiceSettings)
+P = TypeVar("P", bound=ProcessSettings)
 
 
 class Part(Protocol):
@@ -95,8 +96,8 @@ class App:
     """What a service has, wired; what it has not is left out.
 
     ``parts`` start in their order and stop in the other one. ``closing`` is called once they have stopped.
-    ``serve`` answers HTTP in the main thread until the event is set. ``ready`` False: a part says when gRPC
-    callers may come. ``failed`` says that a part ended by itself, so that the process must.
+    ``serve`` answers HTTP at ``address`` in the main thread until the event is set. ``ready`` False: a part
+    says when gRPC callers may come. ``failed`` says that a part ended by itself, so that the process must.
     """
 
     store: Store | None = None
@@ -107,6 +108,7 @@ class App:
     parts: Sequence[Part] = ()
     closing: Sequence[Callable[[], None]] = ()
     serve: Callable[[threading.Event], None] | None = None
+    address: str = ""
     failed: Callable[[], bool] = lambda: False
 
     def start(self) -> int:
@@ -166,7 +168,7 @@ class Service(Generic[S]):
         The exit status is 0 after a stop, 78 for a wrong setting, 1 for all else.
         """
         self._maintain_if_asked(sys.argv[1:], os.environ)
-        settings = self.prepared(os.environ)
+        settings = prepared(self.name, self.settings, os.environ)
         stopping = stop_on_signals()
         exporting = start_telemetry(self.name, os.environ)
         if settings.stop_with_parent:
@@ -181,7 +183,7 @@ class Service(Generic[S]):
             sys.exit(f"{self.name}: {error}")
         keep_what_is_made()
         self.tune()
-        _log.info("listening", extra={"port": port} if port else {"address": _address(settings)})
+        _log.info("listening", extra={"address": app.address} if app.address else {"port": port})
         if app.serve:
             app.serve(stopping)
         else:
@@ -190,34 +192,22 @@ class Service(Generic[S]):
         shut_down(app.stop, exporting.stop)
         leave(1 if app.failed() else 0)
 
-    def prepared(self, environment: Mapping[str, str]) -> S:
-        """The settings, with logs configured by them; or an exit with status 78."""
-        settings = load_settings_or_exit(self.settings, environment)
-        configure_logging(self.name, level=settings.log_level, json_lines=settings.log_json)
-        for logger, level in _QUIET.items():
-            logging.getLogger(logger).setLevel(level)
-        return settings
-
     def _maintain_if_asked(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         variables = {field.name: field.metadata["env"] for field in fields(self.settings)}
         if arguments and "store_url" in variables:
             from wattbook.db import maintain_if_asked
 
             maintain_if_asked(
-                arguments, environment, store_url=variables["store_url"], name=store_name(self.name),
-                package=package_of(self.name), restored=self.restored,
+                arguments, environment, store_url=variables["store_url"],
+                name=self.name.removesuffix("-service"), package=self.name.replace("-", "_"),
+                restored=self.restored,
             )  # fmt: skip
 
 
-def store_name(service: str) -> str:
-    """``trade`` of ``trade-service``: how its store is called."""
-    return service.removesuffix("-service")
-
-
-def package_of(service: str) -> str:
-    """``trade_service`` of ``trade-service``."""
-    return service.replace("-", "_")
-
-
-def _address(settings: Any) -> str:
-    return str(getattr(settings, "listen", ""))
+def prepared(name: str, kind: type[P], environment: Mapping[str, str]) -> P:
+    """The settings of process ``name``, with logs configured by them; or an exit with status 78."""
+    settings = load_settings_or_exit(kind, environment)
+    configure_logging(name, level=settings.log_level, json_lines=settings.log_json)
+    for logger, level in _QUIET.items():
+        logging.getLogger(logger).setLevel(level)
+    return settings

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from gateway.app import Settings, build
+from gateway.app import Settings, build_gateway
 from joserfc.jwk import ECKey
 from wattbook.clock import FakeClock
 from wattbook.db import open_store, prepare
@@ -55,7 +55,7 @@ class Started:
     def __enter__(self) -> Self:
         self.store = open_store(self.settings.store_url, name="gateway")
         prepare(self.store, "gateway", settings=self.settings)
-        self.gateway = build(self.settings, store=self.store, key=self.key, clock=self.clock)
+        self.gateway = build_gateway(self.settings, store=self.store, key=self.key, clock=self.clock)
         listening = listen("127.0.0.1:0")
         self.port = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

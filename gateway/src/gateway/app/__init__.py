@@ -1,10 +1,8 @@
-"""How the gateway is put together: wiring, start and orderly stop. ``python -m gateway.app`` starts it."""
+"""How the gateway is put together. ``python -m gateway.app`` starts it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -12,19 +10,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from joserfc.jwk import ECKey
-from wattbook import telemetry
 from wattbook.clock import Clock, SystemClock
-from wattbook.db import Store, maintain_if_asked
-from wattbook.errors import Unavailable
-from wattbook.process import (
-    EXIT_BAD_SETTINGS,
-    keep_what_is_made,
-    load_settings_or_exit,
-    shut_down,
-    start_telemetry,
-    stop_on_signals,
-    stop_with_parent,
-)
+from wattbook.db import Store
+from wattbook.process import shut_down
+from wattbook.service import App, Service
 from wattbook.startup import alive_on_http, await_store
 from wattbook.tls import Tls
 from wattbook.web.server import Server
@@ -47,10 +36,10 @@ from gateway.usecases.passwords import Passwords
 from gateway.usecases.threads import Pool
 from gateway.usecases.throttle import Throttle
 
+# While a batch is parsed in a thread, requests get their turn after 1 ms instead of 5.
 SWITCH_INTERVAL_S = 0.001
 # Bookings that come together are a commit together: measured on PostgreSQL, half as many more a second.
 PATIENCE_S, LINGER_S = 0.05, 0.003
-_log = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -214,13 +203,7 @@ def _door(owner: str, target: str, *, signed: passes.Passes, tls: Tls | None) ->
     return Door(target, reading=signed.reading(owner), writing=signed.writing(owner), tls=tls)
 
 
-def build(
-    settings: Settings,
-    *,
-    store: Store,
-    key: ECKey,
-    clock: Clock | None = None,
-) -> Gateway:
+def build_gateway(settings: Settings, *, store: Store, key: ECKey, clock: Clock | None = None) -> Gateway:
     """The gateway over a store at its newest schema; makes the first user."""
     clock = clock or SystemClock()
     passwords = Passwords()
@@ -234,42 +217,26 @@ def build(
     return Gateway(settings, store=store, key=key, clock=clock, passwords=passwords)
 
 
-def main() -> int:
-    """Run until a signal; the exit status. Arguments: see ``wattbook.db.command``."""
-    url = "WATTBOOK_GATEWAY_STORE_URL"
-    maintain_if_asked(
-        sys.argv[1:], os.environ, store_url=url, name="gateway", package="gateway", restored=restored
-    )
-    settings = load_settings_or_exit(Settings, os.environ)
-    telemetry.configure_logging("gateway", level=settings.log_level, json_lines=settings.log_json)
-    exporting = start_telemetry("gateway", os.environ)
-    for noisy in ("alembic", "authlib", "connexion", "uvicorn.error"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    stopping = stop_on_signals()
-    if settings.stop_with_parent:
-        stop_with_parent(stopping)
+def build(settings: Settings, *, stopping: threading.Event) -> App:
+    """Everything wired; see :class:`wattbook.service.Build`."""
     try:
         key = tokens.load_signing_key(settings.signing_key_file)
     except ValueError as error:
-        print(f"setting: WATTBOOK_SIGNING_KEY_FILE: {settings.signing_key_file} {error}", file=sys.stderr)
-        return EXIT_BAD_SETTINGS
-    try:
-        listening = listen(settings.listen)
-        probing = listen(settings.probe_listen) if settings.probe_listen else None
-        store = await_store(
-            settings.store_url, name="gateway", package="gateway", settings=settings,
-            stopping=stopping, alive=partial(alive_on_http, listening, *([probing] if probing else ())),
-        )  # fmt: skip
-        gateway = build(settings, store=store, key=key)
-    except (OSError, ValueError, Unavailable) as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return 1
-    keep_what_is_made()
-    # While a batch is parsed in a thread, requests get their turn after 1 ms instead of 5.
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    _log.info("serving", extra={"address": settings.listen})
-    gateway.server(stopping).serve_on([listening], probing=probing)
-    shut_down(gateway.close, store.close)
-    _log.info("stopped")
-    exporting.stop()
-    return 0
+        raise ValueError(f"WATTBOOK_SIGNING_KEY_FILE: {settings.signing_key_file} {error}") from None
+    listening = listen(settings.listen)
+    probing = listen(settings.probe_listen) if settings.probe_listen else None
+    store = await_store(
+        settings.store_url, name="gateway", package="gateway", settings=settings,
+        alive=partial(alive_on_http, listening, *([probing] if probing else ())), stopping=stopping,
+    )  # fmt: skip
+    gateway = build_gateway(settings, store=store, key=key)
+
+    def serve(stopping: threading.Event) -> None:
+        gateway.server(stopping).serve_on([listening], probing=probing)
+
+    return App(store=store, closing=[gateway.close], serve=serve, address=settings.listen)
+
+
+main = Service(
+    "gateway", Settings, build, restored=restored, tune=partial(sys.setswitchinterval, SWITCH_INTERVAL_S)
+).main

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from wattbook.clock_settings import ClockSettings
 from wattbook.db import StoreSettings
-from wattbook.process import DrainSettings, ProcessSettings
-from wattbook.settings import SettingsError, setting
-from wattbook.walls import WallSettings
+from wattbook.service import ServiceSettings
+from wattbook.settings import setting
 from wattbook.web.settings import HttpSettings
 
 
 @dataclass(frozen=True)
-class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, StoreSettings, HttpSettings):
+class Settings(ServiceSettings, StoreSettings, HttpSettings):
     """What the environment says."""
 
     store_url: str = setting("WATTBOOK_GATEWAY_STORE_URL", "where users are kept", secret=True)
@@ -69,12 +67,6 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, Stor
     book_timeout_s: float = setting("WATTBOOK_BOOK_TIMEOUT_S", "deadline of single bookings", default=10.0)
     report_timeout_s: float = setting("WATTBOOK_REPORT_TIMEOUT_S", "deadline of reports", default=5.0)
 
-    def __post_init__(self) -> None:
-        """Refuse what would only fail later.
-
-        Raises:
-            SettingsError: names each variable.
-        """
-        problems = [*self.clock_problems(), *self.drain_problems(), *self.http_problems()]
-        if problems:
-            raise SettingsError(problems)
+    def problems(self) -> list[str]:
+        """What is wrong with them, a line each."""
+        return super().problems() + self.http_problems()

@@ -7,7 +7,6 @@ starts it.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -15,16 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wattbook.bus.settings import BusSettings
-from wattbook.clock_settings import ClockSettings
-from wattbook.process import (
-    DrainSettings,
-    ProcessSettings,
-    load_settings_or_exit,
-    load_telemetry_or_exit,
-)
-from wattbook.settings import SettingsError, setting
-from wattbook.telemetry import TelemetrySettings, configure_logging, start
-from wattbook.walls import WallSettings
+from wattbook.process import load_telemetry_or_exit
+from wattbook.service import ServiceSettings, prepared
+from wattbook.settings import setting
+from wattbook.telemetry import TelemetrySettings, start
 from wattbook.web.settings import HttpSettings, address_of, listen
 
 from report_service.app.master import Master
@@ -37,7 +30,7 @@ SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
-class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, BusSettings, HttpSettings):
+class Settings(ServiceSettings, BusSettings, HttpSettings):
     """Everything that can differ between two installations."""
 
     session_key: str = setting(
@@ -81,9 +74,9 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, BusS
         "WATTBOOK_SESSION_LONGEST_S", "signed out so long after signing in, s", default=12 * 3600
     )
 
-    def __post_init__(self) -> None:
-        """Refuse what would only fail later, all of it at once."""
-        problems = [*self.clock_problems(), *self.drain_problems(), *self.http_problems()]
+    def problems(self) -> list[str]:
+        """What is wrong with them, a line each."""
+        problems = super().problems() + self.http_problems()
         if len(self.session_key) < SHORTEST_KEY:
             problems.append(f"WATTBOOK_SESSION_KEY: its value is shorter than {SHORTEST_KEY} characters")
         for name, address in (("LISTEN", self.listen), ("HTTP_LISTEN", self.http_listen)):
@@ -91,17 +84,13 @@ class Settings(ProcessSettings, ClockSettings, WallSettings, DrainSettings, BusS
                 address_of(address)
             except ValueError as error:
                 problems.append(f"WATTBOOK_REPORT_{name}: {error}")
-        if problems:
-            raise SettingsError(problems)
+        return problems
 
 
 def main() -> None:
     """Run until SIGTERM or SIGINT; exit status 0, or 78 for bad settings, or 1 for a port in use."""
-    settings = load_settings_or_exit(Settings, os.environ)
-    configure_logging(SERVICE, level=settings.log_level, json_lines=settings.log_json)
+    settings = prepared(SERVICE, Settings, os.environ)
     exported = load_telemetry_or_exit(os.environ)
-    for noisy in ("httpx", "uvicorn.error"):  # else a line for each call, and some for each start
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         pages = listen(settings.http_listen)
         probing = listen(settings.probe_listen) if settings.probe_listen else None

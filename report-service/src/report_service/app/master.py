@@ -11,36 +11,19 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker as BaseWorker
+from wattbook.errors import WattbookError
+from wattbook.process import keep_what_is_made
+
+if TYPE_CHECKING:
+    from report_service.app.worker import Worker
 
 GRACE_S = 20  # for running requests, then for what is behind them
-
-
-class Worker(Protocol):
-    """What runs in the worker process."""
-
-    def start(self) -> None:
-        """Begin."""
-        ...
-
-    def serve(
-        self, sockets: Sequence[socket.socket], *, stopping: threading.Event, notify: Callable[[], None]
-    ) -> None:
-        """Answer until ``stopping`` is set; ``notify`` is called once a second."""
-        ...
-
-    def drain(self) -> None:
-        """The stop is near."""
-        ...
-
-    def stop(self) -> None:
-        """End it, after the last request."""
-        ...
 
 
 class Logs(Logger):
@@ -141,9 +124,6 @@ class Master(BaseApplication):
 
     def load(self) -> Callable[..., Any]:
         """In the worker: put it together and start it."""
-        from wattbook.errors import WattbookError  # brings gRPC along, which the master must not have
-        from wattbook.process import keep_what_is_made
-
         try:
             self._worker = self._build()
             self._worker.start()
@@ -151,7 +131,7 @@ class Master(BaseApplication):
             print(f"report-service: {error}", file=sys.stderr)
             sys.exit(Arbiter.APP_LOAD_ERROR)  # tells the master that another worker would not do better
         keep_what_is_made()
-        return self._worker.serve
+        return self._worker.serve_on
 
     def run(self) -> None:
         """Until told to stop."""
@@ -165,7 +145,7 @@ class Master(BaseApplication):
     def serve(self, sockets: Sequence[socket.socket], *, notify: Callable[[], None]) -> None:
         """In the worker: answer until told to stop."""
         assert self._worker is not None
-        self._worker.serve(sockets, stopping=self._stopping, notify=notify)
+        self._worker.serve_on(sockets, stopping=self._stopping, notify=notify)
 
     def stop_worker(self) -> None:
         """In the worker: begin its orderly end; whoever calls over gRPC goes elsewhere from now on."""

@@ -1,4 +1,4 @@
-"""The worker process: read model, feed, gRPC door and pages, put together."""
+"""How the worker process is put together: read model, feed, gRPC server and pages."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ from wattbook.auth.gateway import Gateway
 from wattbook.auth.people import People
 from wattbook.auth.revocations import Follower as RevocationFollower
 from wattbook.auth.revocations import Revocations
-from wattbook.bus import Bus
 from wattbook.bus.topology import PRICE_UPDATED, TRADE_BOOKED
 from wattbook.clock import Clock, SystemClock
-from wattbook.process import shut_down
+from wattbook.service import App, Part
 from wattbook.telemetry import Running
-from wattbook.tls import Tls
-from wattbook.walls import service_passes
 from wattbook.web.server import Server
 from wattbook.web.settings import address_of
 from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
@@ -58,140 +55,81 @@ from report_service.usecases.watch import PriceKeeper
 MOST_SOCKETS = 8192
 
 
-@dataclass(frozen=True)
-class Prices:
-    """The way to pricing-service."""
-
-    feed: PriceFeed
-    channel: grpc.Channel
-    owner: PricingService
-
-
-@dataclass(frozen=True)
-class FeedHealth:
-    """The way to ingest-service."""
-
-    watcher: FeedWatcher
-    channel: grpc.Channel
-
-
-class Worker:
+@dataclass(frozen=True, kw_only=True)
+class Worker(App):
     """What runs in the worker process."""
 
-    def __init__(
-        self,
-        *,
-        bus: Bus,
-        channel: grpc.Channel,
-        gateway: Gateway,
-        feed: BookFeed,
-        prices: Prices | None,
-        health: FeedHealth | None,
-        server: rpc.Server,
-        hub: Hub,
-        revocations: RevocationFollower,
-        settings: Settings,
-        front: Front,
-        probing: socket.socket | None,
-        exporting: Running,
-    ) -> None:
-        """Hold the parts; nothing runs until :meth:`start`."""
-        self._bus = bus
-        self._channel = channel
-        self._gateway = gateway
-        self._feed = feed
-        self._prices = prices
-        self._health = health
-        self._server = server
-        self._hub = hub
-        self._revocations = revocations
-        self._exporting = exporting
-        self._settings = settings
-        self._front = front
-        self._probing = probing
+    settings: Settings
+    front: Front
+    hub: Hub
+    probing: socket.socket | None
 
-    def start(self) -> None:
-        """Open the gRPC door and follow the book."""
+    def start(self) -> int:
+        """Open the gRPC port and follow the book."""
         _allow_many_sockets()
-        self._server.start()
-        self._hub.start()
-        self._feed.start()
-        self._revocations.start()
-        if self._prices is not None:
-            self._prices.feed.start()
-        if self._health is not None:
-            self._health.watcher.start()
+        return super().start()
 
-    def serve(
+    def serve_on(
         self, sockets: Sequence[socket.socket], *, stopping: threading.Event, notify: Callable[[], None]
     ) -> None:
         """Answer HTTP until ``stopping`` is set; ``notify`` is called once a second."""
         Server(
-            self._front,
-            settings=self._settings,
+            self.front,
+            settings=self.settings,
             stopping=stopping,
-            drain_s=self._settings.drain_s,
-            probes=self._front.health,
+            drain_s=self.settings.drain_s,
+            probes=self.front.health,
             notify=notify,
-            end_streams=self._hub.close,
+            end_streams=self.hub.close,
             has_lifespan=False,
-        ).serve_on(sockets, probing=self._probing)
+        ).serve_on(sockets, probing=self.probing)
 
     def drain(self) -> None:
         """The stop is near."""
-        self._server.drain()
-
-    def stop(self) -> None:
-        """Stop taking, finish what was taken, let go."""
-        steps = [self._revocations.stop, self._hub.stop, self._front.close, self._server.stop]
-        steps += [self._feed.stop, self._channel.close, self._gateway.close]
-        if self._prices is not None:
-            steps += [self._prices.feed.stop, self._prices.channel.close]
-        if self._health is not None:
-            steps += [self._health.watcher.stop, self._health.channel.close]
-        shut_down(*steps, self._bus.close, self._exporting.stop)
+        if self.server:
+            self.server.drain()
 
 
 def build(settings: Settings, exporting: Running, *, probing: socket.socket | None) -> Worker:
-    """Put the worker together.
+    """Everything wired, nothing running.
 
     Raises:
         WattbookError: the bus cannot be opened.
     """
-    clock, tls = settings.desk_clock(), Tls.of(settings)
-    bus = settings.open_bus()
-    channel = _channel(settings, settings.trade_target, "trade-service", tls)
+    clock, bus = settings.desk_clock(), settings.open_bus()
     model, hub = ReadModel(clock), _hub(settings, clock)
     board = PriceBoard(clock, is_used=bool(settings.pricing_target))
-    performances = Performances(model, board)
-    server = _server(settings, tls, performances)
-    trades = TradeService(channel)
-    follower = Follower(model, trades, clock)
-    booked = partial(bus.subscribe, (TRADE_BOOKED,), group=None)
-    feed = BookFeed(booked, follower, model, clock=clock, system=bus.system)
-    gateway, people, revocations = _sign_in(settings)
     exchange = FeedBoard(clock, is_used=bool(settings.ingest_target))
     _announce(hub, model, board, exchange)
     watch_reports(model, hub, clock)
-    prices = _prices(settings, bus, board, tls) if settings.pricing_target else None
-    asked = Quarantine(QuarantineDesk(gateway)), Corrections(CorrectionsDesk(gateway))
-    parts = performances, people, clock, Assets(), hub, exchange, *asked
-    site = Site(*parts, Details(trades, prices.owner if prices else None), meter_pages=settings.meter_pages)
-    return Worker(
-        bus=bus,
-        channel=channel,
-        gateway=gateway,
-        feed=feed,
-        prices=prices,
-        health=_health(settings, exchange, tls) if settings.ingest_target else None,
-        server=server,
-        hub=hub,
-        revocations=revocations,
-        settings=settings,
-        front=_front(settings, site),
-        probing=probing,
-        exporting=exporting,
+    performances = Performances(model, board)
+    gateway, people, revocations = _sign_in(settings)
+    to_trades = _channel(settings, settings.trade_target, "trade-service")
+    channels, parts = [to_trades], list[Part]()
+    trades, prices = TradeService(to_trades), None
+    if settings.pricing_target:
+        channels.append(_channel(settings, settings.pricing_target, "pricing-service"))
+        prices = PricingService(channels[-1])
+        updated = partial(bus.subscribe, (PRICE_UPDATED,), group=None)
+        keeper = PriceKeeper(board, prices, SystemClock())
+        parts.append(PriceFeed(updated, keeper, board, system=bus.system))
+    if settings.ingest_target:
+        channels.append(_channel(settings, settings.ingest_target, "ingest-service"))
+        parts.append(FeedWatcher(FeedKeeper(exchange, FeedService(channels[-1])), exchange))
+    booked = partial(bus.subscribe, (TRADE_BOOKED,), group=None)
+    feed = BookFeed(booked, Follower(model, trades, clock), model, clock=clock, system=bus.system)
+    asked = (
+        Quarantine(QuarantineDesk(gateway)),
+        Corrections(CorrectionsDesk(gateway)),
+        Details(trades, prices),
     )
+    shown = performances, people, clock, Assets(), hub, exchange, *asked
+    front = _front(settings, Site(*shown, meter_pages=settings.meter_pages))
+    closing = [front.close, gateway.close, *(each.close for each in channels), exporting.stop]
+    return Worker(
+        bus=bus, server=_server(settings, performances), ready=False, parts=[*parts, feed, revocations, hub],
+        closing=closing, settings=settings, front=front, hub=hub, probing=probing,
+    )  # fmt: skip
 
 
 def _sign_in(settings: Settings) -> tuple[Gateway, People, RevocationFollower]:
@@ -225,32 +163,19 @@ def _allow_many_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _server(settings: Settings, tls: Tls | None, performances: Performances) -> rpc.Server:
-    guard, model = settings.guard(SERVICE), performances.model
-    server = rpc.Server(settings.listen, guard=guard, tls=tls, workers=8, drain_s=settings.drain_s)
+def _server(settings: Settings, performances: Performances) -> rpc.Server:
+    model = performances.model
+    server = rpc.Server.of(SERVICE, settings, settings.listen, workers=8)
     server.register(add_ReportsServicer_to_server, Reports(model, performances), rules=RULES)
     model.on_ready(server.set_ready)
     return server
 
 
-def _channel(settings: Settings, target: str, owner: str, tls: Tls | None) -> grpc.Channel:
-    passes = service_passes(
-        gateway_url=settings.gateway_url, client_id=SERVICE, secret=settings.client_secret, audience=owner
-    )
-    return rpc.channel(target, tls=tls, passes=passes)
-
-
-def _prices(settings: Settings, bus: Bus, board: PriceBoard, tls: Tls | None) -> Prices:
-    channel = _channel(settings, settings.pricing_target, "pricing-service", tls)
-    owner = PricingService(channel)
-    keeper = PriceKeeper(board, owner, SystemClock())
-    updated = partial(bus.subscribe, (PRICE_UPDATED,), group=None)
-    return Prices(PriceFeed(updated, keeper, board, system=bus.system), channel, owner)
-
-
-def _health(settings: Settings, board: FeedBoard, tls: Tls | None) -> FeedHealth:
-    channel = _channel(settings, settings.ingest_target, "ingest-service", tls)
-    return FeedHealth(FeedWatcher(FeedKeeper(board, FeedService(channel)), board), channel)
+def _channel(settings: Settings, target: str, owner: str) -> grpc.Channel:
+    return rpc.channel_to(
+        owner, target, settings,
+        caller=SERVICE, gateway_url=settings.gateway_url, secret=settings.client_secret,
+    )  # fmt: skip
 
 
 def _front(settings: Settings, site: Site) -> Front:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattbook.clock import Clock
-from wattbook.process import load_settings_or_exit
+from wattbook.service import prepared
 from wattbook.settings import setting
-from wattbook.telemetry import configure_logging
 
 from sandbox.changes import changes_from_text
 from sandbox.exchange.api.control import ExchangeControl
@@ -178,6 +177,5 @@ async def running(settings: Settings) -> AsyncIterator[Served]:
 
 def main() -> None:
     """Run the exchange until it is told to stop."""
-    settings = load_settings_or_exit(Settings, os.environ)
-    configure_logging("sandbox-exchange", level=settings.log_level, json_lines=settings.log_json)
+    settings = prepared("sandbox-exchange", Settings, os.environ)
     run_until_stopped(lambda: running(settings), with_parent=settings.stop_with_parent)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 from wattbook.clock import SystemClock
+from wattbook.services import last_offset
 
 from wattbook_cli.api.terminal import say
 from wattbook_cli.clients.foreground import own_foreground
-from wattbook_cli.domain.desk import LAST_OFFSET
 from wattbook_cli.usecases.up import UpRequest, bring_up
 
-_LAST_BASE = 65535 - LAST_OFFSET
+_LAST_BASE = 65535 - last_offset()
 _FASTEST = 10_000.0
 
 

@@ -7,37 +7,18 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from wattbook.services import sandbox_ports, services
+
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = frozenset({"0.0.0.0", "::"})
 ADMIN = "admin"
 PRICING = "pricing-service"
-METER = "meter-service"
-EXCHANGE, EXCHANGE_CONTROL = "sandbox exchange", "sandbox exchange's control"
-MARKET_DATA, MARKET_DATA_CONTROL = "sandbox market data", "sandbox market data's control"
-LAST_OFFSET = 18
-_INTERNAL: Mapping[str, int] = {
-    "trade-service": 10,
-    "report-service": 11,
-    "ingest-service": 12,
-    METER: 14,
-}
-_SANDBOX: Mapping[str, int] = {
-    EXCHANGE: 15,
-    EXCHANGE_CONTROL: 16,
-    MARKET_DATA: 17,
-    MARKET_DATA_CONTROL: LAST_OFFSET,
-}
-
+EXCHANGE, EXCHANGE_CONTROL = "sandbox exchange", "sandbox exchange-control"
+MARKET_DATA, MARKET_DATA_CONTROL = "sandbox market-data", "sandbox market-data-control"
 
 BUS_URL = "WATTBOOK_BUS_URL"
 # A service's store → the service.
-STORES: Mapping[str, str] = {
-    "trade": "trade-service",
-    "pricing": PRICING,
-    "gateway": "gateway",
-    "ingest": "ingest-service",
-    "meter": METER,
-}
+STORES: Mapping[str, str] = {each.store: each.name for each in services().values() if each.store}
 
 
 def store_variable(name: str) -> str:
@@ -112,7 +93,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a desk listens: three public ports from ``base`` on, internal ones from ``base + 10`` on.
+    """Where a desk listens: public ports from ``base`` on, internal ones from ``base + 10`` on.
 
     ``host`` is where the public ones listen; internal ones never leave this machine.
     """
@@ -124,15 +105,20 @@ class Addresses:
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:
-        """Every port that is used, by what listens there, with the host to bind."""
-        offsets = _INTERNAL
-        if self.has_pricing:
-            offsets = {**offsets, PRICING: 13}
-        if self.has_sandbox:
-            offsets = {**offsets, **_SANDBOX}
-        names = ("gateway", "report pages", "meter pages")
-        public = {name: (self.host, self.base + offset) for offset, name in enumerate(names)}
-        return {**public, **{what: (LOOPBACK, self.base + offset) for what, offset in offsets.items()}}
+        """Every port that is used, by what listens there, with the host to bind.
+
+        A service's name stands for its gRPC or its API, ``report pages`` for the pages of report-service.
+        """
+        found = {}
+        for service in services().values():
+            if service.name == PRICING and not self.has_pricing:
+                continue
+            for kind, offset in service.ports.items():
+                what = f"{service.short} pages" if kind == "pages" else service.name
+                found[what] = (LOOPBACK if kind == "grpc" else self.host, self.base + offset)
+        for what, offset in sandbox_ports().items() if self.has_sandbox else ():
+            found[f"sandbox {what}"] = (LOOPBACK, self.base + offset)
+        return found
 
     @property
     def gateway_url(self) -> str:

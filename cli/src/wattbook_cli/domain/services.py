@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 
+from wattbook.services import Entry
+from wattbook.services import services as manifest
+
 from wattbook_cli.domain.desk import (
+    BUS_URL,
     ENGINES,
     EXCHANGE,
     EXCHANGE_CONTROL,
     MARKET_DATA,
     MARKET_DATA_CONTROL,
-    METER,
     PRICING,
     Addresses,
     Layout,
@@ -19,6 +22,7 @@ from wattbook_cli.domain.desk import (
     ProbeKind,
     Secrets,
     Service,
+    store_variable,
 )
 from wattbook_cli.domain.outside import (
     CLOCK_ANCHOR,
@@ -29,7 +33,6 @@ from wattbook_cli.domain.outside import (
     Outside,
 )
 
-_PAGES = {"report-service": "report pages", METER: "meter pages"}
 _KEEP_DAYS = "WATTBOOK_FEED_TRADES_KEEP_DAYS"
 _KEEP_TRADES = "WATTBOOK_SANDBOX_EXCHANGE_KEEP_TRADES"
 
@@ -52,85 +55,54 @@ def services(
         **world.clock,
         "WATTBOOK_VERIFY_KEYS_FILE": str(secrets.verify_keys_file),
     }
-    told = {"trade-service": _trade(layout, addresses)}
-    if addresses.has_pricing:
-        told[PRICING] = _pricing(layout, addresses, secrets, world)
-    told |= {
-        "report-service": _report(layout, addresses, secrets),
-        "gateway": _gateway(layout, addresses, secrets),
-        METER: _meter(layout, addresses, secrets),
-        "ingest-service": {**_kept_short(world, environment), **_ingest(layout, addresses, secrets, world)},
+    session = {"WATTBOOK_SESSION_KEY": secrets.session_key}
+    own: dict[str, Mapping[str, str]] = {
+        PRICING: {MARKET_DATA_URL: world.market_data_url},
+        "report-service": {**session, "WATTBOOK_METER_PAGES": addresses.port_of("meter pages")},
+        "gateway": _gateway(secrets),
+        "meter-service": {**session, "WATTBOOK_REPORT_PAGES": addresses.port_of("report pages")},
+        "ingest-service": {**_kept_short(world, environment), **_ingest(layout, world)},
     }
     made = tuple(
         Service(
-            name=name,
-            command=(sys.executable, "-m", f"{name.replace('-', '_')}.app"),
-            probes=_probes(name, addresses),
-            environment={**common, **its},
+            name=entry.name,
+            command=(sys.executable, "-m", f"{entry.package}.app"),
+            probes=_probes(entry, addresses),
+            environment={
+                **common, **dict(_usual(entry, layout, addresses, secrets)), **own.get(entry.name, {})
+            },
         )
-        for name, its in told.items()
-    )
+        for entry in manifest().values()
+        if entry.name in addresses.ports
+    )  # fmt: skip
     return (*made, *_sandbox(layout, addresses, common)) if addresses.has_sandbox else made
 
 
-def _trade(layout: Layout, addresses: Addresses) -> dict[str, str]:
-    return {
-        "WATTBOOK_TRADE_LISTEN": addresses.listen("trade-service"),
-        "WATTBOOK_TRADE_STORE_URL": layout.store_url("trade"),
-        "WATTBOOK_BUS_URL": layout.bus_url,
-    }
+def _usual(entry: Entry, layout: Layout, addresses: Addresses, secrets: Secrets) -> Iterator[tuple[str, str]]:
+    """What every service is told of what the manifest says about it."""
+    own = f"WATTBOOK_{entry.short.upper()}"
+    yield f"{own}_LISTEN", addresses.listen(entry.name)
+    if "pages" in entry.ports:
+        yield f"{own}_HTTP_LISTEN", addresses.listen(f"{entry.short} pages")
+    if entry.store:
+        yield store_variable(entry.store), layout.store_url(entry.store)
+    if entry.publishes or entry.hears:
+        # Also without a feed: an earlier start may have left trades that are not on the bus yet.
+        yield BUS_URL, layout.bus_url
+    for name in entry.audiences & addresses.ports.keys():
+        yield f"WATTBOOK_{manifest()[name].short.upper()}_TARGET", addresses.listen(name)
+    if entry.is_client:
+        yield "WATTBOOK_GATEWAY_URL", addresses.gateway_url
+        yield _secret(entry.short), secrets.client_secrets[entry.short]
 
 
-def _pricing(layout: Layout, addresses: Addresses, secrets: Secrets, outside: Outside) -> dict[str, str]:
-    return {
-        "WATTBOOK_PRICING_LISTEN": addresses.listen(PRICING),
-        "WATTBOOK_PRICING_STORE_URL": layout.store_url("pricing"),
-        "WATTBOOK_BUS_URL": layout.bus_url,
-        "WATTBOOK_TRADE_TARGET": addresses.listen("trade-service"),
-        "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
-        **_client_secrets(secrets, "pricing"),
-        MARKET_DATA_URL: outside.market_data_url,
-    }
+def _secret(short: str) -> str:
+    return f"WATTBOOK_{short.upper()}_CLIENT_SECRET"
 
 
-def _report(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
-    return {
-        "WATTBOOK_REPORT_LISTEN": addresses.listen("report-service"),
-        "WATTBOOK_REPORT_HTTP_LISTEN": addresses.listen("report pages"),
-        "WATTBOOK_TRADE_TARGET": addresses.listen("trade-service"),
-        "WATTBOOK_BUS_URL": layout.bus_url,
-        "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
-        "WATTBOOK_SESSION_KEY": secrets.session_key,
-        "WATTBOOK_INGEST_TARGET": addresses.listen("ingest-service"),
-        "WATTBOOK_METER_PAGES": addresses.port_of("meter pages"),
-        **_client_secrets(secrets, "report"),
-        **_pricing_target(addresses),
-    }
-
-
-def _meter(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
-    return {
-        "WATTBOOK_METER_LISTEN": addresses.listen(METER),
-        "WATTBOOK_METER_HTTP_LISTEN": addresses.listen("meter pages"),
-        "WATTBOOK_METER_STORE_URL": layout.store_url("meter"),
-        "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
-        "WATTBOOK_REPORT_PAGES": addresses.port_of("report pages"),
-        "WATTBOOK_SESSION_KEY": secrets.session_key,
-        **_client_secrets(secrets, "meter"),
-    }
-
-
-def _gateway(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str, str]:
-    told = {
-        "WATTBOOK_GATEWAY_LISTEN": addresses.listen("gateway"),
-        "WATTBOOK_GATEWAY_STORE_URL": layout.store_url("gateway"),
-        "WATTBOOK_TRADE_TARGET": addresses.listen("trade-service"),
-        "WATTBOOK_REPORT_TARGET": addresses.listen("report-service"),
-        "WATTBOOK_INGEST_TARGET": addresses.listen("ingest-service"),
-        "WATTBOOK_SIGNING_KEY_FILE": str(secrets.signing_key_file),
-        **_client_secrets(secrets, *secrets.client_secrets),
-        **_pricing_target(addresses),
-    }
+def _gateway(secrets: Secrets) -> dict[str, str]:
+    told = {_secret(short): secret for short, secret in secrets.client_secrets.items()}
+    told["WATTBOOK_SIGNING_KEY_FILE"] = str(secrets.signing_key_file)
     if secrets.admin_password:
         told["WATTBOOK_ADMIN_PASSWORD"] = secrets.admin_password
     if secrets.admin_if_new:
@@ -138,23 +110,11 @@ def _gateway(layout: Layout, addresses: Addresses, secrets: Secrets) -> dict[str
     return told
 
 
-def _ingest(layout: Layout, addresses: Addresses, secrets: Secrets, outside: Outside) -> dict[str, str]:
-    told = {
-        "WATTBOOK_INGEST_LISTEN": addresses.listen("ingest-service"),
-        "WATTBOOK_INGEST_STORE_URL": layout.store_url("ingest"),
-        "WATTBOOK_INBOX": str(layout.inbox),
-        "WATTBOOK_GATEWAY_URL": addresses.gateway_url,
-        **_client_secrets(secrets, "ingest"),
-        # Also without a feed: an earlier start may have left trades that are not on the bus yet.
-        "WATTBOOK_BUS_URL": layout.bus_url,
-    }
+def _ingest(layout: Layout, outside: Outside) -> dict[str, str]:
+    told = {"WATTBOOK_INBOX": str(layout.inbox)}
     if outside.exchange_urls:
         told[EXCHANGE_URLS] = outside.exchange_urls
     return told
-
-
-def _client_secrets(secrets: Secrets, *names: str) -> dict[str, str]:
-    return {f"WATTBOOK_{name.upper()}_CLIENT_SECRET": secrets.client_secrets[name] for name in names}
 
 
 def _kept_short(outside: Outside, environment: Mapping[str, str]) -> dict[str, str]:
@@ -162,10 +122,6 @@ def _kept_short(outside: Outside, environment: Mapping[str, str]) -> dict[str, s
     if not outside.has_sandbox:
         return {}
     return {_KEEP_DAYS: environment.get(_KEEP_DAYS) or "7"}
-
-
-def _pricing_target(addresses: Addresses) -> dict[str, str]:
-    return {"WATTBOOK_PRICING_TARGET": addresses.listen(PRICING)} if addresses.has_pricing else {}
 
 
 def _sandbox(layout: Layout, addresses: Addresses, common: Mapping[str, str]) -> tuple[Service, ...]:
@@ -197,16 +153,15 @@ def _sandbox(layout: Layout, addresses: Addresses, common: Mapping[str, str]) ->
     )
 
 
-def _probes(name: str, addresses: Addresses) -> tuple[Probe, ...]:
-    host, port = addresses.ports[name]
-    host = addresses.reachable_host(host)
-    if name == "gateway":
-        return (Probe(ProbeKind.HTTP, host, port, "/readyz"),)
-    own = Probe(ProbeKind.GRPC, host, port)
-    if name in _PAGES:
-        page_host, page_port = addresses.ports[_PAGES[name]]
-        return own, Probe(ProbeKind.TCP, addresses.reachable_host(page_host), page_port)
-    return (own,)
+def _probes(entry: Entry, addresses: Addresses) -> tuple[Probe, ...]:
+    def probe(kind: ProbeKind, what: str, path: str = "/") -> Probe:
+        host, port = addresses.ports[what]
+        return Probe(kind, addresses.reachable_host(host), port, path)
+
+    if "api" in entry.ports:
+        return (probe(ProbeKind.HTTP, entry.name, "/readyz"),)
+    own = probe(ProbeKind.GRPC, entry.name)
+    return (own, probe(ProbeKind.TCP, f"{entry.short} pages")) if "pages" in entry.ports else (own,)
 
 
 # Proxies are left out on purpose: services talk to each other on this machine only.
@@ -225,16 +180,12 @@ _NOT_PASSED_ON = frozenset(
         "WATTBOOK_ADMIN_PASSWORD",
         "WATTBOOK_ADMIN_PASSWORD_IF_NEW",
         "WATTBOOK_SESSION_KEY",
-        "WATTBOOK_INGEST_CLIENT_SECRET",
-        "WATTBOOK_REPORT_CLIENT_SECRET",
-        "WATTBOOK_PRICING_CLIENT_SECRET",
-        "WATTBOOK_METER_CLIENT_SECRET",
+        *(_secret(each.short) for each in manifest().values()),
         "WATTBOOK_METER_PAGES",
         "WATTBOOK_REPORT_PAGES",
         "WATTBOOK_VERIFY_KEYS_FILE",
         "WATTBOOK_OPEN_WALLS",
-        "WATTBOOK_PRICING_TARGET",
-        "WATTBOOK_INGEST_TARGET",
+        *(f"WATTBOOK_{each.short.upper()}_TARGET" for each in manifest().values()),
         EXCHANGE_URLS,
         MARKET_DATA_URL,
         CLOCK_START,

@@ -7,13 +7,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from wattbook.services import services
+
 from wattbook_cli.domain.desk import Layout, Secrets
 from wattbook_cli.domain.stops import Stop
 from wattbook_cli.store.files import PRIVATE_FILE, PRIVATE_FOLDER, tighten, write_whole
 
 # No letters that are read as others: 20 of 32 signs are 100 bits.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-CLIENTS = ("ingest", "report", "pricing", "meter")  # services with a secret of their own at the gateway
 _PENDING = "admin-password.pending"
 _SETTLED = "admin-password.settled"
 
@@ -53,8 +54,11 @@ def load_secrets(layout: Layout, *, admin_password: str) -> Secrets:
             session_key=_kept(layout.secrets / "session-key", random_secrets.token_urlsafe),
             verify_keys_file=_public_key(layout.secrets),
             client_secrets={
-                name: _kept(layout.secrets / f"{name}-client-secret", random_secrets.token_urlsafe)
-                for name in CLIENTS
+                each.short: _kept(
+                    layout.secrets / f"{each.short}-client-secret", random_secrets.token_urlsafe
+                )
+                for each in services().values()
+                if each.is_client
             },
             admin_password=admin_password,
             admin_if_new="" if admin_password else _candidate(layout),

@@ -17,6 +17,7 @@ from authlib.oauth2.rfc6749.errors import InvalidGrantError
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from wattbook.auth.revocations import Session
 from wattbook.clock import Clock
+from wattbook.services import services
 
 from gateway.domain.users import User
 from gateway.store import RefreshToken, TokenStore
@@ -25,16 +26,6 @@ from gateway.usecases.tokens import ACCESS_LIFETIME, AccessTokens
 
 REFRESH_LIFETIME = timedelta(hours=12)
 PUBLIC_CLIENT_ID = "wattbook"
-# What a service may do with its own secret: book files through the API; read at other owners.
-USE_THE_API = frozenset({"ingest-service"})
-# What signs people in for their browsers, whose addresses it knows.
-SIGN_PEOPLE_IN = frozenset({"report-service", "meter-service"})
-READS_AT = {
-    "ingest-service": frozenset({"trade-service"}),
-    "pricing-service": frozenset({"trade-service"}),
-    "report-service": frozenset({"trade-service", "pricing-service", "ingest-service"}),
-    "meter-service": frozenset(),
-}
 _ENDPOINT = "https://gateway.invalid/v1/oauth/token"  # Authlib wants an address; nobody calls it
 _log = logging.getLogger(__name__)
 
@@ -92,9 +83,9 @@ def clients_of(secrets: Mapping[str, str | None]) -> dict[str, Client]:
         Client(
             name,
             secret=secret,
-            grant_types=own | people if name in SIGN_PEOPLE_IN else own,
-            uses_api=name in USE_THE_API,
-            owners=READS_AT[name],
+            grant_types=own | people if "sign-people-in" in services()[name].roles else own,
+            uses_api="use-api" in services()[name].roles,
+            owners=services()[name].audiences,
         )
         for name, secret in secrets.items()
         if secret

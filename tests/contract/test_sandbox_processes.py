@@ -168,3 +168,31 @@ def test_a_port_in_use_is_exit_1_and_a_clear_line(
 
     assert process.returncode == 1
     assert errors.strip() == f"cannot listen on {host}:{port}: the port is in use"
+
+
+def test_the_bank_crashes_on_demand_comes_back_and_still_knows_what_was_changed(start: Start) -> None:
+    settings, address, control = _addresses(BANK)
+    process = start("sandbox.bank", **settings, WATTBOOK_CLOCK_START="2023-02-06T09:31:00Z")
+    _healthy(control)
+    moved = httpx.post(f"{control}/control/move-account", timeout=5).raise_for_status().json()
+    expected = _get(f"http://{address}/company_info")
+    httpx.post(f"{control}/control/faults", json={"crash_rate": 1}, timeout=5).raise_for_status()
+
+    with pytest.raises(httpx.TransportError):
+        _get(f"http://{address}/sepa")
+    wait_until(lambda: _crashes(control) == 1, timeout_s=30, what="the bank is there again")
+    state = _get(f"{control}/control/state")
+    httpx.delete(f"{control}/control/faults", timeout=5).raise_for_status()
+
+    assert state["faults"]["crash_rate"] == 1
+    assert state["moved"] == {moved["iban"]: moved["to"]}
+    assert _get(f"http://{address}/company_info") == expected
+    assert process.poll() is None
+    _stopped(process, signal.SIGTERM)
+
+
+def _crashes(control: str) -> int:
+    try:
+        return int(_get(f"{control}/control/state")["crashes"])
+    except httpx.TransportError:
+        return -1

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from sandbox.bank import app as bank_app
+from sandbox.bank.usecases.bank import Bank
 from sandbox.exchange import app as exchange_app
 from sandbox.exchange.domain.noise import Noise
 from sandbox.exchange.usecases import Exchange
@@ -217,8 +218,8 @@ async def provider_world(*, start: datetime = MORNING, **settings: Any) -> Async
 class BankWorld:
     """A served bank whose clock stands still until told."""
 
-    def __init__(self, *, clock: FakeClock, api: httpx.AsyncClient) -> None:
-        self.clock, self.api = clock, api
+    def __init__(self, *, bank: Bank, clock: FakeClock, api: httpx.AsyncClient, control: Control) -> None:
+        self.bank, self.clock, self.api, self.control = bank, clock, api, control
 
 
 @contextlib.asynccontextmanager
@@ -227,11 +228,13 @@ async def bank_world(*, start: datetime = MORNING, **settings: Any) -> AsyncIter
     environment = {
         "WATTBOOK_SANDBOX_SEED": str(settings.pop("seed", 7)),
         "WATTBOOK_SANDBOX_BANK_LISTEN": "127.0.0.1:0",
+        "WATTBOOK_SANDBOX_BANK_CONTROL_LISTEN": "127.0.0.1:0",
         **{f"WATTBOOK_SANDBOX_BANK_{name.upper()}": str(value) for name, value in settings.items()},
     }
     clock = FakeClock(start)
     async with (
         bank_app.served(load(bank_app.Settings, environment), clock=clock) as served,
         httpx.AsyncClient(base_url=served.url, timeout=WAIT_S) as api,
+        httpx.AsyncClient(base_url=served.control_url, timeout=WAIT_S) as http,
     ):
-        yield BankWorld(clock=clock, api=api)
+        yield BankWorld(bank=served.bank, clock=clock, api=api, control=Control(http))

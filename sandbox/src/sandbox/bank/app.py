@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,13 +20,18 @@ from wattbook.process import EXIT_BAD_SETTINGS, load_settings_or_exit
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
 
+from sandbox.bank.api.control import BankControl
+from sandbox.bank.api.delivery import Delivery
+from sandbox.bank.api.original import OriginalDialect
 from sandbox.bank.api.wattbook import WattbookDialect
-from sandbox.bank.domain.rates import MULTIPLY, READINGS
+from sandbox.bank.domain.faults import Faults
+from sandbox.bank.domain.rates import MULTIPLY, QUOTED
 from sandbox.bank.domain.rows import DataSet, Made
 from sandbox.bank.domain.sizes import DEFAULT_WINDOWS, SIZES, window_at
-from sandbox.bank.usecases.windows import Windows
+from sandbox.bank.usecases.bank import Bank
+from sandbox.changes import changes_from_text
 from sandbox.hosting import http_served, listening_socket, run_until_stopped
-from sandbox.world import WorldSettings, choice_problem, complain, listen_problem, trouble
+from sandbox.world import WorldSettings, complain, listen_problem, range_problem, trouble
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +58,23 @@ class Settings(WorldSettings):
         "first day of the payments that it makes; none: four years back",
         default="",
     )
-    rates: str = setting(
-        "WATTBOOK_SANDBOX_BANK_RATES", "how the rate table reads: multiply, quoted", default=MULTIPLY
+    control: str = setting(
+        "WATTBOOK_SANDBOX_BANK_CONTROL_LISTEN", "host:port of control", default="127.0.0.1:8101"
+    )
+    dialect: Literal["wattbook", "original"] = setting(
+        "WATTBOOK_SANDBOX_BANK_DIALECT",
+        "the API as Wattbook likes it, or as the original has it",
+        default="wattbook",
+    )
+    rates: Literal["multiply", "quoted"] | None = setting(
+        "WATTBOOK_SANDBOX_BANK_RATES", "how the rate table reads; none: as the dialect does", default=None
+    )
+    hang_real_s: float = setting(
+        "WATTBOOK_SANDBOX_BANK_HANG_REAL_S", "how long the original hangs where nothing is left", default=30.0
+    )
+    faults: str = setting("WATTBOOK_SANDBOX_BANK_FAULTS", "name=value,… faults from the start", default="")
+    carried: str = setting(
+        "WATTBOOK_SANDBOX_BANK_CARRIED", "what it tells itself over a crash on demand", default=""
     )
 
     def __post_init__(self) -> None:
@@ -67,7 +87,9 @@ class Settings(WorldSettings):
             *self.clock_problems(),
             listen_problem("WATTBOOK_SANDBOX_BANK_LISTEN", self.listen),
             trouble("WATTBOOK_SANDBOX_BANK_SINCE", lambda: self.first_window),
-            choice_problem("WATTBOOK_SANDBOX_BANK_RATES", self.rates, READINGS),
+            listen_problem("WATTBOOK_SANDBOX_BANK_CONTROL_LISTEN", self.control, loopback=True),
+            range_problem("WATTBOOK_SANDBOX_BANK_HANG_REAL_S", self.hang_real_s, 0, 600),
+            trouble("WATTBOOK_SANDBOX_BANK_FAULTS", lambda: Faults().changed(changes_from_text(self.faults))),
         )
 
     @property
@@ -105,37 +127,61 @@ def data_set(settings: Settings, *, clock: Clock) -> DataSet:
     return found
 
 
-def build(settings: Settings, data: DataSet, *, clock: Clock) -> Starlette:
-    """The API that the settings describe."""
-    dialect = WattbookDialect(Windows(data), clock=clock, token=settings.token, rates=settings.rates)
-    return dialect.app()
+def build(settings: Settings, data: DataSet) -> Bank:
+    """The bank that the settings describe."""
+    bank = Bank(data, seed=settings.seed, carried=settings.carried)
+    if not settings.carried:
+        bank.set_faults(changes_from_text(settings.faults))
+    return bank
+
+
+def api_of(settings: Settings, bank: Bank, *, clock: Clock, crash: Callable[[], None]) -> Starlette:
+    """Its API in the dialect of the settings; ``crash`` ends the process."""
+    delivery = Delivery(bank, token=settings.token, crash=crash)
+    if settings.dialect == "original":
+        return OriginalDialect(
+            bank, delivery, clock=clock, rates=settings.rates or QUOTED, hang_real_s=settings.hang_real_s
+        ).app()
+    return WattbookDialect(bank, delivery, clock=clock, rates=settings.rates or MULTIPLY).app()
 
 
 @dataclass(frozen=True)
 class Served:
     """A served bank and where it is."""
 
+    bank: Bank
     url: str
+    control_url: str
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Settings, *, clock: Clock) -> AsyncIterator[Served]:
-    """The bank on its sockets for the length of the block.
+async def served(
+    settings: Settings, *, clock: Clock, crash: Callable[[Bank], None] | None = None
+) -> AsyncIterator[Served]:
+    """The bank on its sockets for the length of the block; without ``crash`` it never ends the process.
 
     Raises:
         SettingsError: there is nothing to hand out.
     """
-    data = data_set(settings, clock=clock)
-    api_socket = listening_socket(settings.listen)
-    async with http_served(build(settings, data, clock=clock), api_socket) as port:
-        yield Served(f"http://127.0.0.1:{port}")
+    bank = build(settings, data_set(settings, clock=clock))
+    api_socket, control_socket = listening_socket(settings.listen), listening_socket(settings.control)
+    api = api_of(settings, bank, clock=clock, crash=lambda: crash(bank) if crash else None)
+    control = BankControl(bank, clock=clock, dialect=settings.dialect).app()
+    async with http_served(control, control_socket) as control_port, http_served(api, api_socket) as port:
+        yield Served(bank, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{control_port}")
+
+
+def _crash(bank: Bank) -> None:
+    """End at once, connections and all, and begin again as the same process."""
+    environment = {**os.environ, "WATTBOOK_SANDBOX_BANK_CARRIED": bank.carried()}
+    os.execve(sys.executable, [sys.executable, "-m", "sandbox.bank", *sys.argv[1:]], environment)  # noqa: S606
 
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Served]:
     """The bank on its sockets, by its own clock."""
-    async with served(settings, clock=settings.simulated_clock()) as world:
-        _log.info("the bank is open", extra={"api": settings.listen})
+    async with served(settings, clock=settings.simulated_clock(), crash=_crash) as world:
+        _log.info("the bank is open", extra={"api": settings.listen, "control": settings.control})
         yield world
 
 
@@ -162,5 +208,8 @@ def _served_by(arguments: Sequence[str]) -> dict[str, str]:
     )  # fmt: skip
     parser.add_argument("command", nargs="?", choices=["serve", "make", "key"], default="serve")
     parser.add_argument("--source", metavar="FOLDER", help="what a maker made; none: made as it is asked for")
-    given = parser.parse_args(arguments)
-    return {"WATTBOOK_SANDBOX_BANK_SOURCE": given.source} if given.source else {}
+    parser.add_argument("--dialect", choices=["wattbook", "original"])
+    given = vars(parser.parse_args(arguments))
+    return {
+        f"WATTBOOK_SANDBOX_BANK_{name.upper()}": given[name] for name in ("source", "dialect") if given[name]
+    }

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
-import json
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,12 +10,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from wattbook.clock import Clock
-from wattbook.errors import BY_HTTP_STATUS, InvalidInput, Unauthenticated, WattbookError, error_body
+from wattbook.errors import InvalidInput, WattbookError
 
+from sandbox.bank.api.delivery import Answer, Delivery, dumped, refused
 from sandbox.bank.domain.encoding import Style
-from sandbox.bank.domain.rates import CURRENCIES, rate_rows
+from sandbox.bank.domain.rates import CURRENCIES
 from sandbox.bank.domain.sizes import SOURCES
-from sandbox.bank.usecases.windows import Cursor, Windows, head_of
+from sandbox.bank.usecases.bank import Bank, Fate
+from sandbox.bank.usecases.windows import Windows, head_of
 
 STYLE = Style(
     before=('{"id":"', '","payer_iban":"', '","beneficiary_iban":"', '","amount":', ',"currency":"',
@@ -31,11 +31,10 @@ RETRY_AFTER_S = 2
 class WattbookDialect:
     """Handlers of the dialect ``wattbook``."""
 
-    def __init__(self, windows: Windows, *, clock: Clock, token: str, rates: str) -> None:
-        """Hand out ``windows``; an empty token asks for none; ``rates`` says how the rate table reads."""
-        self._windows, self._clock = windows, clock
-        self._token, self._rates = token, rates
-        self._places: dict[tuple[str, str, str], Cursor] = {}
+    def __init__(self, bank: Bank, delivery: Delivery, *, clock: Clock, rates: str) -> None:
+        """Hand out what ``bank`` has; ``rates`` says how the rate table reads."""
+        self._bank, self._delivery, self._clock, self._rates = bank, delivery, clock, rates
+        self._windows = Windows(bank)
 
     def app(self) -> Starlette:
         """The application that serves them."""
@@ -45,79 +44,65 @@ class WattbookDialect:
             Route("/exchange_rates", self.exchange_rates),
             *(Route(f"/{source}", self.transactions) for source in SOURCES),
         ]
-        return Starlette(routes=routes, exception_handlers={WattbookError: _refusal, HTTPException: _refusal})
+        return Starlette(routes=routes, exception_handlers={WattbookError: refused, HTTPException: refused})
 
-    def ping(self, _: Request) -> Response:
-        """Whether it is there; asks for no token."""
+    async def ping(self, _: Request) -> Response:
+        """Whether it is there; asks for no token, and nothing goes wrong with it."""
         return JSONResponse({"message": "pong"})
 
-    def company_info(self, request: Request) -> Response:
+    async def company_info(self, request: Request) -> Response:
         """All companies."""
-        self._admit(request)
-        return _json(
-            request,
-            json.dumps(
-                [
-                    {"id": each.id + 1, "name": each.name, "owner": each.owner, "address": each.address,
-                     "ibans": each.ibans}
-                    for each in self._windows.data.companies()
-                ],
-                ensure_ascii=False, separators=(",", ":"),
-            ).encode(),
-        )  # fmt: skip
 
-    def exchange_rates(self, request: Request) -> Response:
+        def build(_: Fate) -> Answer:
+            return _tagged(request, dumped([
+                {"id": each.id + 1, "name": each.name, "owner": each.owner, "address": each.address,
+                 "ibans": each.ibans}
+                for each in self._bank.companies()
+            ]))  # fmt: skip
+
+        return await self._delivery.answer(request, build)
+
+    async def exchange_rates(self, request: Request) -> Response:
         """All rates, as JSON numbers."""
-        self._admit(request)
-        rows = [
-            f'{{"currency":"{row["currency"]}","eur_rate":{row["eur_rate"]},"usd_rate":{row["usd_rate"]}}}'
-            for row in rate_rows(self._rates)
-        ]
-        return _json(request, f"[{','.join(rows)}]".encode())
 
-    def transactions(self, request: Request) -> Response:
+        def build(_: Fate) -> Answer:
+            rows = [
+                f'{{"currency":"{row["currency"]}","eur_rate":{row["eur_rate"]},"usd_rate":{row["usd_rate"]}}}'
+                for row in self._bank.rates(self._rates)
+            ]
+            return _tagged(request, f"[{','.join(rows)}]".encode())
+
+        return await self._delivery.answer(request, build)
+
+    async def transactions(self, request: Request) -> Response:
         """A page of a window."""
-        self._admit(request)
-        source = request.url.path.strip("/")
+        return await self._delivery.answer(request, lambda fate: self._transactions(request, fate))
+
+    def _transactions(self, request: Request, fate: Fate) -> Answer:
+        source, now = request.url.path.strip("/"), self._clock.now()
         unknown = sorted(set(request.query_params) - {"cursor"})
         if unknown:
             raise InvalidInput(f"unknown parameter {', '.join(unknown)[:80]}; known is cursor")
         text = request.query_params.get("cursor")
-        client = request.client.host if request.client else ""
-        place = (client, request.headers.get("authorization", ""), source)
         if text is None:
-            cursor = self._places.get(place, self._windows.first)
+            host = request.client.host if request.client else ""
+            client = f"{host} {request.headers.get('authorization', '')}"
+            page = self._windows.next_for(client, source, STYLE, now=now, fate=fate)
         else:
-            cursor = self._windows.cursor_of(text)
-        page = self._windows.page(source, cursor, STYLE, now=self._clock.now())
-        if text is None:
-            self._places[place] = page.next
+            page = self._windows.at(source, self._windows.cursor_of(text), STYLE, now=now, fate=fate)
         body = b"".join((head_of(page), page.array, f',"next":"{page.next}"}}'.encode()))
-        links = {"self": cursor, "next": page.next, "first": self._windows.first}
+        links = {"self": page.cursor, "next": page.next, "first": self._windows.first}
         headers = {"Link": ", ".join(f'</{source}?cursor={at}>; rel="{name}"' for name, at in links.items())}
-        if page.next == cursor:
+        if page.next == page.cursor:
             headers["Retry-After"] = str(RETRY_AFTER_S)
-        return _json(request, body, headers)
-
-    def _admit(self, request: Request) -> None:
-        given = request.headers.get("authorization", "")
-        if self._token and not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-            raise Unauthenticated("send the bank's token: Authorization: Bearer …")
+        return _tagged(request, body, headers)
 
 
-def _json(request: Request, body: bytes, headers: dict[str, str] | None = None) -> Response:
-    """An answer with its ETag; 304 where the client has it."""
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+def _tagged(request: Request, body: bytes, headers: dict[str, str] | None = None) -> Answer:
+    """An answer with its ETag (weak, since it may be compressed); 304 where the client has it."""
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
     given = {"ETag": etag, "Cache-Control": "no-cache", **(headers or {})}
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if etag in known or "*" in known:
-        return Response(status_code=304, headers=given)
-    return Response(body, media_type="application/json", headers=given)
-
-
-async def _refusal(_: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        error = BY_HTTP_STATUS.get(error.status_code, InvalidInput)(error.detail)
-    assert isinstance(error, WattbookError)
-    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
-    return JSONResponse(error_body(error), status_code=error.http_status, headers=headers)
+    known = {tag.strip() for tag in request.headers.get("if-none-match", "").split(",")}
+    if {etag, etag.removeprefix("W/"), "*"} & known:
+        return Answer(b"", 304, given)
+    return Answer(body, headers=given)

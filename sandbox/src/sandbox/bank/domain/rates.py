@@ -52,7 +52,8 @@ def rate_rows(reading: str, *, usd_shift: Decimal = Decimal(1)) -> list[dict[str
         if reading == MULTIPLY:
             eur_rate, usd_rate = 1 / per_eur, usd
         else:
-            eur_rate, usd_rate = usd, per_eur
+            # EUR's own is the other way round, as in what those banks publish.
+            eur_rate, usd_rate = (1 / usd if currency.code == "EUR" else usd), per_eur
         rows.append({"currency": currency.code, "eur_rate": _text(eur_rate), "usd_rate": _text(usd_rate)})
     return rows
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 from wattbook.errors import InvalidInput
 
 from sandbox.bank.domain.encoding import Style, array_text
-from sandbox.bank.domain.rows import DataSet, Rows
-from sandbox.bank.domain.sizes import WINDOW_S, window_at, window_start
+from sandbox.bank.domain.sizes import window_at, window_start
+from sandbox.bank.usecases.bank import Bank, Fate
 
 MOST_ROWS = 160_000  # a page's; under 32 MiB
 _CURSOR = re.compile(r"(\d{1,6})(?:\.([1-9]\d{0,3}))?", re.ASCII)
@@ -48,12 +48,16 @@ class Page:
 
 
 class Windows:
-    """The windows of a data set, up to an instant."""
+    """The bank's windows by cursor; the bank knows where each client that sends none left off."""
 
-    def __init__(self, data: DataSet) -> None:
-        """Hand out ``data``."""
-        self.data = data
-        self.handed: Counter[str] = Counter()
+    def __init__(self, bank: Bank) -> None:
+        """Hand out what ``bank`` has."""
+        self.bank = bank
+
+    @property
+    def first(self) -> Cursor:
+        """Where a client without a place begins."""
+        return Cursor(self.bank.data.first_window)
 
     def cursor_of(self, text: str) -> Cursor:
         """The cursor that a client sent.
@@ -62,41 +66,57 @@ class Windows:
             InvalidInput: it is none of this bank's.
         """
         found = _CURSOR.fullmatch(text)
-        last = self.data.last_window
-        if not found or (last is not None and not self.data.first_window <= int(found[1]) <= last + 1):
+        last = self.bank.data.last_window
+        if not found or (last is not None and not self.first.window <= int(found[1]) <= last + 1):
             upto = "" if last is None else f" … {last + 1}"
             raise InvalidInput(
-                f"cursor: {text[:40]!r} is none of this bank's; they are {self.data.first_window}{upto}, "
+                f"cursor: {text[:40]!r} is none of this bank's; they are {self.first}{upto}, "
                 "each from the 'next' of an answer"
             )
         return Cursor(int(found[1]), int(found[2] or 0))
 
-    @property
-    def first(self) -> Cursor:
-        """Where a client without a place begins."""
-        return Cursor(self.data.first_window)
+    def at(self, source: str, cursor: Cursor, style: Style, *, now: datetime, fate: Fate) -> Page:
+        """The page at a cursor; where ``fate`` says so, of the window before it."""
+        if fate.repeat and cursor.window > self.first.window:
+            cursor = Cursor(cursor.window - 1)
+        return self._page(source, cursor, style, now=now, shuffled=fate.reorder)
 
-    def page(self, source: str, cursor: Cursor, style: Style, *, now: datetime) -> Page:
+    def next_for(self, client: str, source: str, style: Style, *, now: datetime, fate: Fate) -> Page:
+        """The page at which a client left off."""
+        name = hashlib.sha256(f"{source} {client}".encode()).hexdigest()
+        with self.bank.lock:
+            places = self.bank.changes.places
+            place = Cursor(*places.get(name, (self.first.window, 0)))
+            again = self.bank.again(source)
+            if again is not None:
+                return self._page(source, Cursor(again), style, now=now, shuffled=fate.reorder)
+            if fate.repeat and place.window > self.first.window:
+                return self._page(source, Cursor(place.window - 1), style, now=now, shuffled=fate.reorder)
+            if fate.reorder and not place.page and place.window + 1 < window_at(now):
+                self.bank.come_again(source, place.window)
+                place = Cursor(place.window + 1)
+            page = self._page(source, place, style, now=now, shuffled=fate.reorder)
+            places[name] = page.next.window, page.next.page
+            return page
+
+    def _page(self, source: str, cursor: Cursor, style: Style, *, now: datetime, shuffled: bool) -> Page:
         """A page of a window as it is at ``now``: of the open one what has come so far."""
-        last = self.data.last_window
-        exists = last is None or cursor.window <= last
-        rows = self.rows(source, cursor.window, now=now) if exists else None
-        complete = exists and cursor.window < window_at(now)
-        have = len(rows) if rows is not None else 0
-        pages = max(-(-have // MOST_ROWS), 1)
+        last = self.bank.data.last_window
+        if last is not None and cursor.window > last:
+            return Page(cursor, 1, False, 0, b"[]", cursor)
+        complete = cursor.window < window_at(now)
+        rows = self.bank.rows(source, cursor.window, now=now)
+        pages = max(-(-len(rows) // MOST_ROWS), 1)
         start = cursor.page * MOST_ROWS
-        taken = rows.taken(slice(start, start + MOST_ROWS)) if rows is not None else None
-        array = array_text(taken, style) if taken is not None else b"[]"
+        rows = rows.taken(slice(start, start + MOST_ROWS))
+        if shuffled:
+            rows = rows.taken(np.random.default_rng(cursor.window).permutation(len(rows)))
         if cursor.page + 1 < pages:
             following = Cursor(cursor.window, cursor.page + 1)
         else:
             following = Cursor(cursor.window + 1) if complete else cursor
-        return Page(cursor, pages, complete, len(taken) if taken is not None else 0, array, following)
-
-    def rows(self, source: str, window: int, *, now: datetime) -> Rows:
-        """A window's rows up to ``now``."""
-        rows = self.data.rows(source, window)
-        return rows if (window + 1) * WINDOW_S <= now.timestamp() else rows.until(now.timestamp())
+        self.bank.handed_out(source, cursor.window, rows=len(rows), now=now)
+        return Page(cursor, pages, complete, len(rows), array_text(rows, style), following)
 
 
 def head_of(page: Page) -> bytes:

@@ -21,7 +21,13 @@ from wattbook.trade.statement import json_trade
 
 from tests.unit.gateway.started import Started
 
-IN_PATHS = {"name": "somebody", "id": "1", "day": "2023-02-28", "delivery_start": "2023-02-28T13:00:00Z"}
+IN_PATHS = {
+    "name": "somebody",
+    "id": "1",
+    "day": "2023-02-28",
+    "delivery_start": "2023-02-28T13:00:00Z",
+    "nmi": "NBBBX11110",
+}
 ERRORS_OF_OURS = {"401", "403", "406", "429", "500", "503"}
 
 
@@ -249,6 +255,28 @@ def test_served_trades_are_what_the_document_says(tmp_path_factory: pytest.TempP
         {"delivery_start"},
     ]
     assert all(_schema("Error").is_valid(answer.json()) for answer in errors)
+
+
+def test_answers_about_meters_are_what_the_document_says(tmp_path_factory: pytest.TempPathFactory) -> None:
+    answers = {
+        "MeterReading": "/v1/meter-readings?nmi=NBBBX11110&limit=1",
+        "MeterPoint": "/v1/meter-points/NBBBX11110",
+        "FlowFile": "/v1/flow-files",
+        "WholeFlowFile": "/v1/flow-files/1",
+        "FlowFileError": "/v1/flow-files/2/errors",
+    }
+    with Started(tmp_path_factory.mktemp("meters")) as started, started.client() as client:
+        good, bad = (
+            client.post("/v1/flow-files", files={"file": ("a.csv", content)}) for content in (b"100900", b"x")
+        )
+        withdrawn = client.post("/v1/flow-files/1/withdrawal", json={"reason": "a test"})
+        bodies = {"Upload": good.json(), "RejectedUpload": bad.json(), "Withdrawn": withdrawn.json()}
+        for name, path in answers.items():
+            body = client.get(path).json()
+            bodies[name] = body[0] if isinstance(body, list) else body
+
+    for name, body in bodies.items():
+        assert not [error.message for error in _schema(name).iter_errors(body)], name
 
 
 def test_live_answers_are_what_the_document_says(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -24,6 +24,7 @@ _ALL_TRADES = frozenset({Role.DESK, Role.ADMIN, Role.SERVICE})
 _DESK = frozenset({Role.DESK, Role.ADMIN})
 _CASH = frozenset({Role.DESK, Role.ADMIN, Role.SERVICE, Role.TREASURER})
 TRADING = frozenset({Role.TRADER, Role.DESK, Role.ADMIN, Role.SERVICE})
+_METERS = frozenset({Role.SUPPORT, Role.DESK, Role.ADMIN, Role.SERVICE})
 _EXCHANGE_CLIENT = "ingest-service"
 
 
@@ -142,6 +143,25 @@ class Principal:
         """
         if _CASH.isdisjoint(self.roles):
             raise Forbidden("only treasurer, desk, admin and service users may see this")
+
+    def require_meters(self) -> None:
+        """Insist that meter readings and flow files are theirs to see.
+
+        Raises:
+            Forbidden: they are not.
+        """
+        if _METERS.isdisjoint(self.roles):
+            raise Forbidden("only support, desk, admin and service users may see this")
+
+    def require_import(self) -> None:
+        """Insist that they may bring flow files in, and that this is no pass for reading only.
+
+        Raises:
+            Forbidden: they lack one of both.
+        """
+        if not self.sees_all:
+            raise Forbidden("only desk, admin and service users import flow files")
+        self.require_write()
 
     def require_sees_all(self) -> None:
         """Insist that every trader's trades are theirs to see.

@@ -98,6 +98,14 @@ class UnsupportedMediaType(WattbookError):
     http_status = 415
 
 
+class Rejected(WattbookError):
+    """It was read, and what it says cannot be taken in."""
+
+    code = "rejected"
+    http_status = 422
+    grpc_status = "FAILED_PRECONDITION"
+
+
 class TooManyRequests(WattbookError):
     """Slow down; ``retry_after_s`` says for how long."""
 

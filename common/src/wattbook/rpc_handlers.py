@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 
+from wattbook.errors import WattbookError
+
 Behaviour = Callable[..., Any]
 Wrap = Callable[[Behaviour], Behaviour]
 
@@ -26,7 +28,7 @@ def wrapped(handler: Any, *, unary: Wrap, streamed: Wrap) -> Any:
         )
     if handler.stream_unary:
         return grpc.stream_unary_rpc_method_handler(
-            unary(handler.stream_unary),
+            unary(_heard_out(handler.stream_unary)),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
@@ -37,3 +39,17 @@ def wrapped(handler: Any, *, unary: Wrap, streamed: Wrap) -> Any:
             response_serializer=handler.response_serializer,
         )
     raise NotImplementedError("a method that answers a stream by a stream cannot be guarded yet")
+
+
+def _heard_out(behaviour: Behaviour) -> Behaviour:
+    """Refuses only after the last request: a caller that still sends would lose the reason."""
+
+    def handle(requests: Any, context: Any) -> Any:
+        try:
+            return behaviour(requests, context)
+        except WattbookError:
+            for _ in requests:
+                pass
+            raise
+
+    return handle

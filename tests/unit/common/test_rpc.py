@@ -165,6 +165,14 @@ def test_whoever_breaks_a_stream_of_requests_off_leaves_no_error_in_the_log(
     assert "unexpected error" not in caplog.text
 
 
+def test_whoever_still_sends_hears_why_it_is_refused(service: Service) -> None:
+    service.behaviour = raising(TooManyRequests("slow down"))
+    requests = (b"x" * 100_000 for _ in range(200))
+
+    with pytest.raises(TooManyRequests):
+        rpc.call(service.channel.stream_unary("/test.Service/Upload"), requests)
+
+
 def test_the_deadline_of_a_transfer_grows_with_its_size() -> None:
     small, large = (rpc.transfer_timeout_s(size, timeout_s=10.0) for size in (0, 256 * 1024 * 60))
 

@@ -16,6 +16,7 @@ from wattbook.walls import OPEN
 from wattbook_proto import (
     feed_pb2,
     feed_pb2_grpc,
+    meters_pb2_grpc,
     prices_pb2,
     prices_pb2_grpc,
     reports_pb2,
@@ -23,6 +24,8 @@ from wattbook_proto import (
     trades_pb2,
     trades_pb2_grpc,
 )
+
+from tests.unit.gateway.fake_meters import FakeMeters
 
 MIDNIGHT_S = 1_677_538_800  # 2023-02-28 in Berlin
 NOON_US = 1_677_582_000_000_000
@@ -351,19 +354,20 @@ class Owners:
 
     def __init__(self) -> None:
         self.trades, self.reports = FakeTrades(), FakeReports()
-        self.prices, self.feed = FakePrices(), FakeFeed()
+        self.prices, self.feed, self.meters = FakePrices(), FakeFeed(), FakeMeters()
         registrations: list[tuple[Callable[[Any, grpc.Server], None], Any]] = [
             (trades_pb2_grpc.add_TradesServicer_to_server, self.trades),
             (reports_pb2_grpc.add_ReportsServicer_to_server, self.reports),
             (prices_pb2_grpc.add_PricesServicer_to_server, self.prices),
             (feed_pb2_grpc.add_FeedServicer_to_server, self.feed),
+            (meters_pb2_grpc.add_MetersServicer_to_server, self.meters),
         ]
-        self._servers = [rpc.Server("127.0.0.1:0", guard=OPEN) for _ in registrations]
+        self._servers = [rpc.Server("127.0.0.1:0", guard=OPEN, workers=32) for _ in registrations]
         for server, (add, servicer) in zip(self._servers, registrations, strict=True):
             server.register(add, servicer, rules={})
-        self.trade_target, self.report_target, self.pricing_target, self.ingest_target = (
-            f"127.0.0.1:{server.start()}" for server in self._servers
-        )
+        targets = [f"127.0.0.1:{server.start()}" for server in self._servers]
+        self.trade_target, self.report_target, self.pricing_target, self.ingest_target = targets[:4]
+        self.meter_target = targets[4]
         for server in self._servers:
             server.set_ready()
 

@@ -43,6 +43,7 @@ class Started:
                 "report_target": self.owners.report_target,
                 "pricing_target": self.owners.pricing_target,
                 "ingest_target": self.owners.ingest_target,
+                "meter_target": self.owners.meter_target,
                 "admin_password": ADMIN_PASSWORD,
                 "ingest_client_secret": CLIENT_SECRET,
                 "report_client_secret": REPORT_SECRET,

@@ -16,6 +16,7 @@ from gateway.api.batch import BatchApi
 from gateway.api.connexion_parts import LifespanMiddleware, Resolver, SecurityMiddleware
 from gateway.api.edge import Edge
 from gateway.api.feed import FeedApi, QuarantineApi
+from gateway.api.meters import MetersApi
 from gateway.api.oauth import OAuthApi
 from gateway.api.pages import Probe, pages_of
 from gateway.api.performance import PerformanceApi
@@ -46,6 +47,7 @@ class Services:
     batch: BatchApi
     reports: ReportsApi
     live: Live
+    meters: MetersApi
     users: UsersApi
     oauth: OAuthApi
     sign_in: SignIn
@@ -111,6 +113,7 @@ def _handlers(services: Services) -> dict[str, Handler]:
         "oauth.revocations": services.oauth.revocations,
         "oauth.jwks": services.oauth.jwks,
         **_live_handlers(services.live),
+        **_meters_handlers(services.meters),
     }
 
 
@@ -126,4 +129,18 @@ def _live_handlers(live: Live) -> dict[str, Handler]:
         "quarantine.show": live.quarantine.show,
         "quarantine.replay": live.quarantine.replay,
         "quarantine.drop": live.quarantine.drop,
+    }
+
+
+def _meters_handlers(meters: MetersApi) -> dict[str, Handler]:
+    return {
+        "flow_files.upload": meters.upload,
+        "flow_files.list": meters.files,
+        "flow_files.get": meters.file,
+        "flow_files.errors": meters.errors,
+        "flow_files.original": meters.original,
+        "flow_files.retry": meters.retry,
+        "flow_files.withdraw": meters.withdraw,
+        "meter_readings.list": meters.readings,
+        "meter_points.get": meters.meter_point,
     }

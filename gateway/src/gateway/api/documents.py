@@ -10,7 +10,14 @@ from typing import Any
 import yaml
 
 CONTRACT = "trades_api.yaml"
-DOCUMENTS = (CONTRACT, "reports_api.yaml", "live_api.yaml", "users_api.yaml", "auth_api.yaml")
+DOCUMENTS = (
+    CONTRACT,
+    "reports_api.yaml",
+    "live_api.yaml",
+    "meters_api.yaml",
+    "users_api.yaml",
+    "auth_api.yaml",
+)
 BASE_PATH = "/v1"
 # In Python it takes most of a gateway's start.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -135,8 +135,8 @@ def _ids(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
 
 
 def _response_for(error: Exception, *, request_id: str, path: str) -> Response:
-    headers = error.headers if isinstance(error, Refusal) else ()
-    known = _known(error.error if isinstance(error, Refusal) else error)
+    refusal = error if isinstance(error, Refusal) else None
+    known = _known(refusal.error if refusal else error)
     if known is None:
         _log.error("unexpected error in a handler", exc_info=error, extra={"path": path})
         known = Internal("internal error; quote the request id")
@@ -144,7 +144,9 @@ def _response_for(error: Exception, *, request_id: str, path: str) -> Response:
         _log.warning(
             "request failed", extra={"path": path, "status": known.http_status, "why": known.message}
         )
-    return error_response(known, request_id=request_id, headers=headers)
+    if refusal is None:
+        return error_response(known, request_id=request_id)
+    return error_response(known, request_id=request_id, headers=refusal.headers, fields=refusal.fields)
 
 
 def _known(error: Exception) -> WattbookError | None:

@@ -21,13 +21,16 @@ class Disconnected(Exception):
 
 
 class Refusal(Exception):
-    """An error together with headers of its own."""
+    """An error together with headers or fields of its own."""
 
-    def __init__(self, error: WattbookError, headers: Headers) -> None:
-        """Answer ``error`` with these ``headers`` as well."""
+    def __init__(
+        self, error: WattbookError, headers: Headers = (), *, fields: Mapping[str, Any] | None = None
+    ) -> None:
+        """Answer ``error`` with these ``headers`` and, in its body, ``fields`` as well."""
         super().__init__(error.message)
         self.error = error
         self.headers = headers
+        self.fields = fields or {}
 
 
 class Request:
@@ -142,8 +145,10 @@ def json_response(value: Any, *, status: int = 200, headers: Headers = ()) -> Re
     return Response(status, msgspec.json.encode(value), headers=headers)
 
 
-def error_response(error: WattbookError, *, request_id: str, headers: Headers = ()) -> Response:
-    """The contract's error body."""
+def error_response(
+    error: WattbookError, *, request_id: str, headers: Headers = (), fields: Mapping[str, Any] | None = None
+) -> Response:
+    """The contract's error body, and more ``fields`` after it."""
     answer = [*headers]
     if error.http_status == 401:
         answer.append((b"www-authenticate", b'Basic realm="Wattbook"'))
@@ -151,4 +156,5 @@ def error_response(error: WattbookError, *, request_id: str, headers: Headers = 
         answer.append((b"retry-after", b"%d" % error.retry_after_s))
     elif error.http_status == 503:
         answer.append((b"retry-after", b"1"))
-    return json_response(error_body(error, request_id=request_id), status=error.http_status, headers=answer)
+    body = {**error_body(error, request_id=request_id), **(fields or {})}
+    return json_response(body, status=error.http_status, headers=answer)

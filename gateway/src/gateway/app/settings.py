@@ -32,6 +32,9 @@ class Settings(ServiceSettings, StoreSettings, HttpSettings):
     ingest_target: str | None = setting(
         "WATTBOOK_INGEST_TARGET", "host:port of ingest-service; unset: there is none", default=None
     )
+    meter_target: str | None = setting(
+        "WATTBOOK_METER_TARGET", "host:port of meter-service; unset: there is none", default=None
+    )
     admin_password: str | None = setting(
         "WATTBOOK_ADMIN_PASSWORD", "password of the user admin, set at every start", default=None, secret=True
     )
@@ -63,6 +66,9 @@ class Settings(ServiceSettings, StoreSettings, HttpSettings):
     batch_limit_bytes: int = setting("WATTBOOK_BATCH_LIMIT_BYTES", "largest batch of lines", default=1024**3)
     batch_array_limit_bytes: int = setting(
         "WATTBOOK_BATCH_ARRAY_LIMIT_BYTES", "largest batch as a JSON array", default=16 * 1024**2
+    )
+    flow_file_limit_bytes: int = setting(
+        "WATTBOOK_FLOW_FILE_LIMIT_BYTES", "largest flow file or zip that is uploaded", default=256 * 1024**2
     )
     book_timeout_s: float = setting("WATTBOOK_BOOK_TIMEOUT_S", "deadline of single bookings", default=10.0)
     report_timeout_s: float = setting("WATTBOOK_REPORT_TIMEOUT_S", "deadline of reports", default=5.0)

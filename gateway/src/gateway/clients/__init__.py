@@ -1,6 +1,7 @@
 """The owners behind the gateway, over gRPC, each call with a deadline."""
 
 from gateway.clients.feed import FeedClient
+from gateway.clients.meters import MetersClient
 from gateway.clients.prices import PricesClient
 from gateway.clients.reports import PnlAsk, ReportsClient
 from gateway.clients.trades import Booking, TradesClient, new_request, stated
@@ -8,6 +9,7 @@ from gateway.clients.trades import Booking, TradesClient, new_request, stated
 __all__ = [
     "Booking",
     "FeedClient",
+    "MetersClient",
     "PnlAsk",
     "PricesClient",
     "ReportsClient",

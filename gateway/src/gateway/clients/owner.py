@@ -59,21 +59,29 @@ class OptionalOwner:
     def _stub_on(self, channel: grpc.aio.Channel) -> Any:
         raise NotImplementedError
 
-    async def _ask(self, asker: Principal, method: str, request: Any, *, writes: bool = False) -> Any:
-        """What the owner answers to ``asker``.
+    async def _ask(
+        self, asker: Principal, method: str, request: Any, *, writes: bool = False, timeout_s: float = 0.0
+    ) -> Any:
+        """What the owner answers to ``asker``; ``timeout_s`` 0: within the deadline of every call.
 
         Raises:
             Unavailable: it is not running, not reachable or too slow.
             WattbookError: as it refused.
         """
-        if self._stub is None or self._door is None:
-            raise Unavailable(f"{self._name} is not running here")
-        call = getattr(self._stub, method)
-        pass_ = self._door.writing(asker) if writes else self._door.reading(asker)
+        stub, metadata = self._asking(asker, writes=writes)
         try:
-            return await call(request, timeout=self._timeout_s, metadata=rpc.outgoing_metadata(pass_))
+            return await getattr(stub, method)(
+                request, timeout=timeout_s or self._timeout_s, metadata=metadata
+            )
         except grpc.RpcError as error:
             raise rpc.translate(error) from error
+
+    def _asking(self, asker: Principal, *, writes: bool = False) -> tuple[Any, Any]:
+        """The stub and the metadata to call with. Raises Unavailable where there is no such owner."""
+        if self._stub is None or self._door is None:
+            raise Unavailable(f"{self._name} is not running here")
+        pass_ = self._door.writing(asker) if writes else self._door.reading(asker)
+        return self._stub, rpc.outgoing_metadata(pass_)
 
 
 async def says_it_serves(stub: health_pb2_grpc.HealthStub) -> bool:

@@ -1,0 +1,1 @@
+"""What meter-service remembers, through Django's connection; engines differ only in here."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.live_desk import BOOKED_S, LiveDesk, running
+from tests.support.trades import trade
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -182,6 +183,21 @@ def test_a_trader_sees_that_the_feed_lives_and_no_page_that_the_api_refuses(
     for path in ("/feed", "/quarantine"):
         tim.go(path)
         assert "Not yours to see" in page.inner_text("h1")
+
+
+def test_what_the_exchange_never_stated_is_counted_and_listed_beside_the_file(
+    live: LiveDesk, ana: Reader
+) -> None:
+    day = live.exchange("GET", "state")["trading_day"]
+    said = trade(trader_id="trader_1", delivery_day=day, execution_time=f"{day}T12:00:00Z")
+    with live.client() as admin:
+        admin.added(said)
+    ana.go(f"/reconciliation/{day}?kind=unconfirmed")
+
+    ana.wait_for("n.unconfirmed", "1")
+    (row,) = ana.page.locator("#differences tbody tr").all()
+    assert said["id"] in row.inner_text()
+    assert "the exchange has not stated it" in row.inner_text()
 
 
 @pytest.mark.parametrize("width", [360, 768, 1440])

@@ -13,8 +13,8 @@ from report_service.domain.book import Book, Booking, Cell, CellKey, Event, Head
 from report_service.domain.corrections import Correction as Corrected
 from report_service.domain.corrections import CorrectionPage, Differing, DifferingPage
 from report_service.domain.effects import PeriodTrade
+from report_service.domain.feed import Difference, Listener, TradingDay
 from report_service.domain.feed import Feed as ExchangeFeed
-from report_service.domain.feed import Listener, TradingDay
 from report_service.domain.prices import DayKey, DayPrices, PollerState, ReferencePrice
 from report_service.domain.quarantine import Quarantined, QuarantinePage
 from wattbook.auth.people import Person, Tokens
@@ -99,6 +99,7 @@ class FakeTradeBook:
         self.is_away = False
         self.calls: list[str] = []
         self.flags: dict[str, tuple[str, ...]] = {}
+        self.never_stated: tuple[Difference, ...] | None = ()  # None: cannot be asked
         self.during_snapshot = lambda: None
 
     def book(self, *bookings: Booking) -> None:
@@ -157,6 +158,11 @@ class FakeTradeBook:
             and from_s <= each.delivery_start_s < until_s
         ]
         return [PeriodTrade(each, self.flags.get(each.id, ())) for each in found[:limit]]
+
+    def unconfirmed(self, day: date) -> tuple[Difference, ...]:
+        if self.never_stated is None:
+            raise Unavailable("a service is not reachable; try again")
+        return self.never_stated
 
     def _called(self, what: str) -> None:
         if self.is_away:

@@ -12,7 +12,13 @@ from flask.testing import FlaskClient
 from report_service.api.trouble import LOUD_AFTER_S, Trying
 from report_service.api.watching import FeedWatcher
 from report_service.domain.feed import Difference, Listener, Statement, TradingDay
-from report_service.usecases.feed import CLOSED_DAY_EVERY_S, MOST_DAYS, FeedBoard, FeedKeeper
+from report_service.usecases.feed import (
+    CLOSED_DAY_EVERY_S,
+    MOST_DAYS,
+    UNCONFIRMED_EVERY_S,
+    FeedBoard,
+    FeedKeeper,
+)
 from wattbook.clock import FakeClock
 from wattbook.errors import Unavailable
 from wattbook.retry import Backoff
@@ -338,6 +344,27 @@ class TestTheReconciliation:
         assert 'href="/traders/b/days/2023-03-01"' in page
         assert "the file does not have it" in rows[1][3]
         assert rows[3][3] == "row 7 is refused: not CSV"
+
+    def test_lists_what_the_exchange_never_stated_and_says_where_that_is_not_known(
+        self, pages: Pages, ana: FlaskClient, day: TradingDay
+    ) -> None:
+        address = "/reconciliation/2023-02-28?kind=unconfirmed"
+        assert text_of(ana.get(address).text, "n.unconfirmed") == "0"
+        booked = Statement("a", "buy", 1_000, 100, "2023-03-01", 14, pages.exchange.us())
+        pages.book.never_stated = (Difference("u_1", "unconfirmed", "not stated", booked=booked),)
+        pages.clock.advance(UNCONFIRMED_EVERY_S)
+        pages.keeper.tend()
+
+        page = ana.get(address).text
+
+        assert text_of(page, "n.unconfirmed") == "1"
+        ((trade_id, kind, said, filed),) = self.rows(page)
+        assert (trade_id, kind, filed) == ("|u_1|", "Unconfirmed", "not stated")
+        assert said.startswith("booked: |")
+        pages.book.never_stated = None
+        pages.clock.advance(UNCONFIRMED_EVERY_S)
+        pages.keeper.tend()
+        assert text_of(ana.get(address).text, "n.unconfirmed") == "– (the book cannot be asked now)"
 
     def test_shows_one_kind_where_asked(self, ana: FlaskClient, day: TradingDay) -> None:
         assert len(self.rows(ana.get("/reconciliation/2023-02-28?kind=differs").text)) == 1

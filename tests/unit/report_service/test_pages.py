@@ -21,7 +21,7 @@ from report_service.api.web import build_web
 from report_service.domain.book import Booking
 from report_service.usecases.corrections import Corrections
 from report_service.usecases.details import Details
-from report_service.usecases.feed import FeedBoard, FeedKeeper
+from report_service.usecases.feed import FeedBoard, FeedKeeper, Unconfirmed
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
 from report_service.usecases.performance import Performances
@@ -103,7 +103,7 @@ class Pages:
         self.feed = FeedBoard(self.clock)
         self.exchange = FakeFeedOwner(self.clock)
         self.set_aside = FakeQuarantine()
-        self.keeper = FeedKeeper(self.feed, self.exchange)
+        self.keeper = FeedKeeper(self.feed, self.exchange, unconfirmed=Unconfirmed(self.book, self.clock))
         self.prices = FakePriceOwner()
         details = Details(self.book, self.prices)
         self.corrected = FakeCorrections()

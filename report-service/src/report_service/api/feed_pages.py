@@ -150,7 +150,8 @@ def reconciliation_topic(day: date, kind: str, *, locale_: str) -> Topic:
         slots = header_slots(parts)
         slots |= badge_slots(parts.feed, day, writer, now)
         slots |= tables.count_slots(found, writer, now)
-        slots["rows"] = tables.difference_rows(found.differences, kind, writer, now)
+        all_rows = (*found.differences, *(found.unconfirmed or ()))
+        slots["rows"] = tables.difference_rows(all_rows, kind, writer, now)
         return joined(_NOTHING, slots)
 
     return Topic(("reconciliation", day, kind, locale_), frozenset({FEED}), render)

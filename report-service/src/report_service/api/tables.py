@@ -41,6 +41,7 @@ KINDS = {
     "feed_only": ("Only in the feed", "not in the file"),
     "differs": ("Differs", "the file says something else than the feed or the book"),
     "file_only": ("Refused", "only in the file, not booked"),
+    "unconfirmed": ("Unconfirmed", "booked by a client, never stated by the exchange"),
 }
 _US_PER_S = 1_000_000
 _DASH = Markup('<abbr class="unknown" title="{}">–<span class="sr"> ({})</span></abbr>')
@@ -115,7 +116,18 @@ def count_slots(found: TradingDay, writer: Writer, now: datetime) -> Slots:
         slots |= {f"n.{name}": known, f"c:n.{name}": escape(tone)}
     if not found.is_reconciled:
         slots["n.in_both"] = dash("not compared yet")
-    return slots
+    return slots | _unconfirmed_slots(found, writer)
+
+
+def _unconfirmed_slots(found: TradingDay, writer: Writer) -> Slots:
+    """Known without a nightly file, too; before it has come, some of it may yet be confirmed."""
+    if found.unconfirmed is None:
+        return {"n.unconfirmed": dash("the book cannot be asked now"), "c:n.unconfirmed": Markup("even")}
+    tone = "warn" if found.unconfirmed and found.is_reconciled else "even"
+    return {
+        "n.unconfirmed": escape(writer.number(len(found.unconfirmed))),
+        "c:n.unconfirmed": escape(tone),
+    }
 
 
 def difference_rows(differences: Iterable[Difference], kind: str, writer: Writer, now: datetime) -> Markup:
@@ -132,7 +144,8 @@ def _difference(each: Difference, writer: Writer, now: datetime) -> Markup:
         kind += decide.format(urlencode({"trade_id": each.trade_id}))
     heard, filed = _versions(each, writer, now)
     return Markup(
-        '<tr><th scope="row"><code>{}</code></th><td class="kind {}">{}</td><td>{}</td><td>{}</td></tr>'
+        '<tr><th scope="row"><code>{}</code></th><td class="kind {}">{}</td>'
+        '<td class="said">{}</td><td class="said">{}</td></tr>'
     ).format(each.trade_id, each.kind, kind, heard, filed)
 
 
@@ -145,6 +158,8 @@ def _versions(each: Difference, writer: Writer, now: datetime) -> tuple[Markup, 
 
 
 def _nothing_said(each: Difference, kind: str) -> Markup:
+    if each.kind == "unconfirmed":
+        return escape(each.detail)
     if each.kind == kind:
         return escape("as the exchange said it")  # of a day that was compared before contents were kept
     if each.kind in ("differs", "file_only"):

@@ -44,7 +44,7 @@ from report_service.clients.trades import TradeService
 from report_service.domain.prices import BookDay, DayKey
 from report_service.usecases.corrections import Corrections
 from report_service.usecases.details import Details
-from report_service.usecases.feed import FEED, FeedBoard, FeedKeeper
+from report_service.usecases.feed import FEED, FeedBoard, FeedKeeper, Unconfirmed
 from report_service.usecases.follow import Follower
 from report_service.usecases.model import ReadModel
 from report_service.usecases.performance import Performances
@@ -115,15 +115,12 @@ def build(settings: Settings, exporting: Running, *, probing: socket.socket | No
         parts.append(PriceFeed(updated, keeper, board, system=bus.system))
     if settings.ingest_target:
         channels.append(_channel(settings, settings.ingest_target, "ingest-service"))
-        parts.append(FeedWatcher(FeedKeeper(exchange, FeedService(channels[-1])), exchange))
+        tended = FeedKeeper(exchange, FeedService(channels[-1]), unconfirmed=Unconfirmed(trades, clock))
+        parts.append(FeedWatcher(tended, exchange))
     booked = partial(bus.subscribe, (TRADE_BOOKED,), group=None)
     feed = BookFeed(booked, Follower(model, trades, clock), model, clock=clock, system=bus.system)
-    asked = (
-        Quarantine(QuarantineDesk(gateway)),
-        Corrections(CorrectionsDesk(gateway)),
-        Details(trades, prices),
-    )
-    shown = performances, people, clock, Assets(), hub, exchange, *asked
+    asked = Quarantine(QuarantineDesk(gateway)), Corrections(CorrectionsDesk(gateway))
+    shown = performances, people, clock, Assets(), hub, exchange, *asked, Details(trades, prices)
     front = _front(settings, Site(*shown, meter_pages=settings.meter_pages))
     closing = [front.close, gateway.close, *(each.close for each in channels), exporting.stop]
     return Worker(

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import date
 from typing import Any
 
 import grpc
 from wattbook import rpc
-from wattbook.clock import to_epoch_us
+from wattbook.clock import from_epoch_s, to_epoch_us
 from wattbook.errors import Unavailable
-from wattbook.periods import DeliveryPeriod
+from wattbook.periods import DEFAULT_AREA, DeliveryPeriod, day_bounds
 from wattbook_proto import trades_pb2, trades_pb2_grpc
 
 from report_service.domain.book import Book, Booking, Cell, CellKey, Head, Page
 from report_service.domain.effects import PeriodTrade
+from report_service.domain.feed import Difference, Statement
 
 SNAPSHOT_TIMEOUT_S = 60.0
 SEARCH_TIMEOUT_S = 30.0
 CELLS_TIMEOUT_S = 10.0
 FOLLOW_VERSION = 2  # of trade.booked: the newest that this reader can count
 PERIOD_TIMEOUT_S = 4.0
+MOST_UNCONFIRMED = 1_000
 _US_PER_S = 1_000_000
 LOOK_TIMEOUT_S = 3.0  # for a few trades: a service that hangs is soon noticed
 
@@ -117,6 +120,38 @@ class TradeService:
         )
         pages = rpc.stream(self._stub.Search, request, timeout_s=PERIOD_TIMEOUT_S)
         return [PeriodTrade(booking_of(trade), _marks(trade)) for page in pages for trade in page.trades]
+
+    def unconfirmed(self, day: date) -> tuple[Difference, ...]:
+        """Trades executed on a trading day that the exchange never stated, at most ``MOST_UNCONFIRMED``.
+
+        Raises:
+            Unavailable: not now.
+        """
+        begins, ends = day_bounds(DEFAULT_AREA, day)
+        request = trades_pb2.SearchRequest(
+            area=DEFAULT_AREA,
+            unconfirmed=True,
+            limit=MOST_UNCONFIRMED,
+            executed_from_us=to_epoch_us(begins),
+            executed_before_us=to_epoch_us(ends),
+        )
+        pages = rpc.stream(self._stub.Search, request, timeout_s=PERIOD_TIMEOUT_S)
+        return tuple(_unconfirmed(trade) for page in pages for trade in page.trades)
+
+
+def _unconfirmed(trade: trades_pb2.BookedTrade) -> Difference:
+    start = from_epoch_s(trade.delivery_start_s)
+    period = DeliveryPeriod(trade.area, start, trade.delivery_minutes)
+    booked = Statement(
+        trader_id=trade.trader_id,
+        direction="buy" if trade.direction == trades_pb2.BUY else "sell",
+        quantity_kw=trade.quantity_kw,
+        price_ct_per_mwh=trade.price_ct_per_mwh,
+        delivery_day=period.delivery_day.isoformat(),
+        delivery_hour=period.delivery_hour,
+        execution_time_us=trade.execution_time_us,
+    )
+    return Difference(trade.id, "unconfirmed", "the exchange has not stated it", booked=booked)
 
 
 def _marks(trade: trades_pb2.BookedTrade) -> tuple[str, ...]:

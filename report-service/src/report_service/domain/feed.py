@@ -138,6 +138,7 @@ class TradingDay:
     """How complete a trading day is, and its nightly file against the feed.
 
     ``has_gap``: something is missing after ``complete_to_us`` that only the nightly file can bring.
+    ``unconfirmed``: what clients booked and the exchange never stated; None where that is not known now.
     """
 
     day: date
@@ -153,6 +154,7 @@ class TradingDay:
     complete_to_us: int = 0
     has_gap: bool = False
     differences: tuple[Difference, ...] = ()
+    unconfirmed: tuple[Difference, ...] | None = None
 
     @cached_property
     def ends_us(self) -> int:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Protocol
 
 from wattbook.clock import Clock
-from wattbook.errors import InvalidInput, NotFound
+from wattbook.errors import InvalidInput, NotFound, Unavailable
 from wattbook.periods import DEFAULT_AREA, FIRST_DAY, LAST_DAY, area_of
 
-from report_service.domain.feed import Feed, TradingDay
+from report_service.domain.feed import Difference, Feed, TradingDay
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ MOST_DAYS = 16
 IN_USE_S = 600.0
 OPEN_DAY_EVERY_S = 2.0
 CLOSED_DAY_EVERY_S = 30.0
+UNCONFIRMED_EVERY_S = 15.0  # the book looks through all trades of the day
 _FOREVER_S = float("inf")
 
 
@@ -161,13 +163,46 @@ class FeedOwner(Protocol):
         ...
 
 
+class UnconfirmedOwner(Protocol):
+    """The book, as we need it here."""
+
+    def unconfirmed(self, day: date) -> tuple[Difference, ...]:
+        """What clients booked of a trading day and the exchange never stated. Raises Unavailable."""
+        ...
+
+
+class Unconfirmed:
+    """What the exchange never stated, day by day, asked for once in a while; use it from one thread."""
+
+    def __init__(self, book: UnconfirmedOwner, clock: Clock) -> None:
+        """Ask ``book``."""
+        self._book = book
+        self._clock = clock
+        self._known: OrderedDict[date, tuple[float, tuple[Difference, ...] | None]] = OrderedDict()
+
+    def of(self, day: date) -> tuple[Difference, ...] | None:
+        """A day's; None where the book cannot be asked now."""
+        now_s = self._clock.monotonic_s()
+        read_s, found = self._known.get(day, (-_FOREVER_S, None))
+        if now_s - read_s >= UNCONFIRMED_EVERY_S:
+            try:
+                found = self._book.unconfirmed(day)
+            except Unavailable:
+                found = None
+            self._known[day] = now_s, found
+            while len(self._known) > MOST_DAYS:
+                self._known.popitem(last=False)
+        return found
+
+
 class FeedKeeper:
     """Keeps one board fresh from the owner; use it from one thread."""
 
-    def __init__(self, board: FeedBoard, owner: FeedOwner) -> None:
+    def __init__(self, board: FeedBoard, owner: FeedOwner, *, unconfirmed: Unconfirmed | None = None) -> None:
         """Nothing is asked until :meth:`tend`."""
         self._board = board
         self._owner = owner
+        self._unconfirmed = unconfirmed
 
     def tend(self) -> None:
         """Ask how the feed is, and how complete the days in use are; call it often.
@@ -178,7 +213,10 @@ class FeedKeeper:
         self._board.note(self._owner.status())
         for day in self._board.due():
             try:
-                self._board.put(day, self._owner.trading_day(day))
+                found = self._owner.trading_day(day)
+                if self._unconfirmed is not None:
+                    found = replace(found, unconfirmed=self._unconfirmed.of(day))
+                self._board.put(day, found)
             except (InvalidInput, NotFound) as error:
                 _log.warning("no such trading day", extra={"day": str(day), "reason": error.message})
                 self._board.put(day, TradingDay(day))

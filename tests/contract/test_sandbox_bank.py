@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sandbox.bank.domain.sets import Plan
 from sandbox.bank.domain.sizes import SIZES, Span, window_at
-from sandbox.bank.usecases.make import make
+from sandbox.bank.usecases.make import Target, make
 
 from tests.unit.sandbox.worlds import MORNING, BankWorld, bank_world, run
 
@@ -128,7 +128,7 @@ def test_without_a_cursor_each_client_goes_on_where_it_left_off() -> None:
 
 def test_a_folder_is_handed_out_to_its_end_and_then_nothing_comes(tmp_path: Path) -> None:
     plan = Plan(SIZES["small"], 7, Span.of(date(2020, 1, 1), date(2020, 3, 1)))
-    make(plan, out=tmp_path, format="parquet", force=False, processes=1, progress=lambda done, of: None)
+    make(plan, Target(tmp_path), force=False, processes=1, progress=lambda done, of: None)
 
     async def scenario() -> tuple[list[dict[str, Any]], httpx.Response, httpx.Response]:
         async with bank_world(source=tmp_path) as world:

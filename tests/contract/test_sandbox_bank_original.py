@@ -14,7 +14,7 @@ import pytest
 from sandbox.bank.domain.rows import Made
 from sandbox.bank.domain.sets import Plan
 from sandbox.bank.domain.sizes import SIZES, Span
-from sandbox.bank.usecases.make import make
+from sandbox.bank.usecases.make import Target, make
 
 from tests.unit.sandbox.worlds import MORNING, BankWorld, bank_world, run
 
@@ -126,7 +126,7 @@ def test_there_is_one_place_for_everybody() -> None:
 @pytest.mark.parametrize("end", [date(2020, 3, 1), date(2020, 3, 4)])
 def test_a_folder_comes_to_its_last_payment_and_then_nothing_useful(tmp_path: Path, end: date) -> None:
     plan = Plan(SIZES["small"], 7, Span.of(date(2020, 1, 1), end))
-    make(plan, out=tmp_path, format="parquet", force=False, processes=1, progress=lambda done, of: None)
+    make(plan, Target(tmp_path), force=False, processes=1, progress=lambda done, of: None)
 
     async def scenario() -> tuple[list[Any], list[int]]:
         async with original(source=tmp_path) as world:

@@ -196,3 +196,14 @@ def _crashes(control: str) -> int:
         return int(_get(f"{control}/control/state")["crashes"])
     except httpx.TransportError:
         return -1
+
+
+def test_the_bank_waits_for_a_database_that_is_not_up_and_stops_meanwhile(start: Start) -> None:
+    settings, _, _ = _addresses(BANK)
+    process = start("sandbox.bank", **settings, **{f"{BANK}SOURCE": "postgresql://somebody@127.0.0.1:9/bank"})
+
+    assert process.stderr
+    line = json.loads(process.stderr.readline())
+    assert line["message"] == "waiting for the database"
+    assert "cannot be reached" in line["error"]
+    _stopped(process, signal.SIGTERM)

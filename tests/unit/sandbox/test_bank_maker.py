@@ -21,7 +21,7 @@ from sandbox.bank.domain.rows import Made
 from sandbox.bank.domain.sets import Plan
 from sandbox.bank.domain.sizes import SIZES, SOURCES, Span
 from sandbox.bank.store.folder import Folder
-from sandbox.bank.usecases.make import make
+from sandbox.bank.usecases.make import Target, make
 
 SMALL = SIZES["small"]
 PLAN = Plan(SMALL, 7, Span.of(date(2020, 2, 11), date(2020, 7, 3)))  # leap day, two quarters' ends, odd edges
@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made_in(folder: Path, *, format: str = "parquet") -> Path:
-    make(PLAN, out=folder, format=format, force=False, processes=1, progress=lambda done, of: None)
+    make(PLAN, Target(folder, format), force=False, processes=1, progress=lambda done, of: None)
     return folder
 
 
@@ -217,7 +217,7 @@ def test_a_folder_whose_maker_was_killed_is_not_whole(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make(PLAN, out=tmp_path / "out", format="parquet", force=False, processes=1, progress=killed)
+        make(PLAN, Target(tmp_path / "out"), force=False, processes=1, progress=killed)
 
     assert run(["key", str(tmp_path / "out")], {}) == 1
     assert "not whole" in capsys.readouterr().err

@@ -232,8 +232,10 @@ async def bank_world(*, start: datetime = MORNING, **settings: Any) -> AsyncIter
         **{f"WATTBOOK_SANDBOX_BANK_{name.upper()}": str(value) for name, value in settings.items()},
     }
     clock = FakeClock(start)
+    loaded = load(bank_app.Settings, environment)
+    data = bank_app.data_set(loaded, clock=clock)
     async with (
-        bank_app.served(load(bank_app.Settings, environment), clock=clock) as served,
+        bank_app.served(loaded, data, clock=clock) as served,
         httpx.AsyncClient(base_url=served.url, timeout=WAIT_S) as api,
         httpx.AsyncClient(base_url=served.control_url, timeout=WAIT_S) as http,
     ):

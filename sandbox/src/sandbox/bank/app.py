@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from starlette.applications import Starlette
 from wattbook.clock import Clock
-from wattbook.errors import NotFound
-from wattbook.process import EXIT_BAD_SETTINGS, load_settings_or_exit
+from wattbook.errors import NotFound, Unavailable
+from wattbook.process import EXIT_BAD_SETTINGS, load_settings_or_exit, stop_on_signals
 from wattbook.settings import SettingsError, setting
 from wattbook.telemetry import configure_logging
 
@@ -33,7 +33,11 @@ from sandbox.changes import changes_from_text
 from sandbox.hosting import http_served, listening_socket, run_until_stopped
 from sandbox.world import WorldSettings, complain, listen_problem, range_problem, trouble
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
 _log = logging.getLogger(__name__)
+_LOOK_S = 1.0  # between two looks for a database that is not up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +47,15 @@ class Settings(WorldSettings):
     listen: str = setting("WATTBOOK_SANDBOX_BANK_LISTEN", "host:port of the API", default="127.0.0.1:8100")
     source: str = setting(
         "WATTBOOK_SANDBOX_BANK_SOURCE",
-        "a maker's folder; none: it makes what it hands out",
+        "a maker's folder or database (sqlite:///…, postgresql://…); none: it makes what it hands out",
         default="",
     )
+    postgres_hostname: str = setting(
+        "POSTGRES_HOSTNAME", "database's host, where it is the source", default=""
+    )
+    postgres_user: str = setting("POSTGRES_USER", "database's user", default="")
+    postgres_password: str = setting("POSTGRES_PASSWORD", "its password", default="", secret=True)
+    postgres_db: str = setting("POSTGRES_DB", "its name", default="")
     size: Literal["small", "medium", "large", "mega"] | None = setting(
         "SETTING", "size that must be there, or is made: small, medium, large, mega", default=None
     )
@@ -86,11 +96,28 @@ class Settings(WorldSettings):
         complain(
             *self.clock_problems(),
             listen_problem("WATTBOOK_SANDBOX_BANK_LISTEN", self.listen),
+            trouble("WATTBOOK_SANDBOX_BANK_SOURCE", lambda: "://" in self.source and self.database),
             trouble("WATTBOOK_SANDBOX_BANK_SINCE", lambda: self.first_window),
             listen_problem("WATTBOOK_SANDBOX_BANK_CONTROL_LISTEN", self.control, loopback=True),
             range_problem("WATTBOOK_SANDBOX_BANK_HANG_REAL_S", self.hang_real_s, 0, 600),
             trouble("WATTBOOK_SANDBOX_BANK_FAULTS", lambda: Faults().changed(changes_from_text(self.faults))),
         )
+
+    @property
+    def database(self) -> URL | None:
+        """The database that is the source.
+
+        Raises:
+            InvalidInput: the address is none.
+        """
+        given = self.source if "://" in self.source else None
+        if self.source and not given:
+            return None
+        from sandbox.bank.store.database import database_url
+
+        names = ("hostname", "user", "password", "db")
+        environment = {f"POSTGRES_{name.upper()}": getattr(self, f"postgres_{name}") for name in names}
+        return database_url(environment, given)
 
     @property
     def first_window(self) -> int | None:
@@ -107,24 +134,35 @@ def data_set(settings: Settings, *, clock: Clock) -> DataSet:
 
     Raises:
         SettingsError: the source holds no data set, or one of another size.
+        Unavailable: the database cannot be reached.
     """
-    if not settings.source:
+    if not settings.source and not settings.postgres_hostname:
         first = settings.first_window
         if first is None:
             first = window_at(clock.now()) - DEFAULT_WINDOWS + 1
         return Made(SIZES[settings.size or "small"], seed=settings.seed, first_window=first)
-    from sandbox.bank.store.folder import Folder  # slow to load, and not needed on a desk
-
     try:
-        found = Folder(Path(settings.source))
+        found = _opened(settings)
     except NotFound as error:
         missing = f"size {settings.size} is missing: " if settings.size else ""
         raise SettingsError([f"WATTBOOK_SANDBOX_BANK_SOURCE: {missing}{error}"]) from None
     if settings.size not in (None, found.size_name):
+        where = settings.source or settings.postgres_hostname
         raise SettingsError(
-            [f"SETTING: size {settings.size} is missing: {settings.source} holds size {found.size_name}"]
+            [f"SETTING: size {settings.size} is missing: {where} holds size {found.size_name}"]
         )
     return found
+
+
+def _opened(settings: Settings) -> DataSet:
+    """The folder or the database of the settings; their readers load slowly, and a desk needs none."""
+    if settings.database:
+        from sandbox.bank.store.database import Database
+
+        return Database(settings.database)
+    from sandbox.bank.store.folder import Folder
+
+    return Folder(Path(settings.source))
 
 
 def build(settings: Settings, data: DataSet) -> Bank:
@@ -156,14 +194,10 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def served(
-    settings: Settings, *, clock: Clock, crash: Callable[[Bank], None] | None = None
+    settings: Settings, data: DataSet, *, clock: Clock, crash: Callable[[Bank], None] | None = None
 ) -> AsyncIterator[Served]:
-    """The bank on its sockets for the length of the block; without ``crash`` it never ends the process.
-
-    Raises:
-        SettingsError: there is nothing to hand out.
-    """
-    bank = build(settings, data_set(settings, clock=clock))
+    """The bank on its sockets for the length of the block; without ``crash`` it never ends the process."""
+    bank = build(settings, data)
     api_socket, control_socket = listening_socket(settings.listen), listening_socket(settings.control)
     api = api_of(settings, bank, clock=clock, crash=lambda: crash(bank) if crash else None)
     control = BankControl(bank, clock=clock, dialect=settings.dialect).app()
@@ -178,9 +212,9 @@ def _crash(bank: Bank) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Served]:
+async def running(settings: Settings, data: DataSet, *, clock: Clock) -> AsyncIterator[Served]:
     """The bank on its sockets, by its own clock."""
-    async with served(settings, clock=settings.simulated_clock(), crash=_crash) as world:
+    async with served(settings, data, clock=clock, crash=_crash) as world:
         _log.info("the bank is open", extra={"api": settings.listen, "control": settings.control})
         yield world
 
@@ -193,11 +227,29 @@ def main(arguments: Sequence[str] = ()) -> None:
         sys.exit(run(arguments, os.environ))
     settings = load_settings_or_exit(Settings, {**os.environ, **_served_by(arguments)})
     configure_logging("sandbox-bank", level=settings.log_level, json_lines=settings.log_json)
+    clock = settings.simulated_clock()
     try:
-        run_until_stopped(lambda: running(settings), with_parent=settings.stop_with_parent)
+        data = _waited_for(settings, clock=clock)
     except SettingsError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         sys.exit(EXIT_BAD_SETTINGS)
+    run_until_stopped(lambda: running(settings, data, clock=clock), with_parent=settings.stop_with_parent)
+
+
+def _waited_for(settings: Settings, *, clock: Clock) -> DataSet:
+    """What is handed out, once its database is up.
+
+    Raises:
+        SettingsError: as :func:`data_set`.
+    """
+    stopping = stop_on_signals()
+    while True:
+        try:
+            return data_set(settings, clock=clock)
+        except Unavailable as error:
+            _log.warning("waiting for the database", extra={"error": str(error)})
+        if stopping.wait(_LOOK_S):
+            sys.exit(0)
 
 
 def _served_by(arguments: Sequence[str]) -> dict[str, str]:
@@ -207,7 +259,7 @@ def _served_by(arguments: Sequence[str]) -> dict[str, str]:
         epilog="Everything else is a setting in the environment.",
     )  # fmt: skip
     parser.add_argument("command", nargs="?", choices=["serve", "make", "key"], default="serve")
-    parser.add_argument("--source", metavar="FOLDER", help="what a maker made; none: made as it is asked for")
+    parser.add_argument("--source", metavar="FOLDER|URL", help="what a maker made; none: made as asked for")
     parser.add_argument("--dialect", choices=["wattbook", "original"])
     given = vars(parser.parse_args(arguments))
     return {

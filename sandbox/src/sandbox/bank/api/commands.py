@@ -15,9 +15,10 @@ from wattbook.errors import InvalidInput, WattbookError
 
 from sandbox.bank.domain.sets import Plan
 from sandbox.bank.domain.sizes import DEFAULT_FROM, DEFAULT_TO, SIZES, SOURCES, Span
+from sandbox.bank.store.database import database_url
 from sandbox.bank.store.folder import FORMATS
 from sandbox.bank.store.key import write_key
-from sandbox.bank.usecases.make import make
+from sandbox.bank.usecases.make import Target, make
 
 SIZE_VARIABLE = "SETTING"
 _ALONE = 200_000  # rows that one process has made before a second one has started
@@ -31,31 +32,33 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         if given.command == "key":
             print(write_key(given.out))
         else:
-            _make(given)
+            _make(given, environment)
     except (WattbookError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _make(given: argparse.Namespace) -> None:
+def _make(given: argparse.Namespace, environment: Mapping[str, str]) -> None:
     started = time.monotonic()
     try:
         plan = Plan(SIZES[given.size], given.seed, Span.of(given.start, given.end))
     except ValueError as error:
         raise InvalidInput(f"--from, --to: {error}") from None
     processes = given.processes or (min(os.cpu_count() or 1, 8) if plan.rows > _ALONE else 1)
-    make(
-        plan, out=given.out, format=given.format, force=given.force, processes=processes,
-        progress=_Progress(),
-    )  # fmt: skip
+    database = database_url(environment, given.database)
+    if not given.out and not database:
+        raise InvalidInput("--out FOLDER or --database URL: where are they to go?")
+    target = Target(given.out, given.format, database)
+    make(plan, target, force=given.force, processes=processes, progress=_Progress())
     rows = {source: sum(plan.size.rows(source, w) for w in plan.span.windows) for source in SOURCES}
     seconds = round(time.monotonic() - started, 2)
     if given.json:
-        print(json.dumps({**plan.as_dict(), "out": str(given.out), "rows": rows, "seconds": seconds}))
+        out = str(given.out) if given.out else None
+        print(json.dumps({**plan.as_dict(), "out": out, "rows": rows, "seconds": seconds}))
     else:
         said = ", ".join(f"{count:,} {source.upper()}" for source, count in rows.items())
-        print(f"{given.out}: {plan.size.companies:,} companies, {said} payments in {seconds:g} s")
+        print(f"{plan.size.name}: {plan.size.companies:,} companies, {said} payments in {seconds:g} s")
 
 
 class _Progress:
@@ -83,7 +86,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     making.add_argument("--seed", type=_seed, default=1, help="what chance follows")
     making.add_argument("--from", dest="start", type=_day, default=DEFAULT_FROM, help="first day")
     making.add_argument("--to", dest="end", type=_day, default=DEFAULT_TO, help="the day after the last")
-    making.add_argument("--out", type=Path, required=True, help="folder to make")
+    making.add_argument("--out", type=Path, help="folder to make")
+    making.add_argument("--database", help="sqlite:///path or postgresql://user@host/name to fill")
     making.add_argument("--format", choices=FORMATS, default=FORMATS[0])
     making.add_argument("--processes", type=_processes, help="default: one a processor")
     making.add_argument("--force", action="store_true", help="replace what an earlier run made there")

@@ -6,6 +6,7 @@ is filled up with zero bytes, and these are taken out at the end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,13 @@ _TIMES = np.frombuffer(
     b"".join(b"%02d:%02d:%02d" % (s // 3600, s // 60 % 60, s % 60) for s in range(DAY_S)), np.uint8
 ).reshape(DAY_S, 8)
 _DECIMALS = np.array([currency.decimals for currency in CURRENCIES])
+
+
+def _code_text(codes: Sequence[str]) -> Bytes:
+    return np.array(codes, dtype="S3").view(np.uint8).reshape(-1, 3)
+
+
+_CODES = _code_text([currency.code for currency in CURRENCIES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +64,40 @@ def array_text(rows: Rows, style: Style) -> bytes:
     values = (
         number_text(rows.id), _account_text(rows.payer, rows.payer_texts),
         _account_text(rows.beneficiary, rows.beneficiary_texts), _amount_text(rows),
-        np.array(style.codes, dtype="S3").view(np.uint8).reshape(-1, 3)[rows.currency],
+        _code_text(style.codes)[rows.currency],
         np.concatenate((date, time), axis=1),
     )  # fmt: skip
     parts: list[Bytes] = []
     for before, value in zip(style.before, values, strict=True):
         parts += [np.frombuffer(before.encode(), np.uint8), value]
     parts.append(np.frombuffer(style.end.encode() + b",", np.uint8))
-    matrix = np.empty((len(rows), sum(part.shape[-1] for part in parts)), dtype=np.uint8)
+    return b"[" + _joined(len(rows), parts)[:-1] + b"]"
+
+
+def lines_text(rows: Rows, window: int) -> bytes:
+    """Lines of tab-separated values, as PostgreSQL copies them: window, number and columns of each row."""
+    if not len(rows):
+        return b""
+    values = (
+        number_text(np.full(len(rows), window)), number_text(np.arange(len(rows))), number_text(rows.id),
+        _account_text(rows.payer, rows.payer_texts), _account_text(rows.beneficiary, rows.beneficiary_texts),
+        number_text(rows.amount_minor), _CODES[rows.currency], number_text(rows.time_s),
+    )  # fmt: skip
+    parts: list[Bytes] = []
+    for value in values:
+        parts += [value, np.frombuffer(b"\t", np.uint8)]
+    parts[-1] = np.frombuffer(b"\n", np.uint8)
+    return _joined(len(rows), parts)
+
+
+def _joined(rows: int, parts: list[Bytes]) -> bytes:
+    """All rows as text, from columns as wide as their widest value."""
+    matrix = np.empty((rows, sum(part.shape[-1] for part in parts)), dtype=np.uint8)
     column = 0
     for part in parts:
         matrix[:, column : column + part.shape[-1]] = part
         column += part.shape[-1]
-    return b"[" + matrix.tobytes().translate(None, b"\0")[:-1] + b"]"
+    return matrix.tobytes().translate(None, b"\0")
 
 
 def number_text(values: Ints) -> Bytes:

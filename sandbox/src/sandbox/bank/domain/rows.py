@@ -10,7 +10,7 @@ import numpy as np
 
 from sandbox.bank.domain.accounts import Accounts, Ints, Texts, accounts_of
 from sandbox.bank.domain.companies import Company, companies_of
-from sandbox.bank.domain.payments import payments_of
+from sandbox.bank.domain.payments import Payments, payments_of
 from sandbox.bank.domain.sizes import WINDOW_S, Size
 
 
@@ -49,6 +49,14 @@ class Rows:
     def until(self, second: float) -> Rows:
         """Those at that instant or before."""
         return self.taken(slice(0, int(np.searchsorted(self.time_s, second, side="right"))))
+
+
+def rows_made(made: Payments, accounts: Accounts) -> Rows:
+    """Payments without what is wrong with them."""
+    texts = accounts.texts
+    return Rows(
+        made.id, made.payer, made.beneficiary, made.amount_minor, made.currency, made.time_s, texts, texts
+    )
 
 
 class DataSet(Protocol):
@@ -97,10 +105,7 @@ class Made:
     def rows(self, source: str, window: int) -> Rows:
         """All rows of a window."""
         made = payments_of(self._size, self._accounts, seed=self._seed, source=source, window=window)
-        texts = self._accounts.texts
-        return Rows(
-            made.id, made.payer, made.beneficiary, made.amount_minor, made.currency, made.time_s, texts, texts
-        )
+        return rows_made(made, self._accounts)
 
     @cached_property
     def _companies(self) -> list[Company]:

@@ -8,12 +8,24 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.engine import URL
+
 from sandbox.bank.domain.accounts import Accounts, accounts_of
 from sandbox.bank.domain.payments import Payments, payments_of
 from sandbox.bank.domain.sets import Part, Plan
 from sandbox.bank.store import folder
+from sandbox.bank.store.database import Filling
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where data go: a folder in some format, a database, or both."""
+
+    out: Path | None = None
+    format: str = folder.PARQUET
+    database: URL | None = None
 
 
 @dataclass(frozen=True)
@@ -22,38 +34,50 @@ class Job:
 
     plan: Plan
     accounts: Accounts
-    out: Path
-    format: str
+    target: Target
 
 
-_job: list[Job] = []  # of a process that makes parts
+@dataclass(frozen=True)
+class _Worker:
+    job: Job
+    filling: Filling | None
 
 
-def make(plan: Plan, *, out: Path, format: str, force: bool, processes: int, progress: Progress) -> None:
-    """Make a folder; ``progress`` hears of the rows made so far, and of all.
+_worker: list[_Worker] = []  # of a process that makes parts
+
+
+def make(plan: Plan, target: Target, *, force: bool, processes: int, progress: Progress) -> None:
+    """Make it; ``progress`` hears of the rows made so far, and of all.
 
     Raises:
-        Conflict: the folder is not empty, and ``force`` is not given.
+        Conflict: there is something already, and ``force`` is not given.
+        Unavailable: the database cannot be reached.
     """
-    folder.begin(out, plan, force=force)
-    job = Job(plan, accounts_of(plan.size, seed=plan.seed), out, format)
+    filling = Filling(target.database) if target.database else None
+    if target.out:
+        folder.begin(target.out, plan, force=force)
+    if filling:
+        filling.begin(plan, force=force)
+    job = Job(plan, accounts_of(plan.size, seed=plan.seed), target)
     done = 0
-    for rows in _made(job, processes):
+    for rows in _made(job, 1 if filling and filling.one_writer else processes):
         done += rows
         progress(done, plan.rows)
-    folder.finish(out, plan, job.accounts, format)
+    if target.out:
+        folder.finish(target.out, plan, job.accounts, target.format)
+    if filling:
+        filling.finish(plan, job.accounts)
 
 
 def _made(job: Job, processes: int) -> Iterator[int]:
     """Make all parts; the rows of each as it is done."""
-    _begin(job)
     # The largest last would leave the others idle at the end.
     parts = sorted(job.plan.parts(), key=lambda part: -job.plan.size.payments[part.source])
     if processes == 1:
+        _begin(job)
         yield from map(_make_part, parts)
         return
-    pool = ProcessPoolExecutor(processes, _context(), initializer=_begin, initargs=(job,))
-    with pool:
+    with ProcessPoolExecutor(processes, _context(), initializer=_begin, initargs=(job,)) as pool:
         left: set[Future[int]] = {pool.submit(_make_part, part) for part in parts}
         while left:
             done, left = wait(left, return_when=FIRST_COMPLETED)
@@ -67,19 +91,28 @@ def _context() -> multiprocessing.context.BaseContext:
 
 
 def _begin(job: Job) -> None:
-    _job[:] = [job]
+    database = job.target.database
+    _worker[:] = [_Worker(job, Filling(database) if database else None)]
 
 
 def _make_part(part: Part) -> int:
-    (job,) = _job
-    made = _payments(job, part)
-    folder.write_part(job.out, part, made, job.accounts, job.format)
+    (worker,) = _worker
+    job, target = worker.job, worker.job.target
+    # Made twice where they go to both: that is quicker than it is to keep them, and takes no memory.
+    if target.out:
+        made = (payments for _, payments in _windows(job, part))
+        folder.write_part(target.out, part, made, job.accounts, target.format)
+    if worker.filling:
+        worker.filling.write_part(part, _windows(job, part), job.accounts)
     return sum(job.plan.size.rows(part.source, window) for window in part.windows)
 
 
-def _payments(job: Job, part: Part) -> Iterator[Payments]:
+def _windows(job: Job, part: Part) -> Iterator[tuple[int, Payments]]:
     plan = job.plan
     for window in part.windows:
-        yield payments_of(
-            plan.size, job.accounts, seed=plan.seed, source=part.source, window=window, span=plan.span
+        yield (
+            window,
+            payments_of(
+                plan.size, job.accounts, seed=plan.seed, source=part.source, window=window, span=plan.span
+            ),
         )

@@ -1,7 +1,7 @@
 # Wattbook. `make` alone lists the commands.
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := common proto trade-service ingest-service pricing-service report-service meter-service cash-service gateway sandbox cli
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard */pyproject.toml))
 SOURCES := $(PACKAGES:%=%/src) tests bench
 ARGS ?=
 STAMP := .venv/.installed

@@ -9,17 +9,13 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from wattbook.services import services
 from wattbook.telemetry.settings import Common
 
 from deploy.checks.manifests import Pods, Rendered, named
 
 MODULES = {
-    "gateway": ("gateway.app",),
-    "trade-service": ("trade_service.app",),
-    "ingest-service": ("ingest_service.app",),
-    "pricing-service": ("pricing_service.app",),
-    "report-service": ("report_service.app",),
-    "meter-service": ("meter_service.app",),
+    **{name: (f"{entry.package}.app",) for name, entry in services().items()},
     "sandbox": ("sandbox.exchange.app", "sandbox.market_data.app"),
 }
 # Read by the command for jobs, and by libpq on behalf of the stores.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from wattbook.services import services
 from wattbook_cli.domain.desk import BUS_URL, store_variable
 
 from tests.support import engines
@@ -18,13 +19,6 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 WATTBOOK = ROOT / ".venv" / "bin" / "wattbook"
-PACKAGES = {
-    "gateway": "gateway",
-    "trade-service": "trade_service",
-    "pricing-service": "pricing_service",
-    "report-service": "report_service",
-    "ingest-service": "ingest_service",
-}
 START_S = 40.0
 STOP_S = 30.0
 
@@ -159,7 +153,7 @@ class Desk:
 
     def process_of(self, service: str) -> psutil.Process | None:
         """The process that the supervisor started for a service, while it lives."""
-        module = f"{PACKAGES[service]}.app"
+        module = f"{services()[service].package}.app"
         for process in psutil.Process(self.supervisor.pid).children():
             try:
                 if module in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:

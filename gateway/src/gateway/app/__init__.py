@@ -14,6 +14,7 @@ from wattbook.clock import Clock, SystemClock
 from wattbook.db import Store
 from wattbook.process import shut_down
 from wattbook.service import App, Service
+from wattbook.services import services
 from wattbook.startup import alive_on_http, await_store
 from wattbook.tls import Tls
 from wattbook.web.server import Server
@@ -58,10 +59,9 @@ class Gateway:
         self._users = UserStore(store)
         self._clients = oauth_usecase.clients_of(
             {
-                "ingest-service": settings.ingest_client_secret,
-                "report-service": settings.report_client_secret,
-                "pricing-service": settings.pricing_client_secret,
-                "meter-service": settings.meter_client_secret,
+                entry.name: getattr(settings, f"{entry.short}_client_secret")
+                for entry in services().values()
+                if entry.is_client
             }
         )
         self._passes = passes.Passes(key)

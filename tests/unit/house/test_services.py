@@ -42,10 +42,13 @@ def test_what_a_service_names_in_the_manifest_is_there() -> None:
         assert entry.roles <= {"use-api", "sign-people-in"}
 
 
-def test_the_groups_of_the_bus_get_what_their_services_hear() -> None:
-    for group in GROUPS:
-        assert group.types == services()[group.name.removesuffix(".*")].hears
-        assert group.one_each or group.optional == services()[group.name].optional
+def test_services_with_a_store_are_the_groups_of_the_bus_each_spool_its_own() -> None:
+    groups = {group.name: (group.types, group.ordered, group.one_each, group.optional) for group in GROUPS}
+
+    assert groups["trade-service"] == (("trade.confirmed",), False, False, False)
+    assert groups["pricing-service"] == (("trade.booked",), False, False, True)
+    assert groups["ingest-service.*"] == (("trade.refused",), True, True, False)
+    assert "report-service" not in groups
 
 
 def test_the_users_of_rabbitmq_may_publish_and_hear_what_their_services_do() -> None:
@@ -96,6 +99,14 @@ def test_network_policies_let_a_service_call_whom_it_calls_and_nobody_else(entry
     assert named("ingress", "from") == {each.name for each in DEPLOYED if entry.name in each.calls}
 
 
+def test_alerts_know_every_service_that_may_be_gone_or_grow() -> None:
+    rules = (ROOT / "deploy/observability/prometheus/rules.yaml").read_text()
+    deployed = {each.name for each in DEPLOYED}
+
+    assert {*re.findall(r'absent\(process_uptime_seconds\{job="([^"]+)"', rules)} == deployed
+    assert deployed <= {*re.findall(r"memory_limit_bytes.*labels: \{job: ([a-z-]+)", rules)}
+
+
 def places() -> list[str]:
     """The places that the recipe for a new service names, in backquotes at the beginning of a row."""
     recipe = RECIPE.read_text().partition("## A new service")[2].partition("\n## ")[0]
@@ -111,7 +122,7 @@ def test_the_recipe_for_a_new_service_names_at_most_eight_places() -> None:
 def test_each_place_that_the_recipe_names_knows_every_service(place: str) -> None:
     files = [ROOT / place] if (ROOT / place).is_file() else sorted((ROOT / place).rglob("*.yaml"))
     text = "\n".join(file.read_text() for file in files)
-    is_for_containers = place in {"Dockerfile", "docker-compose.yml", "deploy/k8s"}
+    is_for_containers = place in {"Dockerfile", "docker-compose.yml", "deploy"}
     expected = services().keys() - (NOT_DEPLOYED if is_for_containers else set())
 
     assert {name for name, entry in services().items() if name in text or entry.package in text} == expected

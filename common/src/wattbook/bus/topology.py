@@ -1,4 +1,4 @@
-"""Who keeps what: the groups of Wattbook and the events that each must get, declared in one place.
+"""Who keeps what: the groups of Wattbook and the events that each must get, as services.toml says.
 
 A publisher that is told of a group makes it known to the bus, so that nothing is said before its hearer is
 there to be, and on RabbitMQ treats a message that no queue of it takes as not published.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from wattbook.services import services
 
 TRADE_CONFIRMED, TRADE_REFUSED, TRADE_BOOKED = "trade.confirmed", "trade.refused", "trade.booked"
 PRICE_UPDATED = "price.updated"
@@ -37,12 +39,21 @@ class Group:
         return Group(name, self.types, self.ordered)
 
 
-TRADE_SERVICE = Group("trade-service", (TRADE_CONFIRMED,))
-PRICING_SERVICE = Group("pricing-service", (TRADE_BOOKED,), optional=True)
-# One a spool: what the owner of trades refuses goes back to the spool that has its frame.
-INGEST_SPOOLS = Group("ingest-service.*", (TRADE_REFUSED,), ordered=True, one_each=True)
+def group_of(service: str) -> Group:
+    """The group of a service that has a store to keep what it hears; one without reads the bus's tail.
 
-GROUPS = (TRADE_SERVICE, PRICING_SERVICE, INGEST_SPOOLS)
+    Where each copy of a service has a store of its own, each has a group of its own.
+    """
+    entry = services()[service]
+    one_each = entry.always_embedded
+    name = f"{service}.*" if one_each else service
+    return Group(name, entry.hears, ordered=one_each, one_each=one_each, optional=entry.optional)
+
+
+GROUPS = tuple(group_of(each.name) for each in services().values() if each.hears and each.store)
+TRADE_SERVICE, PRICING_SERVICE = group_of("trade-service"), group_of("pricing-service")
+# One a spool: what the owner of trades refuses goes back to the spool that has its frame.
+INGEST_SPOOLS = group_of("ingest-service")
 
 
 def ingest_spool(spool: str) -> Group:

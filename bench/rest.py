@@ -14,15 +14,16 @@ from typing import Any
 
 import psutil
 import yaml
+from wattbook.services import services
 
 from bench.context import Context, Row, at_most, plain
 from bench.machine import MIB, peak_rss, processor_s, pss_mib
 from deploy.checks.manifests import quantity
-from tests.support.desk import PACKAGES
 from tests.support.live_desk import LiveDesk
 from tests.support.otlp_sink import otlp_sink
 
 BASE = Path(__file__).parents[1] / "deploy/k8s/base"
+DEPLOYED = {name: entry for name, entry in services().items() if (BASE / name).is_dir()}
 SETTLE, REST = 2, 4  # times the usual seconds
 # As deploy/k8s and docker-compose.yml say it.
 EXPORTED = {
@@ -52,7 +53,7 @@ def run(context: Context) -> list[Row]:
 
 
 def _rested(context: Context, desk: LiveDesk) -> list[Row]:
-    families = {service: _family(desk, service) for service in PACKAGES}
+    families = {service: _family(desk, service) for service in DEPLOYED}
     everybody = [process for family in families.values() for process in family]
     before_s = {service: sum(map(processor_s, family)) for service, family in families.items()}
     began = time.perf_counter()
@@ -69,7 +70,7 @@ def _rested(context: Context, desk: LiveDesk) -> list[Row]:
         rows += [
             at_most(
                 f"{service}, resident, the most within {rested_s:.0f} s",
-                resident_mib[PACKAGES[service]], _number(asked["memory"]) / MIB, "MiB", decimals=0,
+                resident_mib[DEPLOYED[service].package], _number(asked["memory"]) / MIB, "MiB", decimals=0,
             ),
             plain("  the same, pages of others shared out", pss_mib(family), "MiB"),
             at_most("  processor", cores, _number(asked["cpu"]), "cores", decimals=3),

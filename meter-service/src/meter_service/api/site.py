@@ -10,7 +10,9 @@ from django.urls import URLPattern, URLResolver, include, path
 from wattbook.errors import Forbidden
 
 from meter_service.api.pages import person_of
+from meter_service.api.readings import search_page
 from meter_service.api.signin import choose_theme, sign_in, sign_out
+from meter_service.models import Reading
 
 
 class MeterSite(AdminSite):
@@ -35,13 +37,18 @@ class MeterSite(AdminSite):
             path("theme", choose_theme, name="theme"),
         ]
         for model, admin in self._registry.items():
-            name = model._meta.model_name
-            found.append(path(f"{name}/" if name != "reading" else "", include(admin.urls)))
+            if not isinstance(admin, LookedAt):  # people and groups, which are the gateway's
+                continue
+            found.append(path(f"{admin.folder}/", include(admin.urls)))
+            if model is Reading:  # where one begins
+                found.append(path("", self.admin_view(search_page), name="index"))
         return found
 
 
 class LookedAt(ModelAdmin):  # type: ignore[misc]
-    """A model whose rows are only looked at."""
+    """A model whose rows are only looked at, at addresses below ``folder``."""
+
+    folder = ""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never."""

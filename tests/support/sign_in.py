@@ -12,12 +12,16 @@ PASSWORD = "a horse of the right battery"
 
 
 class SignInDesk:
-    """Answers what report-service asks of the gateway; knows some people by one password."""
+    """Answers what pages ask of the gateway; knows some people by one password. ``asked`` are its forms."""
 
     def __init__(self, **people: dict[str, Any]) -> None:
+        self.asked: list[dict[str, list[str]]] = []
+        asked = self.asked
+
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                asked.append(form)
                 name = form.get("username", form.get("refresh_token", [""]))[0]
                 known = name in people and form.get("password", [PASSWORD])[0] == PASSWORD
                 tokens = {"access_token": name, "refresh_token": name, "expires_in": 3600}

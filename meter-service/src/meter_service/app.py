@@ -9,15 +9,16 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from wattbook import rpc, service
 from wattbook.auth.gateway import Gateway
 from wattbook.auth.people import People
 from wattbook.auth.revocations import Follower, Revocations
-from wattbook.clock import SystemClock
+from wattbook.clock import Clock, SystemClock
 from wattbook.db.command import EXIT_USAGE
-from wattbook.errors import Unavailable
+from wattbook.errors import Unavailable, WattbookError
 from wattbook.service import Service, ServiceSettings
 from wattbook.settings import setting
 from wattbook.startup import alive_on_http
@@ -35,6 +36,7 @@ NAME = "meter-service"
 SHORTEST_KEY = 16
 _USAGE = "usage: python -m meter_service.app [migrate | restored 2026-11-28T21:00:00Z]"
 LOOK_AGAIN_S = 1.0
+CATCH_UP_STOP_S = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -89,7 +91,7 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> ser
     probing = listen(settings.probe_listen) if settings.probe_listen else None
     grpc = rpc.Server.of(NAME, settings, settings.listen)
     with grpc.alive(), alive_on_http(listening, *([probing] if probing else ())):
-        _await_schema(stopping)
+        _await_schema(settings, stopping)
     clock, secret = SystemClock(), settings.client_secret
     gateway = Gateway(settings.gateway_url, clock, client=(NAME, secret) if secret else None)
     revocations = Revocations(clock, is_used=bool(secret))
@@ -106,7 +108,9 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> ser
             has_lifespan=False,
         ).serve_on([listening], probing=probing)  # fmt: skip
 
-    return service.App(server=grpc, parts=(follower,), closing=(front.close, gateway.close), serve=serve)
+    return service.App(
+        server=grpc, parts=(follower, _CatchUp(clock)), closing=(front.close, gateway.close), serve=serve
+    )
 
 
 def _front(settings: Settings, people: People) -> Front:
@@ -136,63 +140,95 @@ def _route_of(path: str) -> str:
         return ""
 
 
-def _await_schema(stopping: threading.Event) -> None:
-    """Migrate an embedded store; wait until somebody migrated another.
+def _await_schema(settings: Settings, stopping: threading.Event) -> None:
+    """Bring the schema up to date, or wait until somebody did.
 
     Raises:
         Unavailable: ``stopping`` was set, or an embedded store cannot be used.
     """
-    from django.db import DatabaseError, connection
+    from meter_service.store.connection import is_postgres, prepare
 
     is_told = False
     while True:
         try:
-            if connection.vendor == "sqlite":
-                _migrate()
+            prepare(migrate=settings.store_migrate)
             if _is_migrated():
                 return
             reason = "its schema is older than this release: run `wattbook migrate`"
-        except DatabaseError as error:
-            reason = " ".join(str(error).split())
-            if connection.vendor == "sqlite":
-                raise Unavailable(f"the store cannot be used: {reason}") from error
+        except Unavailable as error:
+            if not is_postgres():
+                raise
+            reason = error.message
         if stopping.is_set():
-            raise Unavailable(f"the store was not ready: {reason}")
+            raise Unavailable(f"the store meter was not ready: {reason}")
         if not is_told:
             _log.warning("not ready: %s; waiting", reason)
             is_told = True
-        connection.close()
         stopping.wait(LOOK_AGAIN_S)
-
-
-def _migrate() -> None:
-    from django.core.management import call_command
-
-    call_command("migrate", interactive=False, verbosity=0)
 
 
 def _is_migrated() -> bool:
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
-    executor = MigrationExecutor(connection)
-    return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    from meter_service.store.connection import explained
+
+    with explained():
+        executor = MigrationExecutor(connection)
+        return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+
+
+def _has_file() -> bool:
+    """Whether an embedded store is there already; looking would make it."""
+    from django.db import connection
+
+    return connection.vendor != "sqlite" or Path(connection.settings_dict["NAME"]).exists()
+
+
+class _CatchUp:
+    """Imports what was kept and not imported before the last stop, beside all else."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._thread = threading.Thread(target=self._run, name="catch-up", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Wait for the file at hand, for a while; one that is not done is imported at the next start."""
+        self._thread.join(CATCH_UP_STOP_S)
+
+    def _run(self) -> None:
+        from django.db import connection
+
+        from meter_service.usecases import catch_up
+
+        try:
+            for outcome in catch_up(clock=self._clock):
+                _log.info("caught up", extra={"file": outcome.title, "result": outcome.result.value})
+        except WattbookError as error:
+            _log.warning("waiting flow files are not imported now", extra={"reason": error.message})
+        finally:
+            connection.close()
 
 
 def _maintain(arguments: Sequence[str]) -> NoReturn:
     """``migrate``, or ``restored INSTANT``, as every service takes it (see :mod:`wattbook.db.command`)."""
     import django
-    from django.db import DatabaseError
 
     django.setup()
+    from meter_service.store.connection import prepare
+
     match list(arguments):
         case ["migrate"]:
             try:
-                was = _is_migrated()
-                _migrate()
-            except DatabaseError as error:
-                sys.exit(f"meter: {' '.join(str(error).split())}")
-            print(f"meter: the schema {'was already' if was else 'is now'} at the newest migration")
+                was = _has_file() and _is_migrated()
+                prepare(migrate=True)
+            except Unavailable as error:
+                sys.exit(f"meter: {error}")
+            print(f"meter: the schema {'was already' if was else 'is now'} at its newest migration")
         case ["restored", _]:
             print("meter: nothing to do")
         case _:

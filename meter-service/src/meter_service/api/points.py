@@ -43,9 +43,17 @@ def point_page(request: HttpRequest, nmi: str) -> HttpResponse:
         raise NotFound(f"No meter point has the NMI {nmi[:40]}.")
     now = site_of(request).clock.now()
     registers = [_register(each, now) for each in browse.registers_of(point)]
+    meters = _meters(registers)
+    replaced = {meter["serial"]: meter["replaced_by"] for meter in meters}
+    for each in registers:
+        if by := replaced.get(each["serial"]):
+            each["next"] = {"day": "", "words": f"none: replaced by {by}"}
+            each["since"] = ""
+            each["is_replaced"] = True
+    registers.sort(key=lambda each: "is_replaced" in each)  # what is read now comes first
     return rendered(
         request, "point.html", section="readings", title=point.nmi, nmi=point.nmi, registers=registers,
-        meters=_meters(registers), search=f"{ROOT}/?q={point.nmi}",
+        meters=meters, search=f"{ROOT}/?q={point.nmi}",
     )  # fmt: skip
 
 
@@ -106,15 +114,19 @@ def _meters(registers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             spans[each["serial"]] = (min(first, known[0]), max(last, known[1]))
     ordered = sorted(spans.items(), key=lambda item: item[1])
     found: list[dict[str, Any]] = []
-    for place, (serial, (first, last)) in enumerate(ordered):
-        before = ordered[place - 1] if place else None
-        is_exchange = before is not None and first >= before[1][1]
+    for serial, (first, last) in ordered:
+        before = found[-1] if found else None
+        is_exchange = before is not None and first >= before["until"]
+        if before is not None and is_exchange:
+            before["replaced_by"] = serial or "another meter"
         found.append(
             {
-                "serial": serial or "without a serial number",
+                "serial": serial,
                 "first": time_text(first),
                 "last": time_text(last),
-                "event": f"replaces {before[0]}" if before and is_exchange else "",
+                "until": last,
+                "event": f"replaces {before['serial'] or 'another meter'}" if before and is_exchange else "",
+                "replaced_by": "",
             }
         )
     return found

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from wattbook.errors import WattbookError
 
 from meter_service.api.pages import ROOT, person_of, rendered, site_of
-from meter_service.api.words import count_text
+from meter_service.api.words import count_text, counted
 from meter_service.domain.files import Outcome, Result
 from meter_service.usecases.importing import Sender, import_file
 
@@ -52,15 +52,16 @@ def _imported(request: HttpRequest, file: UploadedFile) -> Iterator[dict[str, An
     try:
         sender, clock = Sender(person.name, "upload"), site_of(request).clock
         for outcome in import_file(file.file, name=name, sender=sender, clock=clock):
-            yield _result(outcome)
+            yield _result(outcome, name)
     except WattbookError as error:
         yield {"name": name, "result": "not taken", "tone": "bad", "words": error.message, "is_in": False,
                "address": "", "errors": []}  # fmt: skip
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
+def _result(outcome: Outcome, given: str) -> dict[str, Any]:
+    is_known = outcome.result == Result.KNOWN and not outcome.member
     return {
-        "name": outcome.title,
+        "name": given if is_known else outcome.title,
         "result": outcome.result.value,
         "tone": _TONES.get(outcome.result, "idle"),
         "words": _words(outcome),
@@ -79,9 +80,9 @@ def _words(outcome: Outcome) -> str:
                 f", {count_text(findings.warning_count)} warnings" if findings.warning_count else ""
             )
         case Result.KNOWN:
-            return "this content is here already; nothing was written"
+            return f"the same content is here as {outcome.title}; nothing was written"
         case Result.REJECTED:
-            return f"{count_text(findings.error_count)} errors; none of it is stored"
+            return f"{counted(findings.error_count, 'error')}; none of it is stored"
         case Result.LEFT_ALONE:
             return "no flow file by its name"
         case _:

@@ -22,6 +22,11 @@ def count_text(number: int) -> str:
     return f"{number:,}"
 
 
+def counted(number: int, what: str) -> str:
+    """``1 error``, ``1,234 errors``."""
+    return f"{count_text(number)} {what}{'' if number == 1 else 's'}"
+
+
 def size_text(size_bytes: int) -> str:
     """``29.2 MB``."""
     size, unit = size_bytes / 1, "B"

@@ -111,8 +111,8 @@ class Conversion:
             code: factor * Fraction(10) ** (TARGET_DECIMALS - currency_facts(code).decimals)
             for code, factor in whole.items()
         }
-        self._over = lcm(*(factor.denominator for factor in scaled.values()))
-        self._weights = {code: int(factor * self._over) for code, factor in scaled.items()}
+        self.over = lcm(*(factor.denominator for factor in scaled.values()))
+        self._weights = {code: int(factor * self.over) for code, factor in scaled.items()}
 
     def has_rate(self, currency: str) -> bool:
         """Whether amounts in ``currency`` can be converted."""
@@ -124,9 +124,9 @@ class Conversion:
 
     def shown_minor(self, exact: int) -> int:
         """An exact sum in minor units of the target, rounded half even."""
-        whole, rest = divmod(exact, self._over)
+        whole, rest = divmod(exact, self.over)
         double = 2 * rest
-        return whole + (double > self._over or (double == self._over and whole % 2))
+        return whole + (double > self.over or (double == self.over and whole % 2))
 
     def text(self, exact: int) -> str:
         """An exact sum as decimal text, rounded half even."""
@@ -135,7 +135,7 @@ class Conversion:
     def least_minor(self, currency: str, target_minor: Fraction) -> int | None:
         """The fewest minor units of ``currency`` worth at least ``target_minor``; None without a rate."""
         weight = self._weights.get(currency)
-        return None if weight is None else -(-target_minor * self._over // weight)
+        return None if weight is None else -(-target_minor * self.over // weight)
 
 
 def _agreeing(quotients: list[Fraction]) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from wattbook.services import services
 
 TRADE_CONFIRMED, TRADE_REFUSED, TRADE_BOOKED = "trade.confirmed", "trade.refused", "trade.booked"
-PRICE_UPDATED = "price.updated"
+PRICE_UPDATED, CASH_CHANGED = "price.updated", "cash.changed"
 
 _PATTERN = re.compile(r"(?:\*|[a-z0-9_-]+)(?:\.(?:\*|[a-z0-9_-]+))*")
 

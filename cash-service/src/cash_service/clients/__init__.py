@@ -1,0 +1,1 @@
+"""Whom cash-service calls: the bank, in either of its dialects."""

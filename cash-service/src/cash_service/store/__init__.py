@@ -1,0 +1,1 @@
+"""What cash-service remembers: companies, payments, sums, and what it had of the bank."""

@@ -1,0 +1,1 @@
+"""What cash-service does: follow the bank, and answer what is asked about companies."""

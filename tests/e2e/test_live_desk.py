@@ -210,6 +210,37 @@ def test_a_file_that_says_something_else_is_shown_beside_what_was_heard_and_book
     assert other["trader_id"] in shown.stdout
 
 
+@pytest.mark.flow("Nightly file")
+def test_a_file_that_comes_again_tells_what_it_corrected_and_what_the_book_has_otherwise(
+    live: LiveDesk,
+) -> None:
+    """As after a kill amid the import, and of trades that the feed never heard."""
+    day = live.get("/v1/feed")["last_trade"][:10]
+    clients, unheard = (trade(id=unique(), execution_time=f"{day}T10:00:00Z") for _ in range(2))
+    with live.client() as admin:
+        admin.added(clients)
+    corrected = {**clients, "price": clients["price"] + 1}
+    first, second = [corrected, unheard], [corrected, {**unheard, "price": 1}]
+    for rows in (first, second):
+        name = f"epex_trades_{unique('x')}.csv"
+        live.drop(name, as_csv(rows))
+        live.wait_archived(name)
+
+    found = live.get(f"/v1/reconciliations/{day}")
+
+    said = {each["trade_id"]: each for each in found["differences"] if each["kind"] != "feed_only"}
+    assert {trade_id: each["kind"] for trade_id, each in said.items()} == {
+        clients["id"]: "corrected", unheard["id"]: "differs",
+    }  # fmt: skip
+    assert (found["corrected"], found["recovered"], found["differing"]) == (1, 0, 1)
+    differs = said[unheard["id"]]
+    assert (differs["booked"]["price"], differs["file"]["price"], differs["feed"]) == (
+        unheard["price"],
+        1,
+        None,
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.flow("Reference price")
 def test_a_killed_poller_comes_back_with_its_prices_and_what_is_left_of_its_budget(live: LiveDesk) -> None:

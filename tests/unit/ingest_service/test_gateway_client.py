@@ -9,7 +9,18 @@ from email.utils import format_datetime
 
 import pytest
 from ingest_service.clients import Gateway
-from ingest_service.domain import Counts, FileRefused, GatewayDown, ListedRow, NotYet, UploadFailed, Verdict
+from ingest_service.domain import (
+    ConfirmedTrade,
+    Counts,
+    FileRefused,
+    GatewayDown,
+    ListedRow,
+    NotYet,
+    UploadFailed,
+    Verdict,
+    instant_us,
+    trade_of,
+)
 from wattbook import telemetry
 from wattbook.clock import FakeClock
 
@@ -64,6 +75,24 @@ def test_a_file_is_booked_and_its_refused_rows_come_back(fake: FakeGateway) -> N
         ListedRow(7, "price: not a whole number"),
         ListedRow(400, "price: not a whole number"),
     ]
+
+
+def test_a_conflict_comes_with_what_is_booked(fake: FakeGateway) -> None:
+    booked = (
+        '{"id":"a","price":120,"quantity":12.34,"direction":"sell","delivery_day":"2023-02-28",'
+        '"delivery_hour":14,"trader_id":"t|x","execution_time":"2023-02-28T11:12:35Z"}'
+    )
+    fake.answer_lines = [
+        f'{{"row":2,"id":"a","result":"conflict","reason":"price","booked":{booked}}}',
+        '{"summary":{"added":2,"duplicate":0,"conflict":1,"invalid":0}}',
+    ]
+    upload = Uploads(fake)
+    upload(file_of(3))
+
+    (row,) = upload.refused
+    assert trade_of("a", row.booked) == ConfirmedTrade(
+        "a", 120, 12_340, 2, "2023-02-28", 14, "t|x", instant_us("2023-02-28T11:12:35Z")
+    )
 
 
 def test_a_row_that_corrected_the_book_comes_back_too_and_is_not_refused(fake: FakeGateway) -> None:

@@ -278,13 +278,27 @@ def test_the_desk_can_keep_what_is_booked_and_go_back_on_what_it_accepted(book: 
     assert [row.price_ct_per_mwh for row in book.rows(history=True)] == [120, 999, 120, 999]
 
 
+def test_a_file_that_comes_again_is_told_what_it_corrected_and_what_is_booked_otherwise(book: Book) -> None:
+    book.state(trade(1), trade(2), trade(3))
+    rows = [trade(1), trade(2, price_ct_per_mwh=9), trade(4), trade(2, price_ct_per_mwh=9)]
+    assert list(book.outcome(*rows, by=FILE).corrected) == [1, 3]
+
+    again = book.outcome(*rows, trade(4, price_ct_per_mwh=1), by=FILE)
+
+    assert again.results == [Result.DUPLICATE] * 4 + [Result.CONFLICT]
+    assert list(again.corrected) == [1, 3]
+    assert {at: (row[0], row[2]) for at, row in again.booked.items()} == {4: (5, 120)}
+    told = book.outcome(*rows, trade(4, price_ct_per_mwh=1), by=CLIENT)
+    assert (list(told.corrected), told.booked) == ([], {})
+
+
 def test_what_is_stated_after_the_decision_of_one_commit_waits_for_another(book: Book) -> None:
     now_us = to_epoch_us(NOW)
     book.state(trade(1), by=FEED)
     with book.book.booking() as booking:
         before = booking.head()
         booked = booking.booked(["t_1"])
-        ledger = Ledger(booked, next_seq=before.last_seq + 1, now_us=now_us, differing=booking.differing)
+        ledger = Ledger(booked, booking, next_seq=before.last_seq + 1, now_us=now_us)
         ledger.enter([trade(1, price_ct_per_mwh=2)], FILE)
         ledger.enter([trade(1, price_ct_per_mwh=2)], ACCEPTED)
         ledger.enter([trade(1, price_ct_per_mwh=3)], FILE)

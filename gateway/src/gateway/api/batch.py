@@ -11,6 +11,7 @@ from wattbook.errors import InvalidInput
 
 from gateway.api.batch_rows import reader_of
 from gateway.api.http import JSON, NDJSON, Request, Response
+from gateway.api.trades import trade_json
 from gateway.usecases.batch import Batches, Form, Summary, states_for_exchange
 
 GATHER_BYTES = 256 * 1024
@@ -30,7 +31,8 @@ class BatchApi:
         """``POST /trades/batch``."""
         limit = self._limits.get(request.mime_type, self._limit_bytes)
         as_lines = request.accepted == "application/x-ndjson"
-        form = Form(lines=as_lines, only_refused=request.params.get("results") == "refused")
+        only_refused = request.params.get("results") == "refused"
+        form = Form(trade_json, lines=as_lines, only_refused=only_refused)
         asker, from_file = request.principal, request.params.get("source") == "file"
         reader = reader_of(request.mime_type, is_exchange=states_for_exchange(asker, from_file=from_file))
         body = _gathered(request.stream(limit))

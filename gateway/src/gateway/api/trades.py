@@ -135,13 +135,13 @@ def _next(path: str, request: Request, place: dict[str, int]) -> list[tuple[byte
 
 
 def _trades_json(trades: Sequence[Any]) -> bytes:
-    return ",\n".join([_trade_json(trade) for trade in trades]).encode()
+    return ",\n".join([trade_json(trade) for trade in trades]).encode()
 
 
 def _correction_json(correction: trades_pb2.Correction) -> str:
     corrected = iso_z(from_epoch_us(correction.corrected_us))
     contents = "".join(
-        f',"{name}":{_trade_json(getattr(correction, name))}'
+        f',"{name}":{trade_json(getattr(correction, name))}'
         for name in ("replaced", "by")
         if correction.HasField(name)  # type: ignore[arg-type]
     )
@@ -159,15 +159,16 @@ def _differing_json(each: trades_pb2.DifferingStatement) -> str:
         f'{{"number":{each.number},"id":{_quoted(each.stated.id)},'
         f'"stated_time":"{iso_z(from_epoch_us(each.stated.booked_time_us))}",'
         f'"stated_by":"{_SOURCES.get(each.stated.source, "rest")}",'
-        f'"stated":{_trade_json(each.stated)},"booked":{_trade_json(each.booked)},'
+        f'"stated":{trade_json(each.stated)},"booked":{trade_json(each.booked)},'
         f'"settled_time":{settled},"settled_by":{_quoted(each.settled_by) if each.settled_by else "null"}}}'
     )
 
 
-def _trade_json(trade: trades_pb2.BookedTrade) -> str:
+def trade_json(trade: trades_pb2.BookedTrade) -> str:
+    """A booked trade as the document has it."""
     delivery, marks = _delivery(trade.area, trade.delivery_start_s, trade.delivery_minutes)
     if trade.HasField("replaced"):
-        marks += f',"corrected":true,"replaced":{_trade_json(trade.replaced)}'
+        marks += f',"corrected":true,"replaced":{trade_json(trade.replaced)}'
     direction = "buy" if trade.direction == trades_pb2.BUY else "sell"
     return (
         f'{{"id":{_quoted(trade.id)},"price":{trade.price_ct_per_mwh},"quantity":{_mw(trade.quantity_kw)},'

@@ -50,7 +50,8 @@ Reader = Callable[[bytes | None], Iterator[Row]]
 class RowResult(msgspec.Struct, omit_defaults=True):
     """One row of the answer; ``reason`` says why it was refused.
 
-    ``corrected``: added in place of what was booked under its id before.
+    ``corrected``: added in place of what was booked under its id before, now or by an earlier file;
+    ``booked``: to the exchange's file, what a conflict is with.
     """
 
     row: int
@@ -58,6 +59,7 @@ class RowResult(msgspec.Struct, omit_defaults=True):
     result: str
     reason: str | None = None
     corrected: bool = False
+    booked: msgspec.Raw | None = None
 
 
 @dataclass(slots=True)
@@ -75,8 +77,10 @@ class Form:
     """How the results are wanted: a line each or the inside of a JSON array.
 
     All, or only those where somebody may have to look: refused rows, and those that corrected the book.
+    ``trade_json`` writes a booked trade.
     """
 
+    trade_json: Callable[[trades_pb2.BookedTrade], str]
     lines: bool = False
     only_refused: bool = False
 
@@ -312,7 +316,10 @@ class _Run:
             else:
                 name = "invalid"
             counts[name] += 1
-            results.append(RowResult(chunk.first_row + index, trade_id, name, reason, is_corrected))
+            row = RowResult(chunk.first_row + index, trade_id, name, reason, is_corrected)
+            if name == "conflict" and position in reply.booked:
+                row.booked = msgspec.Raw(self.form.trade_json(reply.booked[position]).encode())
+            results.append(row)
         return results
 
 

@@ -7,6 +7,7 @@ import email.utils
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -14,8 +15,20 @@ from wattbook.auth.endpoint import TokenEndpoint
 from wattbook.clock import Clock
 from wattbook.errors import WattbookError
 from wattbook.telemetry.http import ClientRequest
+from wattbook.units import KW_PER_MW
 
-from ingest_service.domain import Counts, FileRefused, GatewayDown, ListedRow, UploadFailed, Verdict
+from ingest_service.domain import (
+    DIRECTIONS,
+    ConfirmedTrade,
+    Counts,
+    FileRefused,
+    GatewayDown,
+    ListedRow,
+    UploadFailed,
+    Verdict,
+    instant_us,
+    kept_content,
+)
 
 CONNECT_TIMEOUT_S = 5.0
 STALL_TIMEOUT_S = 60.0  # between two pieces, either way
@@ -217,4 +230,24 @@ def _listed_row(item: dict[str, Any]) -> ListedRow:
     except (KeyError, TypeError, ValueError) as error:
         raise UploadFailed("the gateway's answer has no row number") from error
     verdict = Verdict.CORRECTED if item.get("corrected") is True else Verdict(item["result"])
-    return ListedRow(row, str(item.get("reason") or item["result"]), verdict)
+    booked = _content(item["booked"]) if verdict is Verdict.CONFLICT and "booked" in item else ""
+    return ListedRow(row, str(item.get("reason") or item["result"]), verdict, booked)
+
+
+def _content(trade: dict[str, Any]) -> str:
+    """A booked trade as a difference keeps it."""
+    try:
+        return kept_content(
+            ConfirmedTrade(
+                trade["id"],
+                trade["price"],
+                int(Decimal(str(trade["quantity"])) * KW_PER_MW),
+                DIRECTIONS[trade["direction"]],
+                trade["delivery_day"],
+                trade["delivery_hour"],
+                trade["trader_id"],
+                instant_us(trade["execution_time"]),
+            )
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise UploadFailed("the gateway's answer has a booked trade that cannot be read") from error

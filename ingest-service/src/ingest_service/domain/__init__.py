@@ -9,6 +9,7 @@ from ingest_service.domain.completeness import (
     complete_to_us,
 )
 from ingest_service.domain.feed import (
+    DIRECTIONS,
     NOTHING_MORE,
     UNKNOWN_FIELD,
     ConfirmedTrade,
@@ -18,6 +19,7 @@ from ingest_service.domain.feed import (
     Unreadable,
     cut_frame,
     execution_day,
+    instant_us,
     kept_content,
     read_frame,
     trade_of,
@@ -81,6 +83,7 @@ from ingest_service.domain.reconciliation import (
 )
 
 __all__ = [
+    "DIRECTIONS",
     "MOST_NODES",
     "NOTHING_MORE",
     "NUMBERS_A_NODE",
@@ -138,6 +141,7 @@ __all__ = [
     "execution_day",
     "filed_trade",
     "heard_by_any",
+    "instant_us",
     "is_exchange_file",
     "is_temporary",
     "kept_content",

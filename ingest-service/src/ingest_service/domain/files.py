@@ -253,11 +253,15 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class ListedRow:
-    """A row that the gateway did not book, or that corrected the book; ``row`` counts data rows from 1."""
+    """A row that the gateway did not book, or that corrected the book; ``row`` counts data rows from 1.
+
+    ``booked`` is what a conflict is with, as :func:`kept_content` writes it; ``""`` where that is not told.
+    """
 
     row: int
     reason: str
     verdict: Verdict = Verdict.INVALID
+    booked: str = ""
 
 
 class NotYet(Exception):

@@ -341,14 +341,14 @@ class FileRows:
         if self._comparison is None:
             return
         trade_id, trade = self._reader.row(line)
-        verdict, reason = Verdict.BOOKED, ""
+        verdict, reason, booked = Verdict.BOOKED, "", ""
         if refused is not None:
-            verdict, reason = refused.verdict, refused.reason
+            verdict, reason, booked = refused.verdict, refused.reason, refused.booked
         try:
             stated = None if isinstance(trade, str) else filed_trade(trade)
         except InvalidInput:
             stated = None  # its quantity is none
-        self._filed.append(FiledRow(number, trade_id or "", stated, verdict, reason))
+        self._filed.append(FiledRow(number, trade_id or "", stated, verdict, reason, booked))
         self._compare(least_rows=CHUNK_ROWS)
 
     def _compare(self, *, least_rows: int) -> None:

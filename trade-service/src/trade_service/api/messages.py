@@ -88,14 +88,22 @@ def reply_of(outcome: usecases.Outcome, invalid: Mapping[int, str]) -> trades_pb
     """One result a statement: of those that were booked, and of the ``invalid`` ones between them."""
     results: list[Any] = outcome.results
     if not invalid:
-        return trades_pb2.BookReply(results=results, reasons=outcome.reasons, corrected=outcome.corrected)
+        reply = trades_pb2.BookReply(results=results, reasons=outcome.reasons, corrected=outcome.corrected)
+        return _with_booked(reply, outcome.booked)
     results = [_INVALID] * (len(outcome.results) + len(invalid))
     places = [place for place in range(len(results)) if place not in invalid]
     for place, result in zip(places, outcome.results, strict=True):
         results[place] = result
     reasons = {**invalid, **{places[index]: reason for index, reason in outcome.reasons.items()}}
     corrected = [places[index] for index in outcome.corrected]
-    return trades_pb2.BookReply(results=results, reasons=reasons, corrected=corrected)
+    reply = trades_pb2.BookReply(results=results, reasons=reasons, corrected=corrected)
+    return _with_booked(reply, {places[index]: row for index, row in outcome.booked.items()})
+
+
+def _with_booked(reply: trades_pb2.BookReply, booked: Mapping[int, BookedRow]) -> trades_pb2.BookReply:
+    for index, row in booked.items():
+        _fill_one(reply.booked[index], BookedTrade._make(row))
+    return reply
 
 
 def criteria_of(request: trades_pb2.SearchRequest, *, trader_id: str) -> Criteria:

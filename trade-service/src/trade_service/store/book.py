@@ -201,6 +201,12 @@ class Booking:
         rows = rows_by_key(self._connection, differing_statements.c.trade_id, trade_ids, columns=columns)
         return [_differing(row) for row in rows]
 
+    def corrections(self, first_seq: int, last_seq: int) -> set[int]:
+        """Those numbers of a range that replaced another content."""
+        number = replaced_trades.c.replaced_by_seq
+        query = sa.select(number).where(number.between(first_seq, last_seq))
+        return set(self._connection.execute(query).scalars())
+
     def settle(self, decided: Mapping[str, str], *, at_us: int) -> None:
         """Note that somebody has decided about all that the exchange stated about ids: who, by id."""
         self._connection.execute(

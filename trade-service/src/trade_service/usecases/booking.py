@@ -160,7 +160,7 @@ class GroupCommit:
         with telemetry.joined("book group", causes), self._store.booking() as booking:
             before = booking.head()
             booked = booking.booked([trade.trade_id for ticket in group for trade in ticket.trades])
-            ledger = Ledger(booked, next_seq=before.last_seq + 1, now_us=now_us, differing=booking.differing)
+            ledger = Ledger(booked, booking, next_seq=before.last_seq + 1, now_us=now_us)
             outcomes = [ledger.enter(ticket.trades, ticket.sender) for ticket in group]
             if ledger.confirmed:
                 booking.confirm(ledger.confirmed)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from trade_service.domain import (
     BookedRow,
@@ -12,6 +12,7 @@ from trade_service.domain import (
     Differing,
     Head,
     Result,
+    Source,
     Speaker,
     Trade,
     chained_digest,
@@ -20,7 +21,7 @@ from trade_service.domain import (
     different_fields,
     trade_in,
 )
-from trade_service.store import Entries
+from trade_service.store import Booking, Entries
 
 _ADDED, _DUPLICATE, _CONFLICT = int(Result.ADDED), int(Result.DUPLICATE), int(Result.CONFLICT)
 
@@ -33,6 +34,7 @@ _NOT_STATED = (
 _SAME_FIELDS = Trade._fields.index("delivery_day")
 _SAME = slice(1, 1 + _SAME_FIELDS)
 _CONFIRMED_BY = BookedTrade._fields.index("confirmed_by")
+_SOURCE, _FILE = BookedTrade._fields.index("source"), int(Source.FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,15 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A :class:`Result` a trade, in order; by index why one is a conflict, and which corrected the book."""
+    """A :class:`Result` a trade, in order; by index why one is a conflict, and which corrected the book.
+
+    To the exchange also, by index, what is booked where its statement is a conflict.
+    """
 
     results: list[int]
     reasons: dict[int, str]
     corrected: Sequence[int] = ()
+    booked: dict[int, BookedRow] = field(default_factory=dict)
 
 
 class Ledger:
@@ -72,17 +78,14 @@ class Ledger:
     def __init__(
         self,
         booked: dict[str, BookedRow],
+        booking: Booking,
         *,
         next_seq: int,
         now_us: int,
-        differing: Callable[[Sequence[str]], list[Differing]],
     ) -> None:
-        """``booked``: the rows of all ids that are stated, as far as they are in the book.
-
-        ``differing`` finds what the exchange stated otherwise about ids before this commit.
-        """
+        """``booked``: the rows of all ids that are stated, as far as ``booking`` finds them in the book."""
         self._booked = booked
-        self._differing_before = differing
+        self._booking = booking
         self.differing: list[Differing] = []
         self.decided: dict[str, str] = {}
         self._first_seq = next_seq
@@ -120,7 +123,27 @@ class Ledger:
                 corrected.append(index)
                 next_seq += 1
             results.append(result)
-        return Outcome(results, reasons, corrected)
+        outcome = Outcome(results, reasons, corrected)
+        if sender.speaker is Speaker.EXCHANGE and sender.source == _FILE:
+            outcome = self._told_to_exchange(trades, outcome)
+        return outcome
+
+    def _told_to_exchange(self, trades: Sequence[Trade], outcome: Outcome) -> Outcome:
+        """With what is booked where a row is a conflict, and rows that a file corrected before.
+
+        So that a file that is sent again, since its sender was killed, has the same answer.
+        """
+        shown = {index: self._booked[trades[index].trade_id] for index in outcome.reasons}
+        again: dict[int, int] = {}  # by index, the number of what a file has booked before
+        for index, result in enumerate(outcome.results):
+            row = self._booked[trades[index].trade_id]
+            if result == _DUPLICATE and row[_SOURCE] == _FILE:
+                again[index] = row[0]
+        numbers = {seq for seq in again.values() if seq in self._replaced}
+        if again:
+            numbers |= self._booking.corrections(min(again.values()), max(again.values()))
+        corrected = [*outcome.corrected, *(index for index, seq in again.items() if seq in numbers)]
+        return Outcome(outcome.results, outcome.reasons, sorted(corrected), shown)
 
     def close(self, before: Head) -> Commit:
         """The commit as it is written: its last row keeps the digest after it."""
@@ -166,7 +189,7 @@ class Ledger:
     def _stated(self, trade: Trade) -> Differing | None:
         """The exchange's statement that is this one, of those that differ from what is booked."""
         now = [each for each in self.differing if each.trade.trade_id == trade.trade_id]
-        known = [*self._differing_before([trade.trade_id]), *now]
+        known = [*self._booking.differing([trade.trade_id]), *now]
         return next((each for each in known if not different_fields(each.trade, trade)), None)
 
     def _decide(self, trade_id: str, by: str) -> None:

@@ -8,7 +8,7 @@ import inspect
 import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from sandbox.world import WorldSettings
 from wattbook.bus.settings import BusSettings
@@ -85,7 +85,7 @@ def _table(fields: Iterable[tuple[dataclasses.Field[Any], Any]]) -> str:
 def _kind(hint: Any, field: dataclasses.Field[Any]) -> str:
     if field.metadata["secret"]:
         return "*secret*"
-    if get_origin(hint) is types.UnionType:  # X | None
+    if get_origin(hint) in (types.UnionType, Union):  # X | None
         hint = get_args(hint)[0]
     if get_origin(hint) is Literal:
         return ", ".join(get_args(hint))

@@ -16,7 +16,7 @@ from deploy.checks.manifests import Pods, Rendered, named
 
 MODULES = {
     **{name: (f"{entry.package}.app",) for name, entry in services().items()},
-    "sandbox": ("sandbox.exchange.app", "sandbox.market_data.app"),
+    "sandbox": ("sandbox.exchange.app", "sandbox.market_data.app", "sandbox.bank.app"),
 }
 # Read by the command for jobs, and by libpq on behalf of the stores.
 COMMAND = frozenset({"WATTBOOK_BUS_URL", "WATTBOOK_BUS_PASSWORD", "WATTBOOK_BUS_CA_FILE"})

@@ -270,6 +270,7 @@ def test_a_real_outside_world_is_told_to_those_only_who_call_it(tmp_path: Path) 
         "  Exchange     wss://a.example/feed",
         "  Exchange     ws://b.example",
         "  Market data  https://p.example/v1",
+        "  Bank         none: WATTBOOK_BANK_URL names one",
     ]
     assert "secret" not in repr(world)
 
@@ -280,7 +281,7 @@ def test_the_sandbox_is_what_the_desk_listens_to_and_stops_first(tmp_path: Path)
     world = outside(base=9000, has_sandbox=True, clock=clock, environment=real)
     found = of_desk(tmp_path, world=world, **real)
 
-    assert list(found)[-2:] == ["sandbox-market-data", "sandbox-exchange"]
+    assert list(found)[-3:] == ["sandbox-market-data", "sandbox-bank", "sandbox-exchange"]
     exchange = found["sandbox-exchange"]
     assert found["ingest-service"].environment["WATTBOOK_EXCHANGE_URLS"] == "ws://127.0.0.1:9015"
     assert found["pricing-service"].environment["WATTBOOK_MARKET_DATA_URL"] == "http://127.0.0.1:9017"
@@ -289,6 +290,11 @@ def test_the_sandbox_is_what_the_desk_listens_to_and_stops_first(tmp_path: Path)
     assert exchange.environment["WATTBOOK_SANDBOX_SEED"] == "7"
     assert exchange.command[1:] == ("-m", "sandbox.exchange")
     assert (exchange.ports, found["sandbox-market-data"].ports) == ((9015, 9016), (9017, 9018))
+    assert found["sandbox-bank"].ports == (9020, 9021)
+    assert (world.bank_url, found["sandbox-bank"].environment["WATTBOOK_SANDBOX_BANK_LISTEN"]) == (
+        "http://127.0.0.1:9020",
+        "127.0.0.1:9020",
+    )
     for service in found.values():
         assert service.environment["WATTBOOK_CLOCK_START"] == "2023-02-28T08:00:00+00:00"
         assert service.environment["WATTBOOK_CLOCK_SPEED"] == "60"
@@ -296,6 +302,7 @@ def test_the_sandbox_is_what_the_desk_listens_to_and_stops_first(tmp_path: Path)
 
 
 BOTH = {"WATTBOOK_EXCHANGE_URLS": "ws://x.example", "WATTBOOK_MARKET_DATA_URL": "http://p.example"}
+ONLY_BANK = {"WATTBOOK_BANK_URL": "https://b.example"}
 ONLY_EXCHANGE, ONLY_PROVIDER = ({name: BOTH[name]} for name in BOTH)
 
 
@@ -307,6 +314,7 @@ ONLY_EXCHANGE, ONLY_PROVIDER = ({name: BOTH[name]} for name in BOTH)
         (None, BOTH, False, False),
         (None, ONLY_EXCHANGE, False, False),  # prices made up beside real trades would mislead
         (None, ONLY_PROVIDER, False, False),
+        (None, ONLY_BANK, False, False),  # nor payments made up beside real ones
         (None, {}, True, False),  # trades made up must not get into a real book by a variable forgotten
         (True, BOTH, True, True),
         (False, {}, False, False),
@@ -322,6 +330,8 @@ def test_the_sandbox_is_there_unless_anybody_real_is_named(
     if not is_sandbox:
         assert world.exchange_urls == named.get("WATTBOOK_EXCHANGE_URLS", "")
         assert world.market_data_url == named.get("WATTBOOK_MARKET_DATA_URL", "")
+        assert world.bank_url == named.get("WATTBOOK_BANK_URL", "")
+        assert world.is_real is bool(named)
 
 
 def test_which_world_it_is_is_said() -> None:
@@ -338,8 +348,10 @@ def test_which_world_it_is_is_said() -> None:
     assert half[0] == "  World        real"
     assert half[2] == "  Market data  none: WATTBOOK_MARKET_DATA_URL names one"
     assert said(**ONLY_PROVIDER).splitlines()[1] == "  Exchange     none: WATTBOOK_EXCHANGE_URLS names one"
+    bank = said(**ONLY_BANK, WATTBOOK_EXCHANGE_URLS="ws://x").splitlines()
+    assert bank[-1] == "  Bank         https://b.example"
     assert said(False).splitlines() == [
-        "  World        none: no exchange is listened to, nobody is asked for prices"
+        "  World        none: no exchange is listened to, nobody is asked for prices or payments"
     ]
     assert "an earlier start of this data folder had a real one" in said(was_real=True)
 

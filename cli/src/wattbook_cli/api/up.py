@@ -61,9 +61,9 @@ def up(
 
     WATTBOOK_ADMIN_PASSWORD sets the first user's password; without it one is made and shown once.
 
-    WATTBOOK_EXCHANGE_URLS (ws:// or wss://, comma-separated) and WATTBOOK_MARKET_DATA_URL (with or without
-    /v1) name a real exchange and a real provider of reference prices. Where either is given there is no
-    sandbox, and what is not named is left out.
+    WATTBOOK_EXCHANGE_URLS (ws:// or wss://, comma-separated), WATTBOOK_MARKET_DATA_URL (with or without
+    /v1) and WATTBOOK_BANK_URL name a real exchange, a real provider of reference prices and a real bank.
+    Where any is given there is no sandbox, and what is not named is left out.
     """
     request = UpRequest(
         data, port_base, host, environment, sandbox=sandbox, clock_start=clock_start, clock_speed=clock_speed

@@ -15,6 +15,7 @@ ADMIN = "admin"
 PRICING = "pricing-service"
 EXCHANGE, EXCHANGE_CONTROL = "sandbox exchange", "sandbox exchange-control"
 MARKET_DATA, MARKET_DATA_CONTROL = "sandbox market-data", "sandbox market-data-control"
+BANK, BANK_CONTROL = "sandbox bank", "sandbox bank-control"
 
 BUS_URL = "WATTBOOK_BUS_URL"
 # A service's store → the service.
@@ -76,7 +77,7 @@ class Layout:
 
     @property
     def real_mark(self) -> Path:
-        """There once this desk had anything to do with a real exchange or provider."""
+        """There once this desk had anything to do with a real exchange, provider or bank."""
         return self.data / "stores" / "real-world"
 
     @property

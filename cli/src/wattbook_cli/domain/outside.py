@@ -1,4 +1,4 @@
-"""The outside world of one start: an exchange and a market data provider, real, simulated, or none."""
+"""The outside world of one start: an exchange, a market data provider, a bank: real, simulated, or none."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from wattbook.periods import FIRST_DAY, LAST_DAY
 
 from wattbook_cli.domain.desk import (
+    BANK,
+    BANK_CONTROL,
     EXCHANGE,
     EXCHANGE_CONTROL,
     MARKET_DATA,
@@ -20,6 +22,7 @@ from wattbook_cli.domain.stops import Stop
 
 EXCHANGE_URLS = "WATTBOOK_EXCHANGE_URLS"
 MARKET_DATA_URL = "WATTBOOK_MARKET_DATA_URL"
+BANK_URL = "WATTBOOK_BANK_URL"
 CLOCK_START, CLOCK_SPEED, CLOCK_ANCHOR = (
     "WATTBOOK_CLOCK_START",
     "WATTBOOK_CLOCK_SPEED",
@@ -39,11 +42,12 @@ class Outside:
     has_sandbox: bool = False
     clock: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    bank_url: str = field(default="", repr=False)
 
     @property
     def is_real(self) -> bool:
         """Whether what comes in is meant to count."""
-        return not self.has_sandbox and bool(self.exchange_urls or self.market_data_url)
+        return not self.has_sandbox and bool(self.exchange_urls or self.market_data_url or self.bank_url)
 
     def shown(self, addresses: Addresses) -> list[str]:
         """Lines that say which world it is, and who is in it."""
@@ -52,19 +56,27 @@ class Outside:
             lines.append(f"               {self.note}")
         if not (self.has_sandbox or self.is_real):
             return lines
-        exchange = provider = ""
+        exchange = provider = bank = ""
         if self.has_sandbox:
-            controls = (addresses.listen(EXCHANGE_CONTROL), addresses.listen(MARKET_DATA_CONTROL))
-            exchange, provider = (f" (sandbox; control http://{control}/control)" for control in controls)
+            controls = (
+                addresses.listen(each) for each in (EXCHANGE_CONTROL, MARKET_DATA_CONTROL, BANK_CONTROL)
+            )
+            exchange, provider, bank = (f" (sandbox; control http://{each}/control)" for each in controls)
         urls = [without_secrets(url) for url in self.exchange_urls.split(",") if url.strip()]
         lines += [f"  Exchange     {url}{exchange}" for url in urls or [f"none: {EXCHANGE_URLS} names one"]]
         url = without_secrets(self.market_data_url) or f"none: {MARKET_DATA_URL} names one"
-        return [*lines, f"  Market data  {url}{provider}"]
+        lines.append(f"  Market data  {url}{provider}")
+        url = without_secrets(self.bank_url) or f"none: {BANK_URL} names one"
+        return [*lines, f"  Bank         {url}{bank}"]
 
     def _world(self) -> str:
         if self.has_sandbox:
             return f"simulated by the sandbox{_course(self.clock)}; --no-sandbox goes without"
-        return "real" if self.is_real else "none: no exchange is listened to, nobody is asked for prices"
+        return (
+            "real"
+            if self.is_real
+            else "none: no exchange is listened to, nobody is asked for prices or payments"
+        )
 
 
 def outside(
@@ -78,13 +90,13 @@ def outside(
     """The sandbox, or whatever the environment names.
 
     ``has_sandbox`` None: the sandbox unless the environment names anybody, since prices made up beside real
-    trades would mislead; and unless this desk listened to a real exchange before (``was_real``), since
-    trades made up must not get into its book by a variable forgotten.
+    trades would mislead; and unless this desk had anything real before (``was_real``), since trades and
+    payments made up must not get into its books by a variable forgotten.
 
     Raises:
         Stop: a simulated clock without a simulated world: the provider counts real minutes.
     """
-    named = {name: environment.get(name, "").strip() for name in (EXCHANGE_URLS, MARKET_DATA_URL)}
+    named = {name: environment.get(name, "").strip() for name in (EXCHANGE_URLS, MARKET_DATA_URL, BANK_URL)}
     is_named = any(named.values())
     if has_sandbox is None:
         has_sandbox = not (is_named or was_real)
@@ -98,6 +110,7 @@ def outside(
     return Outside(
         exchange_urls=named[EXCHANGE_URLS],
         market_data_url=named[MARKET_DATA_URL],
+        bank_url=named[BANK_URL],
         note="" if is_named or not was_real else _WAS_REAL,
     )
 
@@ -107,6 +120,7 @@ def _simulated(base: int, clock: Mapping[str, str], *, ignored: str) -> Outside:
     return Outside(
         exchange_urls=f"ws://{addresses.listen(EXCHANGE)}",
         market_data_url=f"http://{addresses.listen(MARKET_DATA)}",
+        bank_url=f"http://{addresses.listen(BANK)}",
         has_sandbox=True,
         clock=clock,
         note=f"{ignored} not used, since --sandbox was given" if ignored else "",

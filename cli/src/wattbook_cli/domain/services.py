@@ -9,6 +9,8 @@ from wattbook.services import Entry
 from wattbook.services import services as manifest
 
 from wattbook_cli.domain.desk import (
+    BANK,
+    BANK_CONTROL,
     BUS_URL,
     ENGINES,
     EXCHANGE,
@@ -25,6 +27,7 @@ from wattbook_cli.domain.desk import (
     store_variable,
 )
 from wattbook_cli.domain.outside import (
+    BANK_URL,
     CLOCK_ANCHOR,
     CLOCK_SPEED,
     CLOCK_START,
@@ -58,6 +61,7 @@ def services(
     session = {"WATTBOOK_SESSION_KEY": secrets.session_key}
     own: dict[str, Mapping[str, str]] = {
         PRICING: {MARKET_DATA_URL: world.market_data_url},
+        "cash-service": {BANK_URL: world.bank_url},
         "report-service": {**session, "WATTBOOK_METER_PAGES": addresses.port_of("meter pages")},
         "gateway": _gateway(secrets),
         "meter-service": {**session, "WATTBOOK_REPORT_PAGES": addresses.port_of("report pages")},
@@ -149,6 +153,7 @@ def _sandbox(layout: Layout, addresses: Addresses, common: Mapping[str, str]) ->
     }
     return (
         world("sandbox.market_data", MARKET_DATA, MARKET_DATA_CONTROL, {}),
+        world("sandbox.bank", BANK, BANK_CONTROL, {}),
         world("sandbox.exchange", EXCHANGE, EXCHANGE_CONTROL, exchange),
     )
 
@@ -188,6 +193,7 @@ _NOT_PASSED_ON = frozenset(
         *(f"WATTBOOK_{each.short.upper()}_TARGET" for each in manifest().values()),
         EXCHANGE_URLS,
         MARKET_DATA_URL,
+        BANK_URL,
         CLOCK_START,
         CLOCK_SPEED,
         CLOCK_ANCHOR,

@@ -49,6 +49,7 @@ class Settings(WorldSettings):
         "WATTBOOK_SANDBOX_BANK_SOURCE",
         "a maker's folder or database (sqlite:///…, postgresql://…); none: it makes what it hands out",
         default="",
+        secret=True,  # an address may hold a password
     )
     postgres_hostname: str = setting(
         "POSTGRES_HOSTNAME", "database's host, where it is the source", default=""
@@ -147,7 +148,7 @@ def data_set(settings: Settings, *, clock: Clock) -> DataSet:
         missing = f"size {settings.size} is missing: " if settings.size else ""
         raise SettingsError([f"WATTBOOK_SANDBOX_BANK_SOURCE: {missing}{error}"]) from None
     if settings.size not in (None, found.size_name):
-        where = settings.source or settings.postgres_hostname
+        where = settings.database.render_as_string() if settings.database else settings.source
         raise SettingsError(
             [f"SETTING: size {settings.size} is missing: {where} holds size {found.size_name}"]
         )

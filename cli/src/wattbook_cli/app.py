@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "feed": ("feed:feed", "How the exchange's feed and the provider are."),
     "quarantine": ("quarantine:quarantine", "What could not be read or booked; book it again, or drop it."),
     "reconcile": ("feed:reconcile", "The nightly file of a day against the feed."),
+    "meters": ("meters:meters", "Meter readings: find them, import flow files, withdraw one."),
     "users": ("users:users", "Add, list, disable and enable users; set passwords."),
     "migrate": ("stores:migrate", "Bring the schema of every service's store up to date."),
     "db": ("stores:db", "For who administers PostgreSQL."),

@@ -37,6 +37,7 @@ SHORTEST_KEY = 16
 _USAGE = "usage: python -m meter_service.app [migrate | restored 2026-11-28T21:00:00Z]"
 LOOK_AGAIN_S = 1.0
 CATCH_UP_STOP_S = 10.0
+GRPC_WORKERS = 32  # each upload holds one for as long as its sender takes
 _log = logging.getLogger(__name__)
 
 
@@ -89,9 +90,10 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> ser
     stopping = stopping or threading.Event()
     listening = listen(settings.http_listen)
     probing = listen(settings.probe_listen) if settings.probe_listen else None
-    grpc = rpc.Server.of(NAME, settings, settings.listen)
+    grpc = rpc.Server.of(NAME, settings, settings.listen, workers=GRPC_WORKERS)
     with grpc.alive(), alive_on_http(listening, *([probing] if probing else ())):
         _await_schema(settings, stopping)
+    _register(grpc, settings)
     clock, secret = SystemClock(), settings.client_secret
     gateway = Gateway(settings.gateway_url, clock, client=(NAME, secret) if secret else None)
     revocations = Revocations(clock, is_used=bool(secret))
@@ -111,6 +113,15 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> ser
     return service.App(
         server=grpc, parts=(follower, _CatchUp(clock)), closing=(front.close, gateway.close), serve=serve
     )
+
+
+def _register(server: rpc.Server, settings: Settings) -> None:
+    from wattbook_proto.meters_pb2_grpc import add_MetersServicer_to_server
+
+    from meter_service.api.rpc import RULES, MetersServicer
+
+    servicer = MetersServicer(SystemClock(), limit_bytes=settings.upload_limit_bytes)
+    server.register(add_MetersServicer_to_server, servicer, rules=RULES)
 
 
 def _front(settings: Settings, people: People) -> Front:

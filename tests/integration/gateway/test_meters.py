@@ -164,6 +164,13 @@ class TestUpload:
             "expected": "a decimal number",
         }  # fmt: skip
 
+    def test_a_rejected_file_is_rejected_however_often_it_is_sent(self, admin: httpx.Client) -> None:
+        body = b"bad " + unique("x").encode()
+        first, again = send(admin, body), send(admin, body)
+
+        assert refusal(again, 422) == refusal(first, 422)
+        assert again.json()["files"][0]["result"] == "known"
+
     def test_an_empty_part_is_rejected(self, admin: httpx.Client) -> None:
         refusal(send(admin, b""), 422)
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import grpc
 from wattbook.errors import Conflict, InvalidInput, NotFound, Unavailable
 from wattbook_proto import meters_pb2, meters_pb2_grpc
 
@@ -37,9 +36,9 @@ class FakeMeters(meters_pb2_grpc.MetersServicer):
                 content += request.chunk
                 self.chunks.append(len(request.chunk))
                 ended = request.HasField("end") and request.end.size_bytes == len(content)
-        except grpc.RpcError:
-            self.broken_off.release()
-            raise
+        finally:
+            if not ended:
+                self.broken_off.release()
         if not ended:
             raise InvalidInput("the file broke off")
         if start.name.endswith(".zip"):
@@ -55,7 +54,8 @@ class FakeMeters(meters_pb2_grpc.MetersServicer):
         with self._lock:
             for known in self.files.values():
                 if known.sha256 == sha256 and known.state != meters_pb2.WITHDRAWN:
-                    return meters_pb2.UploadResult(result=meters_pb2.RESULT_KNOWN, file=known)
+                    errors = _errors()[:20] if known.error_count else []
+                    return meters_pb2.UploadResult(result=meters_pb2.RESULT_KNOWN, file=known, errors=errors)
             good = content.startswith(b"100") and content.rstrip().endswith(b"900")
             file = meters_pb2.FlowFile(
                 id=len(self.files) + 1, name=start.name.replace("\\", "/").rpartition("/")[2], member=member,

@@ -16,8 +16,8 @@ _PATIENCE_S = 1.0
 class SendingBar:
     """Shows how much of a file has gone; a context manager."""
 
-    def __init__(self, name: str, *, size_bytes: int | None, clock: Clock) -> None:
-        """Be ready to show the sending of ``name``."""
+    def __init__(self, name: str, *, size_bytes: int | None, clock: Clock, then: str = "booking") -> None:
+        """Be ready to show the sending of ``name``, and what Wattbook does ``then``."""
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -27,6 +27,7 @@ class SendingBar:
         self._progress = Progress(*columns, console=console(error=True), transient=True)
         self._task = self._progress.add_task(name, total=size_bytes)
         self._name, self._size_bytes, self._clock = name, size_bytes, clock
+        self._then = then
         self._started_s = clock.monotonic_s()
         self._is_wanted = self._progress.console.is_terminal
         self._is_shown = False
@@ -50,5 +51,5 @@ class SendingBar:
                 self._progress.start()
         if self._is_shown:
             done = total_bytes == self._size_bytes
-            description = f"{self._name}: booking the rest" if done else self._name
+            description = f"{self._name}: {self._then} the rest" if done else self._name
             self._progress.update(self._task, completed=total_bytes, description=description)

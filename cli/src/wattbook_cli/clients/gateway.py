@@ -144,6 +144,19 @@ class Gateway:
                 answer.read()
             yield _good(answer).iter_lines()
 
+    def send_file(self, path: str, file: Any, *, name: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """Send a file as a form of one part; what the gateway says of it, also where it is rejected.
+
+        Raises:
+            Stop: as :meth:`ask`.
+        """
+        with self._explained():
+            answer = self._http.post(
+                path, params=dict(query), files={"file": (name, file)}, timeout=_UPLOAD_TIMEOUT
+            )
+        is_rejected = answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+        return _object(answer if is_rejected else _good(answer))
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:

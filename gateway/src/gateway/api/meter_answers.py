@@ -92,7 +92,7 @@ def uploaded(found: meters_pb2.UploadResult) -> dict[str, Any]:
 def why_rejected(results: Iterable[meters_pb2.UploadResult]) -> str:
     """In one line: of the first rejected file its first error, and how many there are."""
     for each in results:
-        if each.result == meters_pb2.RESULT_REJECTED:
+        if each.file.state == meters_pb2.REJECTED:
             name = each.file.member or each.file.name
             first = f": {error_line(each.errors[0])}" if each.errors else ""
             more = each.file.error_count - 1

@@ -178,15 +178,14 @@ def _uploaded(
     Raises:
         Refusal: it is rejected; the answer says why of each file.
     """
-    became = {each.result for each in results}
     body: dict[str, Any] = {
         "files": [answers.uploaded(each) for each in results], "left_alone": [*left_alone],
     }  # fmt: skip
-    if meters_pb2.RESULT_IMPORTED in became:
+    if any(each.result == meters_pb2.RESULT_IMPORTED for each in results):
         return json_response(body, status=200 if dry_run or retried else 201)
-    if became == {meters_pb2.RESULT_KNOWN}:
-        return json_response(body)
-    raise Refusal(Rejected(answers.why_rejected(results)), fields=body)
+    if not results or any(each.file.state == meters_pb2.REJECTED for each in results):
+        raise Refusal(Rejected(answers.why_rejected(results)), fields=body)
+    return json_response(body)
 
 
 def _listed(

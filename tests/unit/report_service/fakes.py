@@ -13,7 +13,7 @@ from report_service.domain.book import Book, Booking, Cell, CellKey, Event, Head
 from report_service.domain.corrections import Correction as Corrected
 from report_service.domain.corrections import CorrectionPage, Differing, DifferingPage
 from report_service.domain.effects import PeriodTrade
-from report_service.domain.feed import Difference, Listener, TradingDay
+from report_service.domain.feed import Difference, Listener, TradingDay, WaitingFile
 from report_service.domain.feed import Feed as ExchangeFeed
 from report_service.domain.prices import DayKey, DayPrices, PollerState, ReferencePrice
 from report_service.domain.quarantine import Quarantined, QuarantinePage
@@ -379,6 +379,7 @@ class FakeFeedOwner:
             Listener("ws://exchange", is_connected=True, since_us=self.us(-60), last_frame_us=self.us())
         ]
         self.quarantined = 0
+        self.files_waiting: tuple[WaitingFile, ...] = ()
         self.days: dict[date, TradingDay] = {}
 
     def us(self, seconds: float = 0) -> int:
@@ -393,7 +394,7 @@ class FakeFeedOwner:
         self._called("status")
         return ExchangeFeed(
             tuple(self.listeners), frames=7, quarantined=self.quarantined, last_trade_us=self.us(),
-            lag_us=200_000, now_us=self.us(),
+            lag_us=200_000, now_us=self.us(), files_waiting=self.files_waiting,
         )  # fmt: skip
 
     def trading_day(self, day: date) -> TradingDay:

@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from report_service.api.trouble import LOUD_AFTER_S, Trying
 from report_service.api.watching import FeedWatcher
-from report_service.domain.feed import Difference, Listener, Statement, TradingDay
+from report_service.domain.feed import Difference, Listener, Statement, TradingDay, WaitingFile
 from report_service.usecases.feed import (
     CLOSED_DAY_EVERY_S,
     MOST_DAYS,
@@ -187,6 +187,27 @@ class TestCompleteness:
         assert f'class="block {tone}" data-class="b.complete"' in page
         assert text_of(page, "complete").startswith(f"{symbol} complete to 14:03:04")
         assert text_of(page, "b.complete") == f"{symbol} to 14:03:04"
+
+    def test_a_file_that_waits_in_the_drop_folder_is_said_until_the_day_is_reconciled(
+        self, pages: Pages, ana: FlaskClient
+    ) -> None:
+        file = WaitingFile("<epex>.csv", pages.exchange.us(-90), "somebody writes to it")
+        pages.exchange.files_waiting = (file,)
+        self.known(pages, complete_to_us=pages.exchange.us(-3))
+        page = ana.get(DESK).text
+
+        assert text_of(page, "complete") == "▲ complete to 14:03:04 · 1 file waits"
+        note = "&lt;epex&gt;.csv waits since 14:01:37: somebody writes to it"
+        assert text_of(page, "b.complete.note") == f"1 file waits, {note}"
+        assert 'class="badge warn"' in page
+        assert 'class="block warn" data-class="b.complete"' in page
+        pages.exchange.files_waiting = (file, file)
+        pages.clock.advance(3)
+        self.known(pages)
+        assert text_of(ana.get(DESK).text, "b.complete.note") == f"nobody listened, {note}"
+        pages.clock.advance(3)
+        self.known(pages, complete_to_us=pages.exchange.us(-9), is_reconciled=True)
+        assert text_of(ana.get(DESK).text, "complete") == "✓ complete to 14:03:04"
 
     def test_what_is_old_is_muted_and_says_how_old(self, pages: Pages, ana: FlaskClient) -> None:
         self.known(pages, complete_to_us=pages.exchange.us(-3))

@@ -13,7 +13,7 @@ from wattbook.periods import DEFAULT_AREA, area_of
 from report_service.api.figures import Writer, day_text
 from report_service.api.slots import Slots
 from report_service.api.streams import Snapshot
-from report_service.domain.feed import Feed, Standing, TradingDay
+from report_service.domain.feed import Feed, Standing, TradingDay, WaitingFile
 from report_service.usecases.feed import FeedBoard, FeedWatch
 from report_service.usecases.model import BookState
 
@@ -118,28 +118,38 @@ class Completeness:
 
 
 _NOT_KNOWN = Completeness("idle", "–", "not known")
+_FILE_TO_COME = "the nightly file is still to come"
 
 
 def completeness(board: FeedBoard, day: date, writer: Writer, now: datetime) -> Completeness:
     """The state of a trading day.
 
-    Good only where nothing is missing so far and nothing waits for a look; what was known before its owner
-    went away is ``stale``.
+    Good only where nothing is missing so far and nothing waits for a look, no file in the drop folder either
+    while the day's is still to come; what was known before its owner went away is ``stale``.
     """
     watch, found, before = board.watch, board.day(day), board.day(day - _DAY)
+    is_reconciled = found is not None and found.is_reconciled
+    files = watch.feed.files_waiting if watch.feed is not None and not is_reconciled else ()
+    outlook = "" if is_reconciled else _file_waits(files[0], now) if files else _FILE_TO_COME
     if found is None or not (found.complete_to_us or found.is_reconciled):
-        return replace(_NOT_KNOWN, notes=("nobody listened" if found is not None else "not asked yet",))
+        why = "nobody listened" if found is not None else "not asked yet"
+        return replace(_NOT_KNOWN, notes=(why,), outlook=outlook if files else "")
     notes = _notes(found, writer)
+    if files:
+        notes.append("1 file waits" if len(files) == 1 else f"{writer.number(len(files))} files wait")
     if before is not None and before.has_gap:
         notes.append(f"gap on {day_text(before.day)[:-5]}")
     is_cut = watch.feed is not None and watch.feed.standing is Standing.DISCONNECTED
-    waits = found.has_gap or found.to_look_at or (is_cut and not found.is_complete)
+    waits = found.has_gap or found.to_look_at or files or (is_cut and not found.is_complete)
     tone, symbol = ("warn", "▲") if waits or (before is not None and before.has_gap) else ("good", "✓")
     if watch.lost_since:
         tone, symbol = "idle stale", "○"
         notes.append(f"known at {moment(watch.lost_since, now)}")
-    outlook = "" if found.is_reconciled else "the nightly file is still to come"
     return Completeness(tone, symbol, _complete_to(found, now), tuple(notes), outlook)
+
+
+def _file_waits(file: WaitingFile, now: datetime) -> str:
+    return f"{file.name} waits since {moment(from_epoch_us(file.since_us), now)}: {file.waits_for}"
 
 
 def _complete_to(found: TradingDay, now: datetime) -> str:

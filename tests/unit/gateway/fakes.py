@@ -14,6 +14,7 @@ from wattbook.errors import Conflict, InvalidInput, NotFound, Unavailable
 from wattbook.periods import NoSuchPeriod, day_bounds, hour_of
 from wattbook.walls import OPEN
 from wattbook_proto import (
+    cash_pb2_grpc,
     feed_pb2,
     feed_pb2_grpc,
     meters_pb2_grpc,
@@ -25,6 +26,7 @@ from wattbook_proto import (
     trades_pb2_grpc,
 )
 
+from tests.unit.gateway.fake_cash import FakeCash
 from tests.unit.gateway.fake_meters import FakeMeters
 
 MIDNIGHT_S = 1_677_538_800  # 2023-02-28 in Berlin
@@ -355,19 +357,21 @@ class Owners:
     def __init__(self) -> None:
         self.trades, self.reports = FakeTrades(), FakeReports()
         self.prices, self.feed, self.meters = FakePrices(), FakeFeed(), FakeMeters()
+        self.cash = FakeCash()
         registrations: list[tuple[Callable[[Any, grpc.Server], None], Any]] = [
             (trades_pb2_grpc.add_TradesServicer_to_server, self.trades),
             (reports_pb2_grpc.add_ReportsServicer_to_server, self.reports),
             (prices_pb2_grpc.add_PricesServicer_to_server, self.prices),
             (feed_pb2_grpc.add_FeedServicer_to_server, self.feed),
             (meters_pb2_grpc.add_MetersServicer_to_server, self.meters),
+            (cash_pb2_grpc.add_CashServicer_to_server, self.cash),
         ]
         self._servers = [rpc.Server("127.0.0.1:0", guard=OPEN, workers=32) for _ in registrations]
         for server, (add, servicer) in zip(self._servers, registrations, strict=True):
             server.register(add, servicer, rules={})
         targets = [f"127.0.0.1:{server.start()}" for server in self._servers]
         self.trade_target, self.report_target, self.pricing_target, self.ingest_target = targets[:4]
-        self.meter_target = targets[4]
+        self.meter_target, self.cash_target = targets[4:]
         for server in self._servers:
             server.set_ready()
 

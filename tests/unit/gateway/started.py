@@ -44,6 +44,7 @@ class Started:
                 "pricing_target": self.owners.pricing_target,
                 "ingest_target": self.owners.ingest_target,
                 "meter_target": self.owners.meter_target,
+                "cash_target": self.owners.cash_target,
                 "admin_password": ADMIN_PASSWORD,
                 "ingest_client_secret": CLIENT_SECRET,
                 "report_client_secret": REPORT_SECRET,

@@ -13,6 +13,7 @@ from wattbook.proxies import TrustedProxies
 
 from gateway.api import documents
 from gateway.api.batch import BatchApi
+from gateway.api.cash import CashApi
 from gateway.api.connexion_parts import LifespanMiddleware, Resolver, SecurityMiddleware
 from gateway.api.edge import Edge
 from gateway.api.feed import FeedApi, QuarantineApi
@@ -48,6 +49,7 @@ class Services:
     reports: ReportsApi
     live: Live
     meters: MetersApi
+    cash: CashApi
     users: UsersApi
     oauth: OAuthApi
     sign_in: SignIn
@@ -114,6 +116,7 @@ def _handlers(services: Services) -> dict[str, Handler]:
         "oauth.jwks": services.oauth.jwks,
         **_live_handlers(services.live),
         **_meters_handlers(services.meters),
+        **_cash_handlers(services.cash),
     }
 
 
@@ -143,4 +146,23 @@ def _meters_handlers(meters: MetersApi) -> dict[str, Handler]:
         "flow_files.withdraw": meters.withdraw,
         "meter_readings.list": meters.readings,
         "meter_points.get": meters.meter_point,
+    }
+
+
+def _cash_handlers(cash: CashApi) -> dict[str, Handler]:
+    return {
+        "cash.companies": cash.companies,
+        "cash.company": cash.company,
+        "cash.balance": cash.balance,
+        "cash.history": cash.history,
+        "cash.countries": cash.countries,
+        "cash.counterparties": cash.counterparties,
+        "cash.transactions": cash.transactions,
+        "cash.set_aside": cash.set_aside,
+        "cash.quality": cash.quality,
+        "cash.set_aside_of_all": cash.set_aside,
+        "cash.quality_of_all": cash.quality,
+        "cash.status": cash.status,
+        "cash.windows": cash.windows,
+        "cash.reclean": cash.reclean,
     }

@@ -15,6 +15,7 @@ DOCUMENTS = (
     "reports_api.yaml",
     "live_api.yaml",
     "meters_api.yaml",
+    "cash_api.yaml",
     "users_api.yaml",
     "auth_api.yaml",
 )

@@ -71,6 +71,8 @@ def _check_of(parameter: Mapping[str, Any]) -> Check:
         return _integer(name, schema)
     if schema.get("format") == "date":
         return _date(name)
+    if schema["type"] == "array":
+        return _list(name, schema)
     if schema["type"] != "string":
         raise TypeError(f"parameter {name}: type {schema['type']} is not supported")
     return _string(name, schema)
@@ -98,6 +100,19 @@ def _date(name: str) -> Check:
         if not FIRST_DAY <= day <= LAST_DAY:
             raise InvalidInput(f"{name}: outside {FIRST_DAY}…{LAST_DAY}")
         return day
+
+    return check
+
+
+def _list(name: str, schema: Mapping[str, Any]) -> Check:
+    """Words between commas (``style: form``, not exploded)."""
+    allowed = schema["items"]["enum"]
+
+    def check(text: str) -> tuple[str, ...]:
+        words = tuple(text.split(","))
+        if not set(words) <= set(allowed) or len(set(words)) < len(words):
+            raise InvalidInput(f"{name}: expected some of {', '.join(allowed)}, with commas")
+        return words
 
     return check
 

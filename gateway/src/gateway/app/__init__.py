@@ -21,14 +21,15 @@ from wattbook.web.server import Server
 from wattbook.web.settings import listen
 
 from gateway import api
-from gateway.api import batch, feed, meters, oauth, pages, performance, prices, reports, trades, users
+from gateway.api import batch, cash, feed, meters, oauth, pages, performance, prices, reports, trades, users
 from gateway.app.settings import Settings
-from gateway.clients import FeedClient, MetersClient, PricesClient, ReportsClient, TradesClient
+from gateway.clients import CashClient, FeedClient, MetersClient, PricesClient, ReportsClient, TradesClient
 from gateway.clients.coalescer import Limits
 from gateway.clients.owner import Door
 from gateway.store import RevocationStore, TokenStore, UserStore, restored
 from gateway.usecases import accounts, live, memory, passes, revocations, signin, tokens
 from gateway.usecases import batch as batch_usecase
+from gateway.usecases import cash as cash_usecase
 from gateway.usecases import meters as meters_usecase
 from gateway.usecases import oauth as oauth_usecase
 from gateway.usecases import reports as reports_usecase
@@ -121,6 +122,8 @@ class Gateway:
         self._feed = FeedClient(door("ingest-service", ingest) if ingest else None, timeout_s=timeout_s)
         meter = settings.meter_target
         self._meters = MetersClient(door("meter-service", meter) if meter else None, timeout_s=timeout_s)
+        bank = settings.cash_target
+        self._cash = CashClient(door("cash-service", bank) if bank else None, timeout_s=timeout_s)
 
     def _services(self) -> api.Services:
         settings = self._settings
@@ -150,6 +153,7 @@ class Gateway:
             reports=reports.ReportsApi(reports_usecase.Reports(self._reports.pnl, reports.render)),
             live=self._live(),
             meters=meters.MetersApi(meters_usecase.Meters(self._meters), settings.flow_file_limit_bytes),
+            cash=cash.CashApi(cash_usecase.Cash(self._cash), settings.desk_clock(), self._formatting),
             users=users.UsersApi(people),
             oauth=oauth.OAuthApi(
                 server=self._token_server,
@@ -174,6 +178,8 @@ class Gateway:
             found["ingest-service"] = self._feed.is_ready
         if self._settings.meter_target:
             found["meter-service"] = self._meters.is_ready
+        if self._settings.cash_target:
+            found["cash-service"] = self._cash.is_ready
         return found
 
     def _live(self) -> api.Live:
@@ -189,7 +195,7 @@ class Gateway:
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        clients = (self._trades, self._reports, self._prices, self._feed, self._meters)
+        clients = (self._trades, self._reports, self._prices, self._feed, self._meters, self._cash)
         for client in clients:
             client.open()
         following = asyncio.create_task(self._revocations.follow())

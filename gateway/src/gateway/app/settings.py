@@ -35,6 +35,9 @@ class Settings(ServiceSettings, StoreSettings, HttpSettings):
     meter_target: str | None = setting(
         "WATTBOOK_METER_TARGET", "host:port of meter-service; unset: there is none", default=None
     )
+    cash_target: str | None = setting(
+        "WATTBOOK_CASH_TARGET", "host:port of cash-service; unset: there is none", default=None
+    )
     admin_password: str | None = setting(
         "WATTBOOK_ADMIN_PASSWORD", "password of the user admin, set at every start", default=None, secret=True
     )

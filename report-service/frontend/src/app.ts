@@ -1,5 +1,6 @@
 // What the pages can do beyond links and forms. Every page works without it.
 import { writeAges } from "./ages";
+import { findAsOneTypes, submitOnChange } from "./cash";
 import { tickMs } from "./clock";
 import { rememberColours } from "./colours";
 import { rememberColumns } from "./columns";
@@ -12,6 +13,8 @@ rememberColours();
 rememberColumns();
 listenToKeys();
 offerDetails();
+findAsOneTypes();
+submitOnChange();
 
 for (const field of document.querySelectorAll<HTMLInputElement | HTMLSelectElement>(".days input[type=date], .days select")) {
   field.addEventListener("change", () => {
@@ -32,10 +35,10 @@ if (document.querySelector("main[data-stream]")) {
   };
   tick();
   setInterval(tick, tickMs);
-  if (document.querySelector("[data-live-chart]")) {
-    // Two frames later the page has been painted; only then is the larger script asked for.
-    requestAnimationFrame(() => requestAnimationFrame(() => void import("./charts").then(({ draw }) => draw())));
-  }
+  // Two frames later the page has been painted; only then is the larger script asked for.
+  const painted = (then: () => void): number => requestAnimationFrame(() => requestAnimationFrame(then));
+  if (document.querySelector("[data-live-chart]")) painted(() => void import("./charts").then(({ draw }) => draw()));
+  if (document.querySelector("[data-cash-chart]")) painted(() => void import("./cashcharts").then(({ drawCash }) => drawCash()));
 }
 
 followStream();

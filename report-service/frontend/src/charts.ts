@@ -3,13 +3,13 @@ import { BarChart, CandlestickChart, LineChart } from "echarts/charts";
 import { GridComponent, TooltipComponent } from "echarts/components";
 import * as echarts from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
+import { colourOf, tooltip, type Colour } from "./chartparts";
 import { coloursChanged } from "./colours";
 import { figuresChanged } from "./events";
 
 echarts.use([BarChart, CandlestickChart, LineChart, GridComponent, TooltipComponent, CanvasRenderer]);
 
 type Option = Parameters<echarts.ECharts["setOption"]>[0];
-type Colour = (name: string) => string;
 
 type Known = number | null;
 interface Series {
@@ -131,33 +131,6 @@ function words(name: "average" | "cumulative", at: number): string[] {
   const label = row?.dataset["label"] ?? "";
   if (name === "cumulative") return [label, `PnL  ${cell("pnl")} €`, `Edge  ${cell("edge")} €`];
   return [label, `Ours  ${cell("ours")}`, `Reference  ${cell("reference")}`, cell("doing")];
-}
-
-function colourOf(): { colour: Colour; done: () => void } {
-  const style = getComputedStyle(document.documentElement);
-  const probe = document.body.appendChild(document.createElement("span"));
-  probe.hidden = true;
-  const colour = (name: string): string => {
-    probe.style.color = style.getPropertyValue(name); // resolves light-dark()
-    return getComputedStyle(probe).color;
-  };
-  return { colour, done: () => probe.remove() };
-}
-
-// As rich text on the canvas: an HTML tooltip would need inline styles, which the page's policy forbids.
-function tooltip(colour: Colour, words: (at: number) => string[]): object {
-  return {
-    trigger: "axis",
-    renderMode: "richText",
-    axisPointer: { type: "shadow", shadowStyle: { color: colour("--faint"), opacity: 0.12 } },
-    backgroundColor: colour("--raised"),
-    borderColor: colour("--line-strong"),
-    borderWidth: 1,
-    padding: [8, 10],
-    confine: true,
-    textStyle: { color: colour("--text"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 13, lineHeight: 19 },
-    formatter: (points: { dataIndex: number }[]) => words(points[0]?.dataIndex ?? -1).join("\n"),
-  };
 }
 
 // A row and its bars point at each other.

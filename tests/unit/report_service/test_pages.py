@@ -19,6 +19,7 @@ from report_service.api.streaming import Streaming
 from report_service.api.streams import Hub
 from report_service.api.web import build_web
 from report_service.domain.book import Booking
+from report_service.usecases.cash import CashBoard, CashOwner
 from report_service.usecases.corrections import Corrections
 from report_service.usecases.details import Details
 from report_service.usecases.feed import FeedBoard, FeedKeeper, Unconfirmed
@@ -78,7 +79,12 @@ class Pages:
     """The pages over fakes, with a browser for each person."""
 
     def __init__(
-        self, trades: tuple[Booking, ...] = TRADES, *, is_loaded: bool = True, hub: Hub | None = None
+        self,
+        trades: tuple[Booking, ...] = TRADES,
+        *,
+        is_loaded: bool = True,
+        hub: Hub | None = None,
+        cash: CashOwner | None = None,
     ) -> None:
         self.clock = FakeClock(NOW)
         self.model = ReadModel(self.clock)
@@ -92,6 +98,8 @@ class Pages:
             lost=Person("lost", ("trader",), None),
             nobody=Person("nobody", (), "trader_1"),
             root=Person("root", ("admin",), None),
+            tess=Person("tess", ("treasurer",)),
+            sue=Person("sue", ("support",)),
         )
         self.revocations = Revocations(self.clock, is_used=False)
         people = People(
@@ -108,9 +116,10 @@ class Pages:
         details = Details(self.book, self.prices)
         self.corrected = FakeCorrections()
         asked = Quarantine(self.set_aside), Corrections(self.corrected)
-        self.site = Site(
-            performances, people, self.clock, Assets(), hub or Hub(self.clock), self.feed, *asked, details
-        )
+        self.cash = CashBoard(cash, self.clock)
+        hub = hub or Hub(self.clock)
+        parts = performances, people, self.clock, Assets(), hub, self.feed, *asked, details
+        self.site = Site(*parts, self.cash)
         self.app = build_web(self.site, secret=SECRET, sessions=sessions)
         self.app.jinja_env.bytecode_cache = COMPILED
         self.calls = 0

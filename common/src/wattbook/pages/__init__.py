@@ -64,10 +64,12 @@ class Section:
     tip: str = ""
 
 
-def sections(person: Person | None, *, reports: str = "", meters: str | None) -> list[Section]:
+def sections(
+    person: Person | None, *, reports: str = "", meters: str | None, cash: bool = True
+) -> list[Section]:
     """What of the product is theirs to open; ``reports`` and ``meters`` are where those pages are.
 
-    "": at this address; ``meters`` None: there are none.
+    "": at this address; ``meters`` None: there are none. Those about ``cash`` are among the reports.
     """
     found: list[Section] = []
     if person is None:
@@ -76,6 +78,8 @@ def sections(person: Person | None, *, reports: str = "", meters: str | None) ->
         found.append(Section("trading", "Trading", f"{reports}/"))
     if person.reads_all:
         found.append(Section("desk", "Desk", f"{reports}/desk", "g d", "All traders of today (g d)"))
+    if person.sees_cash and cash:
+        found.append(Section("cash", "Cash", f"{reports}/cash", "g c", "Company cash (g c)"))
     if person.sees_meters and meters is not None:
         found.append(Section("meters", "Meters", f"{meters}/admin/", "g m", "Meter readings (g m)"))
     return found

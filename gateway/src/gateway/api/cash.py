@@ -64,7 +64,8 @@ class CashApi:
         reply = await self._ask(
             request, "Balance",
             cash_pb2.BalanceRequest(
-                company_id=params["id"], at_us=at and to_epoch_us(at), currency=params.get("currency", ""),
+                company_id=params["id"], at_us=None if at is None else to_epoch_us(at),
+                currency=params.get("currency", ""),
                 include=_include(params),
             ),
         )  # fmt: skip

@@ -137,12 +137,9 @@ class Gateway:
             throttle=Throttle(self._clock),
         )
         people = accounts.Accounts(
-            users=self._users,
-            database=self._database,
-            passwords=self._passwords,
-            sign_in=sign_in,
+            users=self._users, database=self._database, passwords=self._passwords, sign_in=sign_in,
             clock=self._clock,
-        )
+        )  # fmt: skip
         return api.Services(
             trades=trades.TradesApi(trades_usecase.Trades(self._trades), self._formatting),
             batch=batch.BatchApi(

@@ -31,7 +31,7 @@ from report_service.usecases.feed import trading_day_of
 
 
 def live_page(
-    template: str, snapshot: Snapshot, view: Callable[[], dict[str, object]], *more: object
+    template: str, snapshot: Snapshot, view: Callable[[], dict[str, object]], *more: object, section: str = ""
 ) -> AnyResponse:
     """A page over its slots, kept while nothing on it changes; ``view`` makes what its stream never changes.
 
@@ -48,7 +48,7 @@ def live_page(
             version=snapshot.version,
             traders=names,
             columns=columns(),
-            section="trading" if template == "trader.html" else "desk",
+            section=section or ("trading" if template == "trader.html" else "desk"),
         )
 
     return unchanged(tag) or sent(site().pages.body(tag, page), tag)

@@ -48,6 +48,8 @@ def require_trading() -> AnyResponse | None:
     """
     elsewhere = require_person()
     if elsewhere is None and g.person.roles and not g.person.sees_trades:
+        if request.path == "/" and g.person.sees_cash:
+            return redirect("/cash")
         raise Forbidden("These pages are about trades, which your account has nothing to do with.")
     return elsewhere
 

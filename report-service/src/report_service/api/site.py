@@ -22,6 +22,7 @@ from report_service.api.figures import locale_for
 from report_service.api.health import notice_slots, pill_mark, pill_slots
 from report_service.api.slots import Slots
 from report_service.api.streams import Hub, Snapshot
+from report_service.usecases.cash import CashBoard
 from report_service.usecases.corrections import Corrections
 from report_service.usecases.details import Details
 from report_service.usecases.feed import FeedBoard
@@ -32,6 +33,7 @@ from report_service.usecases.quarantine import Quarantine
 
 COLUMNS_COOKIE = "wattbook_columns"
 MOST_PAGES_KEPT = 128
+MOST_PAGES_BYTES = 16 * 1024 * 1024
 SMALLEST_ZIPPED = 1024
 HTML = "text/html; charset=utf-8"
 DOTS = frozenset({".", ".."})  # browsers take them out of a path, encoded too
@@ -44,13 +46,20 @@ class Body:
     plain: bytes
     gzipped: bytes
 
+    @property
+    def size(self) -> int:
+        """In bytes, of both."""
+        return len(self.plain) + len(self.gzipped)
+
 
 class Pages:
     """Rendered pages by their tag, each rendered and compressed once; the least used go first."""
 
-    def __init__(self, most: int = MOST_PAGES_KEPT) -> None:
-        """Keep at most ``most``."""
+    def __init__(self, most: int = MOST_PAGES_KEPT, most_bytes: int = MOST_PAGES_BYTES) -> None:
+        """Keep at most ``most``, of ``most_bytes`` together."""
         self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._kept: OrderedDict[str, Body] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -64,9 +73,10 @@ class Pages:
         plain = render().encode()
         made = Body(plain, gzip.compress(plain, 6, mtime=0) if len(plain) > SMALLEST_ZIPPED else b"")
         with self._lock:
-            self._kept[tag] = made
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+            if self._kept.setdefault(tag, made) is made:
+                self._bytes += made.size
+            while len(self._kept) > self._most or self._bytes > self._most_bytes:
+                self._bytes -= self._kept.popitem(last=False)[1].size
         return made
 
 
@@ -104,6 +114,7 @@ class Site:
     quarantine: Quarantine
     corrections: Corrections
     details: Details
+    cash: CashBoard
     meter_pages: str = ""
     pages: Pages = field(default_factory=Pages)
     snapshots: Snapshots = field(default_factory=Snapshots)
@@ -155,7 +166,8 @@ def locale() -> str:
 def sections_at_hand() -> list[Section]:
     """What of the product is the reader's to open."""
     where = site().meter_pages
-    return sections(person(), meters=pages_at(where, asked=request.host_url) if where else None)
+    meters = pages_at(where, asked=request.host_url) if where else None
+    return sections(person(), meters=meters, cash=site().cash.is_used)
 
 
 def here() -> str:

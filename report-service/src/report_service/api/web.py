@@ -20,6 +20,7 @@ from wattbook.errors import BY_HTTP_STATUS, Forbidden, Internal, Unavailable, Wa
 from wattbook.pages import ERROR_TITLES, HEADERS, TEMPLATES, request_id_of
 from werkzeug.exceptions import HTTPException
 
+from report_service.api.cash_pages import cash_pages
 from report_service.api.correction_pages import correction_pages
 from report_service.api.detail_pages import detail_pages
 from report_service.api.feed_pages import feed_pages
@@ -69,6 +70,7 @@ def build_web(parts: Site, *, secret: str, sessions: EncryptedSessions) -> Flask
         feed_pages,
         quarantine_pages,
         correction_pages,
+        cash_pages,
         pages,
     ):
         app.register_blueprint(blueprint)

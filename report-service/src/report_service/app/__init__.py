@@ -45,6 +45,9 @@ class Settings(ServiceSettings, BusSettings, HttpSettings):
     ingest_target: str = setting(
         "WATTBOOK_INGEST_TARGET", "ingest-service; unset: the exchange's feed is not shown", default=""
     )
+    cash_target: str = setting(
+        "WATTBOOK_CASH_TARGET", "cash-service; unset: company cash is not shown", default=""
+    )
     gateway_url: str = setting(
         "WATTBOOK_GATEWAY_URL", "where people sign in", default="http://127.0.0.1:8080"
     )

@@ -15,7 +15,8 @@ from wattbook.auth.gateway import Gateway
 from wattbook.auth.people import People
 from wattbook.auth.revocations import Follower as RevocationFollower
 from wattbook.auth.revocations import Revocations
-from wattbook.bus.topology import PRICE_UPDATED, TRADE_BOOKED
+from wattbook.bus import Bus
+from wattbook.bus.topology import CASH_CHANGED, PRICE_UPDATED, TRADE_BOOKED
 from wattbook.clock import Clock, SystemClock
 from wattbook.service import App, Part
 from wattbook.telemetry import Running
@@ -25,6 +26,7 @@ from wattbook_proto.reports_pb2_grpc import add_ReportsServicer_to_server
 
 from report_service.api.assets import Assets
 from report_service.api.book_feed import BookFeed
+from report_service.api.cash_feed import CashFeed
 from report_service.api.front import Front, Health
 from report_service.api.prices import PriceFeed
 from report_service.api.rpc import RULES, Reports
@@ -36,12 +38,14 @@ from report_service.api.watching import FeedWatcher
 from report_service.api.web import build_web, routes_of
 from report_service.app import SERVICE, Settings
 from report_service.app.figures import watch_reports
+from report_service.clients.cash import CashService
 from report_service.clients.corrections import CorrectionsDesk
 from report_service.clients.desk import QuarantineDesk
 from report_service.clients.feed import FeedService
 from report_service.clients.prices import PricingService
 from report_service.clients.trades import TradeService
 from report_service.domain.prices import BookDay, DayKey
+from report_service.usecases.cash import CashBoard
 from report_service.usecases.corrections import Corrections
 from report_service.usecases.details import Details
 from report_service.usecases.feed import FEED, FeedBoard, FeedKeeper, Unconfirmed
@@ -100,10 +104,8 @@ def build(settings: Settings, exporting: Running, *, probing: socket.socket | No
     model, hub = ReadModel(clock), _hub(settings, clock)
     board = PriceBoard(clock, is_used=bool(settings.pricing_target))
     exchange = FeedBoard(clock, is_used=bool(settings.ingest_target))
-    _announce(hub, model, board, exchange)
-    watch_reports(model, hub, clock)
-    performances = Performances(model, board)
-    gateway, people, revocations = _sign_in(settings)
+    _announce(hub, model, board, exchange, clock)
+    performances, (gateway, people, revocations) = Performances(model, board), _sign_in(settings)
     to_trades = _channel(settings, settings.trade_target, "trade-service")
     channels, parts = [to_trades], list[Part]()
     trades, prices = TradeService(to_trades), None
@@ -117,16 +119,31 @@ def build(settings: Settings, exporting: Running, *, probing: socket.socket | No
         channels.append(_channel(settings, settings.ingest_target, "ingest-service"))
         tended = FeedKeeper(exchange, FeedService(channels[-1]), unconfirmed=Unconfirmed(trades, clock))
         parts.append(FeedWatcher(tended, exchange))
+    cash = _cash(settings, bus, hub, channels, parts)
     booked = partial(bus.subscribe, (TRADE_BOOKED,), group=None)
     feed = BookFeed(booked, Follower(model, trades, clock), model, clock=clock, system=bus.system)
     asked = Quarantine(QuarantineDesk(gateway)), Corrections(CorrectionsDesk(gateway))
     shown = performances, people, clock, Assets(), hub, exchange, *asked, Details(trades, prices)
-    front = _front(settings, Site(*shown, meter_pages=settings.meter_pages))
+    front = _front(settings, Site(*shown, cash, meter_pages=settings.meter_pages))
     closing = [front.close, gateway.close, *(each.close for each in channels), exporting.stop]
     return Worker(
         bus=bus, server=_server(settings, performances), ready=False, parts=[*parts, feed, revocations, hub],
         closing=closing, settings=settings, front=front, hub=hub, probing=probing,
     )  # fmt: skip
+
+
+def _cash(
+    settings: Settings, bus: Bus, hub: Hub, channels: list[grpc.Channel], parts: list[Part]
+) -> CashBoard:
+    """The board of companies' cash, and what keeps it fresh where there is a cash-service."""
+    if not settings.cash_target:
+        return CashBoard(None, SystemClock())
+    channels.append(_channel(settings, settings.cash_target, "cash-service"))
+    board = CashBoard(CashService(channels[-1]), SystemClock())
+    board.on_change(hub.changed)
+    changed = partial(bus.subscribe, (CASH_CHANGED,), group=None)
+    parts.append(CashFeed(changed, board, system=bus.system))
+    return board
 
 
 def _sign_in(settings: Settings) -> tuple[Gateway, People, RevocationFollower]:
@@ -142,14 +159,15 @@ def _hub(settings: Settings, desk: Clock) -> Hub:
     return Hub(SystemClock(), desk=desk, most_of_one_user=settings.streams_per_user)
 
 
-def _announce(hub: Hub, model: ReadModel, board: PriceBoard, exchange: FeedBoard) -> None:
-    """Let the streams know what changes."""
+def _announce(hub: Hub, model: ReadModel, board: PriceBoard, exchange: FeedBoard, clock: Clock) -> None:
+    """Let the streams and the metrics know what changes."""
     model.on_change(lambda changed: hub.changed(changed or ()))
     model.on_change(
         lambda changed: hub.changed({BookDay(DayKey(key.area, key.day)) for key in changed or ()})
     )
     board.on_change(lambda key: hub.changed((key,)))
     exchange.on_change(lambda: hub.changed((FEED,)))
+    watch_reports(model, hub, clock)
 
 
 def _allow_many_sockets() -> None:

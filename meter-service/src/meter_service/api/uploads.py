@@ -30,9 +30,9 @@ def upload(request: HttpRequest) -> HttpResponse:
     elif len(given) > MOST_FILES:
         problem = f"Choose at most {MOST_FILES} files at once, or a zip of them."
     results = [] if problem else [each for file in given for each in _imported(request, file)]
-    is_bad = bool(problem) or not any(each["is_in"] for each in results)
     if "application/json" in request.headers.get("Accept", ""):
-        return JsonResponse({"results": results, "problem": problem}, status=422 if is_bad else 200)
+        return JsonResponse({"results": results, "problem": problem})
+    is_bad = bool(problem) or not any(each["is_in"] for each in results)
     return _page(request, results, problem=problem, status=422 if is_bad else 200)
 
 

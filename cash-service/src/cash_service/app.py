@@ -76,7 +76,7 @@ class Settings(ServiceSettings, db.StoreSettings, BusSettings):
 
 def build(settings: Settings, *, stopping: threading.Event | None = None) -> App:
     """Everything wired; see :class:`wattbook.service.Build`."""
-    clock = settings.world_clock()
+    clock = settings.desk_clock()
     server = rpc.Server.of(NAME, settings, settings.listen, workers=HANDLERS)
     store = await_store(
         settings.store_url, name="cash", package="cash_service", settings=settings, alive=server.alive,

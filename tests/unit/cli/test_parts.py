@@ -29,6 +29,7 @@ from wattbook_cli.store.folder import load_secrets, make_folder, settle_admin_pa
 from wattbook_cli.store.logs import Notice, ServiceLog
 from wattbook_cli.store.run_state import RunState
 from wattbook_cli.usecases.notices import Notices
+from wattbook_cli.usecases.up import _remember
 
 from tests.support.ports import free_port
 from tests.unit.cli.conftest import process
@@ -212,9 +213,17 @@ def test_each_service_is_told_what_it_needs_and_no_other_s_secrets(tmp_path: Pat
         }
         for name, service in found.items()
     }
-    assert list(found) == ["trade-service", "report-service", "gateway", "meter-service", "ingest-service"]
+    assert list(found) == [
+        "trade-service",
+        "cash-service",
+        "report-service",
+        "gateway",
+        "meter-service",
+        "ingest-service",
+    ]
     assert secrets == {
         "trade-service": set(),
+        "cash-service": set(),
         "report-service": {"session", CLIENTS["report"]},
         "gateway": {*CLIENTS.values(), "made"},
         "meter-service": {"session", CLIENTS["meter"]},
@@ -243,7 +252,14 @@ def test_without_an_outside_world_there_is_no_feed_and_no_pricing(tmp_path: Path
     world = outside(base=9000, has_sandbox=False, clock={}, environment={"WATTBOOK_EXCHANGE_URLS": " "})
     found = of_desk(tmp_path, world=world)
 
-    assert list(found) == ["trade-service", "report-service", "gateway", "meter-service", "ingest-service"]
+    assert list(found) == [
+        "trade-service",
+        "cash-service",
+        "report-service",
+        "gateway",
+        "meter-service",
+        "ingest-service",
+    ]
     told = {name for service in found.values() for name in service.environment}
     assert not told & {"WATTBOOK_EXCHANGE_URLS", "WATTBOOK_MARKET_DATA_URL", "WATTBOOK_PRICING_TARGET"}
     assert found["gateway"].environment["WATTBOOK_INGEST_TARGET"] == "127.0.0.1:9012"
@@ -257,7 +273,15 @@ def test_a_real_outside_world_is_told_to_those_only_who_call_it(tmp_path: Path) 
     world = outside(base=9000, has_sandbox=False, clock={}, environment=known)
     found = of_desk(tmp_path, world=world, **known)
 
-    names = "trade-service", "pricing-service", "report-service", "gateway", "meter-service", "ingest-service"
+    names = (
+        "trade-service",
+        "pricing-service",
+        "cash-service",
+        "report-service",
+        "gateway",
+        "meter-service",
+        "ingest-service",
+    )
     assert tuple(found) == names
     for name, service in found.items():
         told = {key: service.environment[key] for key in known if key in service.environment}
@@ -332,6 +356,34 @@ def test_the_sandbox_is_there_unless_anybody_real_is_named(
         assert world.market_data_url == named.get("WATTBOOK_MARKET_DATA_URL", "")
         assert world.bank_url == named.get("WATTBOOK_BANK_URL", "")
         assert world.is_real is bool(named)
+
+
+def test_the_sandboxs_bank_is_followed_as_it_speaks_whatever_is_set_for_a_real_one(tmp_path: Path) -> None:
+    world = outside(base=9000, has_sandbox=None, clock={}, environment={})
+    found = of_desk(tmp_path, world=world, SETTING="medium", WATTBOOK_BANK_DIALECT="original")
+
+    told = found["cash-service"].environment
+    assert found["cash-service"].ports == (9019,)
+    assert (told["WATTBOOK_BANK_URL"], told["WATTBOOK_BANK_DIALECT"]) == ("http://127.0.0.1:9020", "")
+    assert found["sandbox-bank"].environment["SETTING"] == "medium"
+
+
+def test_a_desk_that_had_anything_real_gets_no_made_up_payments_even_if_the_sandbox_is_asked_for() -> None:
+    world = outside(base=9000, has_sandbox=True, clock={}, environment={}, was_real=True)
+
+    assert (world.has_sandbox, world.bank_url) == (True, "")
+
+
+def test_a_real_bank_is_refused_where_payments_were_made_up(tmp_path: Path) -> None:
+    made_up = outside(base=9000, has_sandbox=None, clock={}, environment={})
+    real = outside(base=9000, has_sandbox=None, clock={}, environment=ONLY_BANK)
+    layout = Layout(tmp_path)
+    layout.made_payments_mark.parent.mkdir()
+    _remember(made_up, layout, print)
+
+    with pytest.raises(Stop, match="made up"):
+        _remember(real, layout, print)
+    assert not layout.real_mark.exists()
 
 
 def test_which_world_it_is_is_said() -> None:

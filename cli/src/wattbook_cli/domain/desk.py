@@ -81,6 +81,11 @@ class Layout:
         return self.data / "stores" / "real-world"
 
     @property
+    def made_payments_mark(self) -> Path:
+        """There once this desk followed the sandbox's bank."""
+        return self.data / "stores" / "made-up-payments"
+
+    @property
     def bus_url(self) -> str:
         """The bus; the embedded one where none is chosen."""
         return self.chosen.get(BUS_URL, "").strip() or f"sqlite:///{self.data / 'bus' / 'bus.db'}"

@@ -101,7 +101,8 @@ def outside(
     if has_sandbox is None:
         has_sandbox = not (is_named or was_real)
     if has_sandbox:
-        return _simulated(base, clock, ignored=" and ".join(name for name, value in named.items() if value))
+        ignored = " and ".join(name for name, value in named.items() if value)
+        return _simulated(base, clock, ignored=ignored, makes_payments=not was_real)
     if clock:
         raise Stop(
             "a simulated clock is for the sandbox only: give --sandbox, or leave out --clock-start and "
@@ -115,12 +116,13 @@ def outside(
     )
 
 
-def _simulated(base: int, clock: Mapping[str, str], *, ignored: str) -> Outside:
+def _simulated(base: int, clock: Mapping[str, str], *, ignored: str, makes_payments: bool) -> Outside:
+    """``makes_payments`` False: nobody follows the bank; a balance cannot tell which payments are made up."""
     addresses = Addresses(base, has_sandbox=True)
     return Outside(
         exchange_urls=f"ws://{addresses.listen(EXCHANGE)}",
         market_data_url=f"http://{addresses.listen(MARKET_DATA)}",
-        bank_url=f"http://{addresses.listen(BANK)}",
+        bank_url=f"http://{addresses.listen(BANK)}" if makes_payments else "",
         has_sandbox=True,
         clock=clock,
         note=f"{ignored} not used, since --sandbox was given" if ignored else "",

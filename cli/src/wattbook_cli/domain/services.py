@@ -37,6 +37,8 @@ from wattbook_cli.domain.outside import (
 )
 
 _KEEP_DAYS = "WATTBOOK_FEED_TRADES_KEEP_DAYS"
+# How the sandbox's bank is followed, whatever is set for a real one.
+_OF_SANDBOX_BANK = {"WATTBOOK_BANK_FOLLOW_S": "2", "WATTBOOK_BANK_DIALECT": "", "WATTBOOK_BANK_TOKEN": ""}
 _KEEP_TRADES = "WATTBOOK_SANDBOX_EXCHANGE_KEEP_TRADES"
 
 
@@ -61,7 +63,7 @@ def services(
     session = {"WATTBOOK_SESSION_KEY": secrets.session_key}
     own: dict[str, Mapping[str, str]] = {
         PRICING: {MARKET_DATA_URL: world.market_data_url},
-        "cash-service": {BANK_URL: world.bank_url},
+        "cash-service": _cash(world),
         "report-service": {**session, "WATTBOOK_METER_PAGES": addresses.port_of("meter pages")},
         "gateway": _gateway(secrets),
         "meter-service": {**session, "WATTBOOK_REPORT_PAGES": addresses.port_of("report pages")},
@@ -121,6 +123,10 @@ def _ingest(layout: Layout, outside: Outside) -> dict[str, str]:
     return told
 
 
+def _cash(outside: Outside) -> dict[str, str]:
+    return {BANK_URL: outside.bank_url} | (_OF_SANDBOX_BANK if outside.has_sandbox else {})
+
+
 def _kept_short(outside: Outside, environment: Mapping[str, str]) -> dict[str, str]:
     """What is made up is not kept as long as what is real: the sandbox may run for weeks."""
     if not outside.has_sandbox:
@@ -172,6 +178,7 @@ def _probes(entry: Entry, addresses: Addresses) -> tuple[Probe, ...]:
 # Proxies are left out on purpose: services talk to each other on this machine only.
 _INHERITED = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"}
+    | {"SETTING"}  # the size of what the sandbox's bank makes
     | {"PGPASSFILE", "PGSSLMODE", "PGSSLROOTCERT", "PGSERVICEFILE"}
 )
 _INHERITED_PREFIXES = ("LC_", "PYTHON", "MALLOC_", "COVERAGE_", "SSL_CERT_", "OTEL_")

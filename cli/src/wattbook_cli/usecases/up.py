@@ -13,7 +13,7 @@ from wattbook.clock import Clock, iso_z
 from wattbook_cli.clients.processes import refuse_busy_ports
 from wattbook_cli.clients.sign_in import can_sign_in
 from wattbook_cli.domain.desk import ADMIN, Addresses, Layout, Secrets
-from wattbook_cli.domain.outside import Outside, outside, simulated_clock
+from wattbook_cli.domain.outside import BANK_URL, Outside, outside, simulated_clock
 from wattbook_cli.domain.services import services
 from wattbook_cli.domain.stops import Stop
 from wattbook_cli.store.folder import load_secrets, make_folder, settle_admin_password
@@ -179,9 +179,20 @@ class _Desk:
 
 
 def _remember(world: Outside, layout: Layout, say: Callable[[str], None]) -> None:
-    """A book of real trades stays one; and one that has others too is said to."""
+    """A book of real trades stays one; and one that has others too is said to.
+
+    Raises:
+        Stop: real payments would come to others that the sandbox has made up.
+    """
+    if world.has_sandbox and world.bank_url:
+        layout.made_payments_mark.touch()
     if not world.is_real:
         return
+    if world.bank_url and layout.made_payments_mark.exists():
+        raise Stop(
+            f"{layout.data} holds payments that the sandbox made up in an earlier start, and {BANK_URL} "
+            "names a real bank: balances would mix them; --data names another folder"
+        )
     layout.real_mark.touch()
     if layout.journal.exists():
         say(

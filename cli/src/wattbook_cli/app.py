@@ -32,7 +32,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "db": ("stores:db", "For who administers PostgreSQL."),
     "bus": ("bus:bus", "For who runs the bus: check it, make what is missing."),
     "dead": ("bus:dead", "Messages that kept failing; hand them on again, or drop them."),
-    "demo-data": ("demo_data:demo_data", "Make data to try Wattbook with: cash flows of companies."),
+    "demo-data": (
+        "demo_data:demo_data",
+        "Make data to try Wattbook with: cash flows of companies, meter readings.",
+    ),
     "login": ("login:login", "Sign in, for the commands that follow."),
     "logout": ("login:logout", "Forget the sign-in."),
 }

@@ -24,7 +24,23 @@ def demo_data() -> None:
 @click.pass_obj
 def bank(environment: Mapping[str, str], arguments: tuple[str, ...]) -> None:
     """Cash flows of companies, as the bank's data maker makes them; --help lists its options."""
-    command = [sys.executable, "-m", "sandbox.bank", "make", *arguments]
+    _make(environment, "the bank's data", "sandbox.bank", "make", *arguments)
+
+
+@demo_data.command(
+    "flow-files",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    short_help="NEM13 flow files of made-up meter points, for manage.py import_flow_files.",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def flow_files(environment: Mapping[str, str], arguments: tuple[str, ...]) -> None:
+    """NEM13 flow files, a day each, the same for the same seed; --help lists its options."""
+    _make(environment, "the flow files", "sandbox.flow_files", *arguments)
+
+
+def _make(environment: Mapping[str, str], what: str, module: str, *arguments: str) -> None:
+    command = [sys.executable, "-m", module, *arguments]
     status = subprocess.run(command, env=dict(environment), check=False).returncode  # noqa: S603  # our own
     if status:
-        raise Stop("the bank's data were not made", exit_code=status if status > 0 else 128 - status)
+        raise Stop(f"{what} were not made", exit_code=status if status > 0 else 128 - status)

@@ -15,6 +15,7 @@ from meter_service.store.registers import Registers
 
 Key = tuple[int, int]  # register, read at
 _KEYS_AT_ONCE = 400
+_NOTED = 100_000
 _CONTENT = slice(rows.ReadingRow._fields.index("read_at"), -1)  # all but where it came from
 _ORDER_COLUMNS = "reading_id, number, previous_code, previous_order, current_code, current_order"
 _SELECTED = ", ".join(f"r.{name}" for name in rows.READING_COLUMNS.split(", "))
@@ -69,6 +70,7 @@ class Importing:
         self._header_created_at = header_created_at
         self._findings = findings
         self._registers = Registers()
+        self._noted: set[int] = set()  # versions that this file holds beside another, of the latest
         self._next_id = rows.next_id("reading")
 
     def add(self, batch: Batch) -> None:
@@ -94,17 +96,21 @@ class Importing:
     def _compare(self, given: list[Any], orders: dict[int, list[ServiceOrder]]) -> None:
         """Rows whose keys are there already, each against the versions that are."""
         there = versions({(row.register_id, row.read_at) for row in given})
+        if len(self._noted) > _NOTED:
+            self._noted.clear()
         sources: list[rows.Row] = []
         for row in given:
             others, its_orders = there[row.register_id, row.read_at], orders.get(row.line, [])
+            mine = [each for each in others if each.id in self._noted or each.holder[0] == self._file_id]
             place = rank(row.updated_at, self._header_created_at, self._sha256, row.line)
             same = next((other for other in others if other.is_same(row, its_orders)), None)
+            if mine:
+                self._findings.warn("duplicate_in_file" if same in mine else "different_in_file", row.line)
             if same is None:
                 self._arrive(Version(row, its_orders, place, is_current=False, is_new=True), others)
                 continue
             self.counts.duplicates += 1
-            if same.row.flow_file_id == self._file_id:
-                self._findings.warn("duplicate_in_file", row.line)
+            self._noted.add(same.id)
             if place > same.rank:
                 sources.append((same.id, *same.holder))
                 same.hold((self._file_id, row.line), place)
@@ -117,8 +123,6 @@ class Importing:
     def _arrive(self, version: Version, others: list[Version]) -> None:
         """Another content for a key."""
         current = next(other for other in others if other.is_current)
-        if current.row.flow_file_id == self._file_id:
-            self._findings.warn("different_in_file", version.row.line)
         others.append(version)
         if version.rank > current.rank:
             self.counts.stored += 1

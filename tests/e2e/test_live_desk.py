@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 BEFORE_SIX = datetime(2023, 2, 6, 4, 30, tzinfo=UTC)
 QUIET = {"WATTBOOK_SANDBOX_EXCHANGE_TRADES_PER_MIN": "0", "WATTBOOK_INGEST_SETTLE_S": "0.2"}
 # The drivers of PostgreSQL and RabbitMQ take their share.
-MOST_MEMORY_BYTES = (800 if is_production() else 700) * 1024 * 1024
+MOST_MEMORY_BYTES = (1_100 if is_production() else 1_000) * 1024 * 1024
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ COPY deploy/image/strip /tmp/strip
 RUN python /tmp/strip && rm /tmp/strip \
     && groupadd --system --gid 10001 wattbook \
     && useradd --system --uid 10001 --gid 10001 --home-dir /var/lib/wattbook --shell /usr/sbin/nologin wattbook \
-    && install -d -o 10001 -g 10001 -m 0750 /var/lib/wattbook /var/lib/wattbook/spool /var/lib/wattbook/inbox /var/lib/wattbook/keys /var/lib/wattbook/public
+    && install -d -o 10001 -g 10001 -m 0750 /var/lib/wattbook /var/lib/wattbook/spool /var/lib/wattbook/inbox /var/lib/wattbook/keys /var/lib/wattbook/public /var/lib/wattbook/bank
 ENV PATH=/opt/wattbook/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONSAFEPATH=1 WATTBOOK_LOG_JSON=true
 WORKDIR /var/lib/wattbook
 USER 10001:10001

@@ -66,11 +66,21 @@ def test_a_database_is_handed_out(url: str) -> None:
 def test_tables_that_are_there_go_only_by_force(url: str) -> None:
     make(PLAN, Target(database=url_of(url)), force=False, processes=1, progress=quiet)
 
+    other = Plan(PLAN.size, 8, PLAN.span)
     with pytest.raises(Conflict, match="--force"):
-        make(PLAN, Target(database=url_of(url)), force=False, processes=1, progress=quiet)
-    make(Plan(PLAN.size, 8, PLAN.span), Target(database=url_of(url)), force=True, processes=1, progress=quiet)
+        make(other, Target(database=url_of(url)), force=False, processes=1, progress=quiet)
+    make(other, Target(database=url_of(url)), force=True, processes=1, progress=quiet)
 
     assert Database(url_of(url)).plan.seed == 8
+
+
+def test_what_is_there_already_is_not_made_again(url: str) -> None:
+    """A maker in a container runs at each start."""
+    target = Target(database=url_of(url))
+
+    assert make(PLAN, target, force=False, processes=1, progress=quiet)
+    assert not make(PLAN, target, force=False, processes=1, progress=quiet)
+    assert make(PLAN, target, force=True, processes=1, progress=quiet)
 
 
 def test_a_database_without_a_whole_data_set_is_refused(url: str) -> None:

@@ -50,7 +50,7 @@ def _make(given: argparse.Namespace, environment: Mapping[str, str]) -> None:
     if not given.out and not database:
         raise InvalidInput("--out FOLDER or --database URL: where are they to go?")
     target = Target(given.out, given.format, database)
-    make(plan, target, force=given.force, processes=processes, progress=_Progress())
+    made = make(plan, target, force=given.force, processes=processes, progress=_Progress())
     rows = {source: sum(plan.size.rows(source, w) for w in plan.span.windows) for source in SOURCES}
     seconds = round(time.monotonic() - started, 2)
     if given.json:
@@ -58,7 +58,8 @@ def _make(given: argparse.Namespace, environment: Mapping[str, str]) -> None:
         print(json.dumps({**plan.as_dict(), "out": out, "rows": rows, "seconds": seconds}))
     else:
         said = ", ".join(f"{count:,} {source.upper()}" for source, count in rows.items())
-        print(f"{plan.size.name}: {plan.size.companies:,} companies, {said} payments in {seconds:g} s")
+        took = f"in {seconds:g} s" if made else "are there already"
+        print(f"{plan.size.name}: {plan.size.companies:,} companies, {said} payments {took}")
 
 
 class _Progress:

@@ -115,22 +115,28 @@ class Filling:
         self.one_writer = url.drivername == "sqlite"
         self._engine = _engine(url)
 
-    def begin(self, plan: Plan, *, force: bool) -> None:
-        """Make the tables.
+    def begin(self, plan: Plan, *, force: bool) -> bool:
+        """Make the tables; False: there is nothing to do, since this very data set is there, whole.
 
         Raises:
-            Conflict: there are some, and they may not go.
+            Conflict: there are other tables, and they may not go.
             Unavailable: the database cannot be reached.
         """
         with _reached(self._url), self._engine.begin() as connection:
             there = {*inspect(connection).get_table_names()} & {*_metadata.tables}
+            if "bank_set" in there and not force:
+                found = connection.execute(_set.select()).mappings().one()
+                if dict(found) == {**_described(plan), "whole": True}:
+                    return False
             if there and not (force and "bank_set" in there):
-                raise Conflict(
-                    f"{_shown(self._url)} has tables {', '.join(sorted(there))}; --force replaces a maker's"
-                )
+                names = ", ".join(sorted(there))
+                raise Conflict(f"{_shown(self._url)} has tables {names}; --force replaces a maker's")
             _metadata.drop_all(connection)
             _metadata.create_all(connection)
+            if self.one_writer:  # rows come in order; an index made at the end would sort them all
+                _index(connection)
             connection.execute(_set.insert().values(**_described(plan), whole=False))
+        return True
 
     def write_part(self, part: Part, made: Iterable[tuple[int, Payments]], accounts: Accounts) -> None:
         """Payments by window."""
@@ -146,9 +152,8 @@ class Filling:
         """Index the payments, add companies and rates, and say that it is whole."""
         companies = companies_of(accounts, seed=plan.seed)
         with self._engine.begin() as connection:
-            for source in SOURCES:
-                name = f"{source}_by_window"
-                connection.execute(text(f"create unique index {name} on {source} (window_no, row_no)"))
+            if not self.one_writer:
+                _index(connection)
             connection.execute(_company.insert(), [
                 {"id": each.id, "name": each.name, "owner": each.owner, "address": each.address,
                  "balance": each.balance}
@@ -226,6 +231,11 @@ def _engine(url: URL) -> Engine:
     if url.drivername == "sqlite":
         return create_engine(url)
     return create_engine(url, connect_args={"connect_timeout": _CONNECT_S}, pool_pre_ping=True)
+
+
+def _index(connection: Connection) -> None:
+    for source in SOURCES:
+        connection.execute(text(f"create unique index {source}_by_window on {source} (window_no, row_no)"))
 
 
 def _described(plan: Plan) -> dict[str, Any]:

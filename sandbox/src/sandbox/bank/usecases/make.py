@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy.engine import URL
@@ -46,8 +46,8 @@ class _Worker:
 _worker: list[_Worker] = []  # of a process that makes parts
 
 
-def make(plan: Plan, target: Target, *, force: bool, processes: int, progress: Progress) -> None:
-    """Make it; ``progress`` hears of the rows made so far, and of all.
+def make(plan: Plan, target: Target, *, force: bool, processes: int, progress: Progress) -> bool:
+    """Make it; ``progress`` hears of the rows made so far, and of all. False: the database had it already.
 
     Raises:
         Conflict: there is something already, and ``force`` is not given.
@@ -56,8 +56,11 @@ def make(plan: Plan, target: Target, *, force: bool, processes: int, progress: P
     filling = Filling(target.database) if target.database else None
     if target.out:
         folder.begin(target.out, plan, force=force)
-    if filling:
-        filling.begin(plan, force=force)
+    if filling and not filling.begin(plan, force=force):
+        filling = None
+    if not (target.out or filling):
+        return False
+    target = target if filling else replace(target, database=None)
     job = Job(plan, accounts_of(plan.size, seed=plan.seed), target)
     done = 0
     for rows in _made(job, 1 if filling and filling.one_writer else processes):
@@ -67,6 +70,7 @@ def make(plan: Plan, target: Target, *, force: bool, processes: int, progress: P
         folder.finish(target.out, plan, job.accounts, target.format)
     if filling:
         filling.finish(plan, job.accounts)
+    return True
 
 
 def _made(job: Job, processes: int) -> Iterator[int]:

@@ -207,3 +207,25 @@ def test_the_bank_waits_for_a_database_that_is_not_up_and_stops_meanwhile(start:
     assert line["message"] == "waiting for the database"
     assert "cannot be reached" in line["error"]
     _stopped(process, signal.SIGTERM)
+
+
+def test_the_wattbook_command_makes_a_bank_s_data_as_the_maker_does(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "wattbook_cli", "demo-data", "bank", "--out", str(tmp_path / "out")]
+    days = ["--from", "2020-02-11", "--to", "2020-02-12", "--seed", "3", "--json"]
+
+    made = subprocess.run(
+        [*command, *days],
+        env={**os.environ, "SETTING": "medium"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    again = subprocess.run([*command, *days], capture_output=True, text=True, check=False)
+
+    assert made.returncode == 0, made.stderr
+    said = json.loads(made.stdout)
+    assert (said["size"], said["seed"], said["from"], said["to"]) == ("medium", 3, "2020-02-11", "2020-02-12")
+    assert "payments" in made.stderr  # the progress
+    assert (tmp_path / "out" / "set.json").exists()
+    assert again.returncode == 1
+    assert "--force" in again.stderr

@@ -16,14 +16,30 @@ def demo_data() -> None:
     """Make data to try Wattbook with."""
 
 
-@demo_data.command(
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    short_help="Cash flows of companies: small, medium, large or mega.",
+@demo_data.command()
+@click.option(
+    "--size", type=click.Choice(["small", "medium", "large", "mega"]), help="Default: SETTING, else small."
 )
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("--seed", type=click.IntRange(0), help="What chance follows; the same seed, the same data.")
+@click.option("--from", help="First day.  [default: 2018-01-01]")
+@click.option("--to", help="The day after the last.  [default: 2022-01-01]")
+@click.option("--out", type=click.Path(), help="Folder to make.")
+@click.option(
+    "--format", type=click.Choice(["parquet", "csv"]), help="Of the folder's files.  [default: parquet]"
+)
+@click.option("--database", help="Database to fill: sqlite:///path or postgresql://user@host/name.")
+@click.option("--processes", type=click.IntRange(1, 64), help="Default: one a processor.")
+@click.option("--force", is_flag=True, help="Replace what an earlier run made there.")
+@click.option("--json", is_flag=True, help="Say what was made as JSON.")
 @click.pass_obj
-def bank(environment: Mapping[str, str], arguments: tuple[str, ...]) -> None:
-    """Cash flows of companies, as the bank's data maker makes them; --help lists its options."""
+def bank(environment: Mapping[str, str], /, **options: object) -> None:
+    """Cash flows of companies, as a bank would hand them out: payments, accounts, rates, and labels apart."""
+    arguments: list[str] = []
+    for name, value in options.items():
+        if value is True:
+            arguments.append(f"--{name}")
+        elif value not in (None, False):
+            arguments += [f"--{name}", str(value)]
     _make(environment, "the bank's data", "sandbox.bank", "make", *arguments)
 
 

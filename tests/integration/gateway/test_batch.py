@@ -199,9 +199,30 @@ class TestBatch:
         for connection in slow:
             connection.close()
 
-    def half_sent(self, gateway: Started, *, rows: int = 1) -> socket.socket:
+    @pytest.mark.parametrize("change", [{"disabled": True}, {"roles": ["trader"], "trader_id": "somebody"}])
+    def test_of_a_batch_under_way_nothing_is_booked_after_its_users_rights_changed(
+        self, own_gateway: Started, change: dict[str, Any]
+    ) -> None:
+        with own_gateway.client() as admin:
+            name, password = user_of(admin, "desk")
+            sending = self.half_sent(own_gateway, rows=2_500, credentials=f"{name}:{password}")
+            booked = own_gateway.owners.trades.booked
+            wait_until(lambda: len(booked) == 2_000, timeout_s=20, what="a part is booked")
+
+            assert admin.patch(f"/v1/users/{name}", json=change).status_code == 200
+            sending.sendall(as_ndjson(trade() for _ in range(2_500)).encode())
+            answer = sending.recv(65536).decode()
+
+        assert answer.startswith("HTTP/1.1 401 ")
+        assert "your rights changed while you sent this" in answer
+        assert len(booked) == 2_000
+        sending.close()
+
+    def half_sent(
+        self, gateway: Started, *, rows: int = 1, credentials: str = f"admin:{ADMIN_PASSWORD}"
+    ) -> socket.socket:
         """The beginning of a batch, whose rest does not come."""
-        authorization = base64.b64encode(f"admin:{ADMIN_PASSWORD}".encode()).decode()
+        authorization = base64.b64encode(credentials.encode()).decode()
         head = (
             "POST /v1/trades/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
             f"Authorization: Basic {authorization}\r\nContent-Length: 10000000\r\n\r\n"

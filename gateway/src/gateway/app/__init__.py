@@ -81,7 +81,7 @@ class Gateway:
             clock=clock,
         )
         self._open_doors(settings)
-        self._batches = batch_usecase.Batches(self._trades)
+        self._batches = batch_usecase.Batches(self._trades, self._memory)
         self._make_applications(self._services())
 
     def _make_applications(self, services: api.Services) -> None:

@@ -23,11 +23,12 @@ from typing import IO, Any
 
 import msgspec
 from wattbook.access import Principal
-from wattbook.errors import InvalidInput, TooManyRequests, Unavailable
+from wattbook.errors import InvalidInput, TooManyRequests, Unauthenticated, Unavailable
 from wattbook.trade.statement import CsvTrade, JsonTrade
 from wattbook_proto import trades_pb2
 
 from gateway.clients import TradesClient, new_request, stated
+from gateway.usecases.memory import Memory
 from gateway.usecases.threads import Pool
 
 CHUNK_ROWS = 2_000  # measured: a tenth more rows a second than 1,000; more would keep single bookings waiting
@@ -120,9 +121,10 @@ def states_for_exchange(asker: Principal, *, from_file: bool) -> bool:
 class Batches:
     """Books batches, many at once."""
 
-    def __init__(self, client: TradesClient) -> None:
-        """Ask ``client``."""
+    def __init__(self, client: TradesClient, memory: Memory) -> None:
+        """Ask ``client``; ``memory`` knows when a user's rights ended."""
         self._client = client
+        self._memory = memory
         self._users = _Lane("batch", threads=THREADS, calls=CALLS_AT_ONCE)
         self._programs = _Lane("file", threads=1, calls=CALLS_OF_ONE)
         self._senders: defaultdict[tuple[str, bool], _Sender] = defaultdict(_Sender)
@@ -136,6 +138,7 @@ class Batches:
         Raises:
             Forbidden: the asker may not book from a file.
             InvalidInput: the body as a whole is none.
+            Unauthenticated: their rights ended meanwhile; what was sent before is booked.
             TooManyRequests: the asker sends too many at once.
             Unavailable: too many are sent by all, or trade-service failed midway; sending all again is safe.
         """
@@ -145,9 +148,11 @@ class Batches:
         async with self._share(asker, lane) as sender:
             spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  # the caller closes it
             try:
-                return await _Run(self._client, lane, sender, asker, from_file, form, Summary(spool)).book(
-                    body, reader
-                )
+                run = _Run(
+                    self._client, self._memory, lane, sender, asker, from_file, form, Summary(spool),
+                    began=self._memory.times_forgotten(asker.name),
+                )  # fmt: skip
+                return await run.book(body, reader)
             except BaseException:
                 spool.close()
                 raise
@@ -198,12 +203,14 @@ class Batches:
 @dataclass(slots=True)
 class _Run:
     client: TradesClient
+    memory: Memory
     lane: _Lane
     sender: _Sender
     asker: Principal
     from_file: bool
     form: Form
     summary: Summary
+    began: int
     rows_seen: int = 0
     waiting: list[Row] = field(default_factory=list)
     booking: deque[tuple[_Chunk, asyncio.Task[Any]]] = field(default_factory=deque)
@@ -223,6 +230,7 @@ class _Run:
         return self.summary
 
     async def _take(self, reader: Reader, data: bytes | None) -> None:
+        self._require_rights()
         rows = reader(data)
         while (chunk := await self.lane.pool.run(self._next_chunk, rows, last=data is None)) is not None:
             while len(self.booking) >= CHUNKS_AHEAD:
@@ -240,7 +248,13 @@ class _Run:
         if not request.trades:
             return trades_pb2.BookReply()
         async with self.sender.calls, self.lane.calls:
+            self._require_rights()
             return await self.client.book_many(self.asker, request)
+
+    def _require_rights(self) -> None:
+        """A user who was disabled, or has other roles or another password, has to begin again."""
+        if not self.asker.is_client and self.memory.times_forgotten(self.asker.name) != self.began:
+            raise Unauthenticated("your rights changed while you sent this; a part of it may be booked")
 
     def _next_chunk(self, rows: Iterator[Row], *, last: bool) -> _Chunk | None:
         """The next chunk out of ``rows`` and what waited; None once ``rows`` is used up."""

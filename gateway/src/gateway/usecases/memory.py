@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ class Memory:
         self._key = secrets.token_bytes(32)
         self._known: dict[bytes, _Known] = {}
         self._right: dict[bytes, tuple[str, float]] = {}
+        self._forgotten: Counter[str] = Counter()
         self.generation = 0
 
     def digest(self, credentials: bytes) -> bytes:
@@ -79,8 +81,13 @@ class Memory:
     def forget(self, name: str) -> None:
         """Nothing that a user proved counts any more."""
         self.generation += 1
+        self._forgotten[name] += 1
         self._known = {key: known for key, known in self._known.items() if known.principal.name != name}
         self._right = {key: known for key, known in self._right.items() if known[0] != name}
+
+    def times_forgotten(self, name: str) -> int:
+        """How often that was so: what a user began before it last was must not go on."""
+        return self._forgotten[name]
 
     def forget_session(self, session_id: str) -> None:
         """No token of a session counts any more."""

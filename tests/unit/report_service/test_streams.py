@@ -248,6 +248,32 @@ def test_a_stream_ends_when_its_session_was_ended_and_others_go_on(hub: Hub, pag
     assert other.read_until('{"b":"2"}')
 
 
+def test_a_session_that_was_ended_waits_for_no_page_that_takes_long(hub: Hub, page: Page) -> None:
+    ended: list[bool] = []
+    browser = Browser(hub, page, goes_on=lambda: not ended)
+    begun, released = threading.Event(), threading.Event()
+
+    def render() -> Snapshot:
+        begun.set()
+        released.wait(20)
+        return Snapshot("2", {"a": "2"})
+
+    slow = Page("slow")
+    slow.topic = Topic("slow", frozenset({"slow"}), render)
+    other = hub.reserve([(slow.topic, "1")], user="tim", until_s=browser.stream.until_s)
+    LOOP.call_soon_threadsafe(hub.begin, other)
+    try:
+        assert begun.wait(10)
+        ended.append(True)
+
+        hub.end_sessions()
+
+        assert browser.is_ended()
+        assert not released.is_set()
+    finally:
+        released.set()
+
+
 def test_stopping_ends_all_streams_and_takes_no_more(hub: Hub, page: Page) -> None:
     browser = Browser(hub, page)
     browser.read_until("head")

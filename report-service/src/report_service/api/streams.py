@@ -258,8 +258,13 @@ class Hub:
         """End the streams of a user now; from any thread."""
         with self._lock:
             ending = [each for each in self._streams if each.user == user]
-            for each in ending:
-                each.is_ended = True
+        self._finish(ending)
+
+    def end_sessions(self) -> None:
+        """End those whose session is over or has run out; from any thread, so it waits for no turn."""
+        now_s = to_epoch_us(self._clock.now()) // _US_PER_S
+        with self._lock:
+            ending = [each for each in self._streams if now_s >= each.until_s or not each.goes_on()]
         self._finish(ending)
 
     def close(self) -> None:
@@ -268,8 +273,6 @@ class Hub:
         self._woken.set()
         with self._lock:
             ending = list(self._streams)
-            for each in ending:
-                each.is_ended = True
         self._finish(ending, b"")
 
     def _finish(self, streams: Collection[Stream], words: bytes = AGAIN) -> None:
@@ -277,6 +280,8 @@ class Hub:
             for each in streams:
                 each.finish(words)
 
+        for each in streams:
+            each.is_ended = True  # where it has not begun yet, it ends when it does
         if streams and self._loop is not None:
             self._on_loop(self._loop, finish)
 
@@ -305,7 +310,7 @@ class Hub:
             self._look_due_s = began_s + LOOK_EVERY_S
             for live in self._live.values():
                 live.is_due = True
-            self._end_sessions()
+            self.end_sessions()
         for stream in arrived:
             try:
                 self._enter(stream)
@@ -366,11 +371,6 @@ class Hub:
         self._writes.append((tuple(live.listeners), event(live.topic, before, found)))
         telemetry.note({"wattbook.event.id": found.version, "wattbook.event.listeners": len(live.listeners)})
         return True
-
-    def _end_sessions(self) -> None:
-        """A browser that comes again is asked for its session again."""
-        now_s = to_epoch_us(self._clock.now()) // _US_PER_S
-        self._finish([each for each in self._served if now_s >= each.until_s or not each.goes_on()])
 
     def _write(self, began_s: float) -> None:
         """Have all of it written, and wait until it is."""

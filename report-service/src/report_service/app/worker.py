@@ -105,7 +105,7 @@ def build(settings: Settings, exporting: Running, *, probing: socket.socket | No
     board = PriceBoard(clock, is_used=bool(settings.pricing_target))
     exchange = FeedBoard(clock, is_used=bool(settings.ingest_target))
     _announce(hub, model, board, exchange, clock)
-    performances, (gateway, people, revocations) = Performances(model, board), _sign_in(settings)
+    performances, (gateway, people, revocations) = Performances(model, board), _sign_in(settings, hub)
     to_trades = _channel(settings, settings.trade_target, "trade-service")
     channels, parts = [to_trades], list[Part]()
     trades, prices = TradeService(to_trades), None
@@ -146,13 +146,18 @@ def _cash(
     return board
 
 
-def _sign_in(settings: Settings) -> tuple[Gateway, People, RevocationFollower]:
+def _sign_in(settings: Settings, hub: Hub) -> tuple[Gateway, People, RevocationFollower]:
     clock, secret = SystemClock(), settings.client_secret  # tokens and sessions end in real time
     gateway = Gateway(settings.gateway_url, clock, client=(SERVICE, secret) if secret else None)
     revocations = Revocations(clock, is_used=bool(secret))
     idle_s, longest_s = settings.session_idle_s, settings.session_longest_s
     people = People(gateway, clock, idle_s=idle_s, longest_s=longest_s, revocations=revocations)
-    return gateway, people, RevocationFollower(revocations, gateway.revocations, then=people.revoke_waiting)
+
+    def end_and_revoke() -> None:
+        hub.end_sessions()  # first: what waits to be revoked at the gateway may take long
+        people.revoke_waiting()
+
+    return gateway, people, RevocationFollower(revocations, gateway.revocations, then=end_and_revoke)
 
 
 def _hub(settings: Settings, desk: Clock) -> Hub:

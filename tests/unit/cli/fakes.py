@@ -137,6 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
         body, tag = self.fake.answers[what], self.fake.tags.get(what, "")
         if isinstance(body, tuple):
             return self._refuse(*body)
+        if isinstance(body, bytes):
+            return self._send(200, body)
         if tag and self.headers["If-None-Match"] == tag:
             return self._send(304, b"", {"ETag": tag})
         if self.headers["Accept"] == "text/csv":

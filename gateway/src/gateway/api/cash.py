@@ -78,7 +78,7 @@ class CashApi:
         """``GET /companies/{id}/history``."""
         params = request.params
         interval = params.get("interval", "month")
-        begins, ends = _period(params, None if interval == "all" else self._clock.now())
+        begins, ends = _period(params, interval=interval, now=self._clock.now())
         reply = await self._ask(
             request, "History",
             cash_pb2.HistoryRequest(
@@ -245,23 +245,35 @@ def _include(params: Mapping[str, Any]) -> list[Any]:
     return [_INCLUDES[name] for name in asked]
 
 
-def _period(params: Mapping[str, Any], now: dt.datetime | None = None) -> tuple[int, int]:
-    """From when on and before when, in µs: all of it unless told; with ``now``, the year to its day's end.
+def _period(
+    params: Mapping[str, Any], *, interval: str = "all", now: dt.datetime | None = None
+) -> tuple[int, int]:
+    """From when on and before when, in µs: all of it unless told; by intervals the last year to today's end.
 
     Raises:
         InvalidInput: no instant, or in the wrong order.
     """
-    today = now and dt.datetime.combine(now.astimezone(dt.UTC), dt.time(), tzinfo=dt.UTC)
-    ends = _instant("to", params["to"]) if "to" in params else today + _DAY if today else _ALWAYS
+    last = _ALWAYS
+    if now is not None and interval != "all":
+        last = dt.datetime.combine(now.astimezone(dt.UTC), dt.time(), tzinfo=dt.UTC) + _DAY
+    ends = _instant("to", params["to"]) if "to" in params else last
+    begins = dt.datetime(_FIRST_YEAR, 1, 1, tzinfo=dt.UTC)
     if "from" in params:
         begins = _instant("from", params["from"])
-    elif today:
-        begins = max(ends - 365 * _DAY, dt.datetime(_FIRST_YEAR, 1, 1, tzinfo=dt.UTC))
-    else:
-        begins = dt.datetime(_FIRST_YEAR, 1, 1, tzinfo=dt.UTC)
+    elif interval != "all":
+        begins = max(_start_of(interval, ends - 365 * _DAY), begins)
     if begins >= ends:
         raise InvalidInput("from: expected a time before to")
     return to_epoch_us(begins), to_epoch_us(ends)
+
+
+def _start_of(interval: str, instant: dt.datetime) -> dt.datetime:
+    """When the bucket begins that an instant is in."""
+    day = instant.replace(hour=0, minute=0, second=0, microsecond=0)
+    if interval == "week":
+        return day - day.weekday() * _DAY
+    months = {"month": 1, "quarter": 3, "year": 12}.get(interval)
+    return day.replace(month=(day.month - 1) // months * months + 1, day=1) if months else day
 
 
 def _instant(name: str, text: str, *, end: bool = False) -> dt.datetime:

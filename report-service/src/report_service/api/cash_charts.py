@@ -92,8 +92,8 @@ def _x(at: int, count: int) -> float:
 
 
 def _axis(labels: Sequence[str]) -> Markup:
-    """At most twelve words below a chart, each under its bucket."""
-    every = -(-len(labels) // 12) or 1
+    """At most six words below a chart, each under its bucket."""
+    every = -(-len(labels) // 6) or 1
     return Markup("").join(
         Markup("<li>{}</li>").format(label if at % every == 0 else "")
         for at, label in enumerate(labels)

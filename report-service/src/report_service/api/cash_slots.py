@@ -23,7 +23,7 @@ MOST_ROWS = 400
 CLASSES = (Decimal("0.01"), Decimal("0.05"), Decimal("0.2"), Decimal("0.5"))  # of in and out together
 KINDS = {
     "batch": ("Batch payments", "the same id, payer, beneficiary and time several times"),
-    "batch_repeat": ("Repeats in batches", "equal in everything to another one of their batch"),
+    "batch_once": ("Batches, once", "of members equal in everything, one"),
     "invalid_iban": ("Invalid IBAN", "it begins with no country"),
     "no_amount": ("No amount", "the bank gave none"),
     "not_positive": ("Not positive", "an amount of 0 or below"),
@@ -31,7 +31,7 @@ KINDS = {
     "rounded": ("Rounded", "more decimals than the currency has"),
     "future": ("In the future", "over a day ahead of now: not in the balance of now"),
 }
-_ENDS = {"batch": ("batch", "batch-once"), "invalid_iban": ("invalid-iban",)}
+_COUNTED_BY = {"batch": ("batch",), "batch_once": ("batch", "batch-once"), "invalid_iban": ("invalid-iban",)}
 
 
 def live_slots(found: Answers, look: Look, locale: str) -> Slots:
@@ -113,9 +113,8 @@ def _bucket(each: cash_pb2.Bucket, look: Look, writer: Writer) -> Markup:
     closing = toned(each.closing, writer)
     if Decimal(each.rounding or 0):
         rounding = money(each.rounding, writer, sign=True)
-        closing += Markup(' <abbr class="flag" title="rounding of the figures shown">{}</abbr>').format(
-            rounding
-        )
+        flag = Markup('<abbr class="flag" title="rounding of the figures shown">{}</abbr> ')
+        closing = flag.format(rounding) + closing
     return row(
         through(payments_address(look, first=first, last=last), each.label),
         td(toned(each.opening, writer)),
@@ -214,7 +213,7 @@ def quality_rows(reply: cash_pb2.QualityReply, look: Look, writer: Writer) -> Ma
 
 
 def _counts(each: cash_pb2.QualityKind, look: Look) -> Markup:
-    if not each.set_aside or set(_ENDS.get(each.kind, ())) & set(look.include):
+    if not each.set_aside or set(_COUNTED_BY.get(each.kind, ())) & set(look.include):
         return escape("counted")
     return Markup('<span class="warn">set aside</span>')
 

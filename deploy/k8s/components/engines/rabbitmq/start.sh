@@ -44,7 +44,7 @@ cat > "$run/definitions.json" <<JSON
     $(says trade '^trade[.](booked|refused)$' '^trade[.]confirmed$'),
     $(says pricing '^price[.].*' '^trade[.]booked$'),
     $(says ingest '^trade[.]confirmed$' '^trade[.]refused$'),
-    $(says report '^$' '^trade[.]booked$|^price[.].*')
+    $(says report '^$' '^trade[.]booked$|^price[.].*|^cash[.].*')
   ]
 }
 JSON

@@ -62,9 +62,17 @@ def page() -> str:
     for shared, title in SHARED.items():
         readers = ", ".join(name for name, kind in loaded.items() if issubclass(kind, shared))
         parts.append(f"## {title}\n\nRead by {readers}.\n\n{_table(_declared(shared))}")
-    parts += [f"## {name}\n\n{_table(_declared(kind))}" for name, kind in loaded.items()]
+    parts += [f"## {name}\n\n{_table(_own(kind))}" for name, kind in loaded.items()]
     parts.append(f"{TELEMETRY}\n{_table(_declared(Common))}")
     return "\n".join(parts)
+
+
+def _own(kind: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+    """The fields of ``kind`` that no class of :data:`SHARED` declares, or it anew, with their types."""
+    shared = {name for each in SHARED if issubclass(kind, each) for name in inspect.get_annotations(each)}
+    shared -= inspect.get_annotations(kind).keys()
+    hints = get_type_hints(kind)
+    yield from ((field, hints[field.name]) for field in dataclasses.fields(kind) if field.name not in shared)
 
 
 def _declared(kind: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:

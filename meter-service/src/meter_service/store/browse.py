@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -15,6 +15,7 @@ from meter_service.models import FlowFile, Meter, MeterPoint, Reading, Register
 MOST_REGISTERS = 500
 MOST_POINTS = 200
 BATCH_ROWS = 200
+REGISTERS_AT_ONCE = 25
 _LAST = "\U0010ffff"  # sorts after whatever follows a prefix
 
 
@@ -103,53 +104,67 @@ def _by_prefix(word: str) -> Found:
 def readings(
     registers: Sequence[Register], filters: Filters, *, after: Place | None = None, most: int | None = None
 ) -> Iterator[Reading]:
-    """Readings register by register, newest first, those that follow ``after``; at most ``most``."""
-    found = _following(registers, filters, after, most)
-    return found if most is None else islice(found, most)
+    """Readings register by register, newest first, those that follow ``after``; at most ``most``.
+
+    They are fetched as they are read.
+    """
+    if after is not None:
+        registers = registers[_at(registers, after) :]
+    keys = _keys(registers, filters)
+    wanted = keys if after is None else _beyond(keys, after, is_forward=True)
+    return _rows(registers, islice(wanted, most))
 
 
 def readings_before(
     registers: Sequence[Register], filters: Filters, *, before: Place, most: int
 ) -> list[Reading]:
     """The ``most`` readings that stand before a place, in the order of :func:`readings`."""
-    found: list[Reading] = []
-    at = next((place for place, each in enumerate(registers) if each.pk == before.register_id), 0)
-    for place in range(at, -1, -1):
-        rows = [
-            row
-            for rows in _versions(registers[place], filters)
-            for row in (_newer(rows, before) if place == at else rows).order_by("read_at", "id")[
-                : most - len(found) + 1
-            ]
+    backwards = registers[: _at(registers, before) + 1][::-1]
+    keys = _beyond(_keys(backwards, filters, is_forward=False), before, is_forward=False)
+    return list(_rows(backwards, islice(keys, most)))[::-1]
+
+
+Key = tuple[int, datetime, int]  # register, read at, reading
+
+
+def _at(registers: Sequence[Register], place: Place) -> int:
+    return next((at for at, each in enumerate(registers) if each.pk == place.register_id), len(registers))
+
+
+def _keys(registers: Sequence[Register], filters: Filters, *, is_forward: bool = True) -> Iterator[Key]:
+    """The keys of readings in their order, or all of it backwards; of some registers at a time."""
+    for first in range(0, len(registers), REGISTERS_AT_ONCE):
+        order = {each.pk: at for at, each in enumerate(registers[first : first + REGISTERS_AT_ONCE])}
+        found: list[Key] = [
+            key
+            for versions in _versions(order, filters)
+            for key in versions.values_list("register_id", "read_at", "id")
         ]
-        rows.sort(key=lambda row: (row.read_at, row.pk))
-        found.extend(_of(registers[place], row) for row in rows[: most - len(found)])
-        if len(found) == most:
-            break
-    return found[::-1]
+        found.sort(key=lambda key: key[1:], reverse=is_forward)
+        found.sort(key=lambda key: order[key[0]])
+        yield from found
 
 
-def _following(
-    registers: Sequence[Register], filters: Filters, after: Place | None, most: int | None
-) -> Iterator[Reading]:
-    begun = after is None
-    for register in registers:
-        is_first = not begun and after is not None and register.pk == after.register_id
-        begun = begun or is_first
-        if not begun:
-            continue
-        rows: list[Reading] = []
-        for versions in _versions(register, filters):
-            older = _older(versions, after) if is_first and after is not None else versions
-            ordered = older.order_by("-read_at", "-id")
-            rows.extend(ordered if most is None else ordered[:most])
-        rows.sort(key=lambda row: (row.read_at, row.pk), reverse=True)
-        yield from (_of(register, row) for row in rows)
+def _beyond(keys: Iterator[Key], place: Place, *, is_forward: bool) -> Iterator[Key]:
+    at = (place.read_at, place.reading_id)
+    for key in keys:
+        if key[0] != place.register_id or (key[1:] < at if is_forward else key[1:] > at):
+            yield key
 
 
-def _versions(register: Register, filters: Filters) -> list[QuerySet[Reading]]:
-    """Queries of one register, each within one of the two partial indexes."""
-    rows = Reading.objects.filter(register_id=register.pk)
+def _rows(registers: Sequence[Register], keys: Iterator[Key]) -> Iterator[Reading]:
+    known = {each.pk: each for each in registers}
+    while some := [key[2] for key in islice(keys, BATCH_ROWS)]:
+        found = Reading.objects.in_bulk(some)
+        for pk in some:
+            if row := found.get(pk):  # else it was withdrawn meanwhile
+                row.register = known[row.register_id]
+                yield row
+
+
+def _versions(register_ids: Collection[int], filters: Filters) -> list[QuerySet[Reading]]:
+    """Queries of some registers, each within one of the two partial indexes."""
+    rows = Reading.objects.filter(register_id__in=list(register_ids))
     if filters.from_at is not None:
         rows = rows.filter(read_at__gte=filters.from_at)
     if filters.to_at is not None:
@@ -160,21 +175,6 @@ def _versions(register: Register, filters: Filters) -> list[QuerySet[Reading]]:
         rows = rows.filter(flow_file_id=filters.file_id)
     current = rows.filter(is_current=True)
     return [current, rows.filter(is_current=False)] if filters.all_versions else [current]
-
-
-def _older(rows: QuerySet[Reading], place: Place) -> QuerySet[Reading]:
-    at = place.read_at
-    return rows.filter(read_at__lte=at).exclude(read_at=at, id__gte=place.reading_id)
-
-
-def _newer(rows: QuerySet[Reading], place: Place) -> QuerySet[Reading]:
-    at = place.read_at
-    return rows.filter(read_at__gte=at).exclude(read_at=at, id__lte=place.reading_id)
-
-
-def _of(register: Register, reading: Reading) -> Reading:
-    reading.register = register
-    return reading
 
 
 def file_names(rows: Sequence[Reading]) -> dict[int, str]:
@@ -236,12 +236,12 @@ def registers_of(point: MeterPoint) -> list[Register]:
 
 def newest(register: Register, *, quality: str = "") -> Reading | None:
     """The newest current reading of a register, of a quality where one is named."""
-    rows = _versions(register, Filters(quality=quality))[0]
+    rows = _versions([register.pk], Filters(quality=quality))[0]
     return rows.select_related("flow_file").order_by("-read_at").first()
 
 
 def oldest(register: Register, *, after: datetime | None = None) -> Reading | None:
     """The first current reading of a register, later than ``after``."""
-    rows = _versions(register, Filters())[0]
+    rows = _versions([register.pk], Filters())[0]
     rows = rows.filter(read_at__gt=after) if after is not None else rows
     return rows.order_by("read_at").first()

@@ -133,7 +133,7 @@ class IngestProcess:
 
     def assert_tidy(self) -> None:
         """Nothing is left over, and nothing went wrong that nobody expected."""
-        kept = {"archive", "rejected"}
+        kept = {"archive", "rejected", "meters"}
         assert {path.name for path in self.inbox.iterdir()} == kept
         assert not [path for path in self.rejected.iterdir() if path.name.startswith(".")]
         assert "Traceback" not in self.log_path.read_text()

@@ -20,6 +20,9 @@ class FakeMeters(meters_pb2_grpc.MetersServicer):
 
     def __init__(self) -> None:
         self.down = False
+        self.hold = threading.Event()  # before it keeps anything of an upload
+        self.hold.set()
+        self.held = threading.Event()
         self.asked: list[Any] = []
         self.files: dict[int, meters_pb2.FlowFile] = {}
         self.contents: dict[int, bytes] = {}
@@ -41,6 +44,8 @@ class FakeMeters(meters_pb2_grpc.MetersServicer):
                 self.broken_off.release()
         if not ended:
             raise InvalidInput("the file broke off")
+        self.held.set()
+        self.hold.wait(20)
         if start.name.endswith(".zip"):
             names = content.decode().split()
             good = [self._taken(start, f"{name}900".encode(), name) for name in names if name != "x.pdf"]

@@ -64,9 +64,9 @@ def test_names_that_writers_use_meanwhile_are_known(name: str, temporary: bool) 
         ("epex_trades_1.csv", Kind.FOLDER, "it is a folder, not a file"),
         ("epex_trades_1.csv", Kind.LINK, "it is a symbolic link, not a file"),
         ("epex_trades_1.csv", Kind.OTHER, "it is neither a file nor a folder, not a file"),
-        ("notes.txt", Kind.FILE, "its name is not epex_trades_*.csv"),
-        ("elsewhere", Kind.FOLDER, "its name is not epex_trades_*.csv"),
-        ("archive", Kind.FILE, "its name is not epex_trades_*.csv"),
+        ("notes.txt", Kind.FILE, "its name is neither epex_trades_*.csv nor NEM13#*.csv"),
+        ("elsewhere", Kind.FOLDER, "its name is neither epex_trades_*.csv nor NEM13#*.csv"),
+        ("archive", Kind.FILE, "its name is neither epex_trades_*.csv nor NEM13#*.csv"),
     ],
 )
 def test_what_is_left_alone_gets_a_reason(name: str, kind: Kind, said: str) -> None:

@@ -163,6 +163,7 @@ def test_entries_come_by_name_with_their_kinds(folder: DropFolder) -> None:
     (folder.inbox / "b").symlink_to("nowhere")
     (folder.inbox / "a").write_bytes(b"")
     os.mkfifo(folder.inbox / "c")
+    (folder.inbox / "meters" / "d").write_bytes(b"")
 
     kinds = {entry.name: entry.kind for entry in folder.entries()}
 
@@ -171,6 +172,8 @@ def test_entries_come_by_name_with_their_kinds(folder: DropFolder) -> None:
         ("archive", Kind.FOLDER),
         ("b", Kind.LINK),
         ("c", Kind.OTHER),
+        ("meters", Kind.FOLDER),
+        ("meters/d", Kind.FILE),
         ("rejected", Kind.FOLDER),
     ]
 

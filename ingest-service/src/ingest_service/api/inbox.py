@@ -15,6 +15,7 @@ from watchdog.events import FileClosedEvent, FileCreatedEvent, FileMovedEvent, F
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+from ingest_service.domain import METERS
 from ingest_service.usecases import Scanner
 
 _log = logging.getLogger(__name__)
@@ -93,11 +94,12 @@ class _Events:
         options: dict[str, Any] = {"generate_full_events": True} if sys.platform == "linux" else {}
         observer = Observer(**options)
         try:
-            observer.schedule(
-                self,  # type: ignore[arg-type]  # all that is called is dispatch()
-                str(self._folder),
-                event_filter=[FileCreatedEvent, FileClosedEvent, FileMovedEvent],
-            )
+            for folder in (self._folder, self._folder / METERS):
+                observer.schedule(
+                    self,  # type: ignore[arg-type]  # all that is called is dispatch()
+                    str(folder),
+                    event_filter=[FileCreatedEvent, FileClosedEvent, FileMovedEvent],
+                )
             observer.start()
         except OSError as error:
             _log.warning("no file events, the rescan has to do: %s", error)
@@ -108,7 +110,7 @@ class _Events:
     def dispatch(self, event: FileSystemEvent) -> None:
         """Called by watchdog's thread."""
         moved_to = event.dest_path if isinstance(event, FileMovedEvent) else ""
-        renamed_to = os.path.basename(os.fsdecode(moved_to)) or None
+        renamed_to = os.path.relpath(os.fsdecode(moved_to), self._folder) if moved_to else None
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are stopping
             self._loop.call_soon_threadsafe(self._on_event, renamed_to)
 

@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ingest_service.clients.source import SourceFile, fingerprint_of
-from ingest_service.domain import Entry, Fingerprint, FolderTrouble, Kind, NotYet, Writer, kept_names
+from ingest_service.domain import (
+    METERS,
+    Entry,
+    Fingerprint,
+    FolderTrouble,
+    Kind,
+    NotYet,
+    Writer,
+    kept_names,
+)
 
 ARCHIVE, REJECTED = "archive", "rejected"
 # No link is followed, and opening a pipe does not wait for its writer.
@@ -19,9 +28,11 @@ _OWN_MODE = 0o750  # what lies there is the desk's trades
 
 
 class DropFolder:
-    """``inbox`` with ``archive/`` and ``rejected/`` under it. Both must be on the inbox's file system.
+    """``inbox`` with ``archive/``, ``rejected/`` and ``meters/`` under it, on its file system.
 
-    Whoever writes into the inbox may put anything in place of the two: they are opened anew for every step,
+    A file in ``meters/`` is named with its folder; it is archived as those of the inbox are.
+
+    Whoever writes into the inbox may put anything in place of the three: they are opened anew for every step,
     never through a link, and what is done is done inside the folder that was opened.
     """
 
@@ -33,18 +44,18 @@ class DropFolder:
         """Make what is missing, the inbox itself only where its parent exists (a lost mount stays lost).
 
         Raises:
-            FolderTrouble: one of the three cannot be made or written to, or is no folder of ours.
+            FolderTrouble: one of the four cannot be made or written to, or is no folder of ours.
         """
         with self._named(self.inbox), contextlib.suppress(FileExistsError):
             self.inbox.mkdir()
-        for name in ("", ARCHIVE, REJECTED):
+        for name in ("", ARCHIVE, REJECTED, METERS):
             with self._named(self.inbox / name), self._inbox() as inbox:
                 if name:
                     with contextlib.suppress(FileExistsError):
-                        os.mkdir(name, _OWN_MODE, dir_fd=inbox)
+                        os.mkdir(name, 0o777 if name == METERS else _OWN_MODE, dir_fd=inbox)
                 with _subfolder(inbox, name) as folder:
                     _probe(folder)
-                    if name:
+                    if name in (ARCHIVE, REJECTED):
                         _hide_from_others(folder)
 
     @contextlib.contextmanager
@@ -73,11 +84,13 @@ class DropFolder:
         """
         found = []
         try:
-            with os.scandir(self.inbox) as listing:
-                for item in listing:
-                    with contextlib.suppress(FileNotFoundError):
-                        status = item.stat(follow_symlinks=False)
-                        found.append(Entry(item.name, _kind(status.st_mode), fingerprint_of(status)))
+            for folder in ("", METERS):
+                with self._inbox() as inbox, _subfolder(inbox, folder) as descriptor:
+                    for name in os.listdir(descriptor):
+                        with contextlib.suppress(FileNotFoundError):
+                            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                            whole = f"{folder}/{name}" if folder else name
+                            found.append(Entry(whole, _kind(status.st_mode), fingerprint_of(status)))
         except OSError as error:
             raise FolderTrouble(f"cannot read {self.inbox}: {error.strerror}") from error
         return sorted(found, key=lambda entry: entry.name)
@@ -91,8 +104,9 @@ class DropFolder:
             FolderTrouble: it cannot be read.
         """
         try:
-            with self._inbox() as inbox, _subfolder(inbox, ARCHIVE if archived else "") as folder:
-                descriptor = os.open(name, _OPEN_FLAGS, dir_fd=folder)
+            base, place = (name, ARCHIVE) if archived else _base_and_folder(name)
+            with self._inbox() as inbox, _subfolder(inbox, place) as folder:
+                descriptor = os.open(base, _OPEN_FLAGS, dir_fd=folder)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotYet("it is gone") from error
         except OSError as error:
@@ -123,11 +137,12 @@ class DropFolder:
             FolderTrouble: it cannot be moved.
         """
         try:
-            with self._both() as (inbox, archive):
-                if _status(inbox, source.name) != as_read:
+            base, place = _base_and_folder(source.name)
+            with self._both(place) as (folder, archive):
+                if _status(folder, base) != as_read:
                     raise NotYet("it was changed or replaced meanwhile")
                 source.sync()
-                os.rename(source.name, kept_name, src_dir_fd=inbox, dst_dir_fd=archive)
+                os.rename(base, kept_name, src_dir_fd=folder, dst_dir_fd=archive)
                 # Only now can nobody open it by its name any more, so only now is the last look the last.
                 moved = _status(archive, kept_name)
         except FileNotFoundError as error:
@@ -148,16 +163,18 @@ class DropFolder:
 
     def put_back(self, kept_name: str, name: str) -> str:
         """Move a file from the archive into the inbox again; returns the name it has there."""
-        with self._both() as (inbox, archive):
-            free = next(n for n in (name, *_numbered(name)) if _status(inbox, n) is None)
-            os.rename(kept_name, free, src_dir_fd=archive, dst_dir_fd=inbox)
-        return free
+        base, place = _base_and_folder(name)
+        with self._both(place) as (folder, archive):
+            free = next(n for n in (base, *_numbered(base)) if _status(folder, n) is None)
+            os.rename(kept_name, free, src_dir_fd=archive, dst_dir_fd=folder)
+        return f"{place}/{free}" if place else free
 
     def sync(self) -> None:
         """Make moves into the archive and out of the inbox last through a power cut."""
-        with self._both() as (inbox, archive):
-            os.fsync(archive)
-            os.fsync(inbox)
+        for place in ("", METERS):
+            with self._both(place) as (folder, archive):
+                os.fsync(archive)
+                os.fsync(folder)
 
     @contextlib.contextmanager
     def _inbox(self) -> Iterator[int]:
@@ -168,9 +185,14 @@ class DropFolder:
             os.close(descriptor)
 
     @contextlib.contextmanager
-    def _both(self) -> Iterator[tuple[int, int]]:
-        with self._inbox() as inbox, _subfolder(inbox, ARCHIVE) as archive:
-            yield inbox, archive
+    def _both(self, place: str = "") -> Iterator[tuple[int, int]]:
+        """Where files lie, and the archive."""
+        with (
+            self._inbox() as inbox,
+            _subfolder(inbox, place) as folder,
+            _subfolder(inbox, ARCHIVE) as archive,
+        ):
+            yield folder, archive
 
     @contextlib.contextmanager
     def _named(self, folder: Path) -> Iterator[None]:
@@ -204,9 +226,15 @@ def _status(folder: int, name: str) -> Fingerprint | None:
         return None
 
 
+def _base_and_folder(name: str) -> tuple[str, str]:
+    """A file's own name, and which folder of the inbox it lies in."""
+    place, _, base = name.rpartition("/")
+    return (base, METERS) if place == METERS else (name, "")
+
+
 def _numbered(name: str) -> list[str]:
-    stem, _, suffix = name.rpartition(".")
-    return [f"{stem}-again{number}.{suffix}" for number in range(1, 1000)]
+    stem, dot, suffix = name.rpartition(".") if "." in name else (name, "", "")
+    return [f"{stem}-again{number}{dot}{suffix}" for number in range(1, 1000)]
 
 
 def _probe(folder: int) -> None:

@@ -6,15 +6,18 @@ import asyncio
 import email.utils
 import itertools
 import json
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import httpx
 from wattbook.auth.endpoint import TokenEndpoint
 from wattbook.clock import Clock
 from wattbook.errors import WattbookError
 from wattbook.telemetry.http import ClientRequest
+from wattbook.text import shown
 from wattbook.units import KW_PER_MW
 
 from ingest_service.domain import (
@@ -38,10 +41,15 @@ SLOWEST_BYTES_PER_S = 256 * 1024  # larger files get the time that this takes, a
 TOKEN_EARLY_S = 60.0
 LONGEST_RETRY_AFTER_S = 3600
 ERROR_BODY_BYTES = 64 * 1024
+FLOW_FILES = "/v1/flow-files"
+IMPORT_TIMEOUT_S = 600.0  # from the last byte of a flow file to the answer
+ANSWER_BYTES = 64 * 1024 * 1024  # of a zip with a thousand members
+_FLOW_FILE_ANSWERS = frozenset({200, 201, 422})
 ANSWER_LINE_BYTES = 4 * 1024 * 1024
 _REFUSED_FOR_GOOD = frozenset({400, 413, 415, 422})
 _NOT_ABOUT_THE_FILE = frozenset({401, 403, 404, 405, 429})
 
+_T = TypeVar("_T")
 Body = Callable[[], AsyncIterator[bytes]]
 OnRefused = Callable[[Sequence[ListedRow]], Awaitable[None]]
 
@@ -76,9 +84,23 @@ class Gateway:
             GatewayDown: no upload can work now: no connection, no token, too many requests.
             UploadFailed: this one broke off; none of it or a part of it is booked.
         """
+        return await self._sent(size_bytes, partial(self._attempt, body, size_bytes, on_refused))
+
+    async def upload_flow_file(self, *, body: Body, size_bytes: int, name: str) -> str:
+        """Import a flow file or a zip; why it, or a part of it, was rejected, in lines; "" where all is in.
+
+        Raises like :meth:`upload`.
+        """
+        rejected = await self._sent(size_bytes, partial(self._attempt_flow_file, body, size_bytes, name))
+        return "".join([await self._why_rejected(file) for file in rejected])
+
+    async def _sent(self, size_bytes: int, attempt: Callable[[], Awaitable[_T]]) -> _T:
         try:
             async with asyncio.timeout(max(UPLOAD_TIMEOUT_S, size_bytes / SLOWEST_BYTES_PER_S)):
-                return await self._upload(body, size_bytes, on_refused)
+                try:
+                    return await attempt()
+                except _TokenRefused:  # it was withdrawn, or the gateway has new keys
+                    return await attempt()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise GatewayDown(f"the gateway at {self._url} is not reachable") from error
         except httpx.HTTPError as error:
@@ -91,12 +113,6 @@ class Gateway:
         self._tokens.close()
         await self._http.aclose()
 
-    async def _upload(self, body: Body, size_bytes: int, on_refused: OnRefused) -> Counts:
-        try:
-            return await self._attempt(body, size_bytes, on_refused)
-        except _TokenRefused:  # it was withdrawn, or the gateway has new keys
-            return await self._attempt(body, size_bytes, on_refused)
-
     async def _attempt(self, body: Body, size_bytes: int, on_refused: OnRefused) -> Counts:
         address = f"{self._url}/v1/trades/batch"
         with ClientRequest("POST", address) as request:
@@ -104,7 +120,11 @@ class Gateway:
                 "POST",
                 address,
                 params={"source": "file", "results": "refused"},
-                headers={**await self._headers(size_bytes), **request.headers},
+                headers={
+                    **await self._headers(size_bytes, "text/csv"),
+                    "Accept": "application/x-ndjson",
+                    **request.headers,
+                },
                 content=body(),
             ) as answer:
                 request.answered(answer.status_code)
@@ -112,12 +132,62 @@ class Gateway:
                     return await _read_answer(answer, on_refused)
                 raise await self._refusal(answer)
 
-    async def _headers(self, size_bytes: int) -> dict[str, str]:
+    async def _attempt_flow_file(self, body: Body, size_bytes: int, name: str) -> list[dict[str, Any]]:
+        """The files that were rejected: the one that was sent, or members of the zip."""
+        boundary = secrets.token_hex()
+        quoted = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{quoted}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        tail = f"\r\n--{boundary}--\r\n".encode()
+
+        async def form() -> AsyncIterator[bytes]:
+            yield head
+            async for chunk in body():
+                yield chunk
+            yield tail
+
+        headers = await self._headers(
+            len(head) + size_bytes + len(tail), f"multipart/form-data; boundary={boundary}"
+        )
+        address = f"{self._url}{FLOW_FILES}"
+        with ClientRequest("POST", address) as request:
+            async with self._http.stream(
+                "POST", address, headers={**headers, **request.headers}, content=form(),
+                timeout=httpx.Timeout(STALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=IMPORT_TIMEOUT_S),
+            ) as answer:  # fmt: skip
+                request.answered(answer.status_code)
+                if answer.status_code not in _FLOW_FILE_ANSWERS:
+                    raise await self._refusal(answer)
+                return _rejected(await _whole(answer))
+
+    async def _why_rejected(self, file: Mapping[str, Any]) -> str:
+        """Every error that is kept of a file, a line each.
+
+        Raises:
+            UploadFailed: they cannot be had now.
+        """
+        address = f"{self._url}{FLOW_FILES}/{file['id']}/errors"
+        headers = {"Authorization": f"Bearer {await self._bearer()}"}
+        try:
+            answer = await self._http.get(address, headers=headers)
+            answer.raise_for_status()
+            errors = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise UploadFailed("the errors of a rejected flow file cannot be had now") from error
+        title = f"{file['name']}/{file['member']}" if file["member"] else file["name"]
+        lines = [
+            f"{title} is rejected (flow file {file['id']}), {file['error_count']} errors",
+            *map(_line, errors),
+        ]
+        return "\n".join(map(shown, lines)) + "\n"
+
+    async def _headers(self, size_bytes: int, content_type: str) -> dict[str, str]:
         return {
             "Authorization": f"Bearer {await self._bearer()}",
-            "Content-Type": "text/csv",
+            "Content-Type": content_type,
             "Content-Length": str(size_bytes),
-            "Accept": "application/x-ndjson",
         }
 
     async def _bearer(self) -> str:
@@ -160,6 +230,33 @@ class Gateway:
             except (ValueError, TypeError):
                 return None
         return max(0, min(seconds, LONGEST_RETRY_AFTER_S))
+
+
+async def _whole(answer: httpx.Response) -> dict[str, Any]:
+    body = b""
+    async for chunk in answer.aiter_bytes():
+        body += chunk
+        if len(body) > ANSWER_BYTES:
+            raise UploadFailed("the gateway's answer is too long")
+    return _object(body)
+
+
+def _rejected(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    try:
+        found = [file for file in answer["files"] if file["state"] == "rejected"]
+    except (KeyError, TypeError) as error:
+        raise UploadFailed("the gateway's answer does not say what became of the file") from error
+    if not found and "message" in answer:
+        raise FileRefused(str(answer["message"]))
+    return found
+
+
+def _line(error: Mapping[str, Any]) -> str:
+    """``line 3: 250 CurrentRegisterRead: '8. 77': what would be right``."""
+    place = " ".join(str(error[name]) for name in ("record", "field") if error.get(name))
+    found = repr(error["found"]) if error.get("found") else ""
+    parts = (f"line {error['line']}" if error.get("line") else "", place, found, str(error["expected"]))
+    return ": ".join(part for part in parts if part)
 
 
 def _message(status: int, body: bytes) -> str:

@@ -95,6 +95,27 @@ class RejectedFile:
         )
 
 
+def keep_rejected(folder: DropFolder, kept_name: str, content: Iterable[bytes], why: str) -> None:
+    """Keep a whole file in ``rejected/`` and, beside it, why in ``….errors.txt``; both durable on return.
+
+    Raises:
+        FolderTrouble: the disk is full, or the folder cannot be written to.
+    """
+    try:
+        with folder.rejected() as rejected:
+            for name, pieces in ((kept_name, content), (f"{kept_name}.errors.txt", [why.encode()])):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+                part = f".{name[:200]}.part"
+                with os.fdopen(os.open(part, flags, 0o640, dir_fd=rejected), "wb") as target:
+                    target.writelines(pieces)
+                    target.flush()
+                    os.fsync(target.fileno())
+                os.replace(part, name, src_dir_fd=rejected, dst_dir_fd=rejected)
+            os.fsync(rejected)
+    except OSError as error:
+        raise FolderTrouble(f"cannot write to {folder.inbox / REJECTED}: {error.strerror}") from error
+
+
 def _fields(text: bytes) -> list[str] | None:
     """The fields of one row, each byte one character; None where it is not one row of CSV."""
     try:

@@ -25,6 +25,7 @@ from ingest_service.domain.feed import (
     trade_of,
 )
 from ingest_service.domain.files import (
+    METERS,
     OWN_FOLDERS,
     ArchivedFile,
     Candidate,
@@ -47,7 +48,9 @@ from ingest_service.domain.files import (
     WriterUnknown,
     date_warning,
     is_exchange_file,
+    is_flow_file,
     is_temporary,
+    is_wanted,
     kept_names,
     named_day,
     shown,
@@ -84,6 +87,7 @@ from ingest_service.domain.reconciliation import (
 
 __all__ = [
     "DIRECTIONS",
+    "METERS",
     "MOST_NODES",
     "NOTHING_MORE",
     "NUMBERS_A_NODE",
@@ -143,7 +147,9 @@ __all__ = [
     "heard_by_any",
     "instant_us",
     "is_exchange_file",
+    "is_flow_file",
     "is_temporary",
+    "is_wanted",
     "kept_content",
     "kept_names",
     "merged",

@@ -1,4 +1,4 @@
-"""What is true of the exchange's files: their names, when one is complete, what became of one."""
+"""What is true of files that come in: their names, when one is complete, what became of one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,33 @@ from wattbook.errors import InvalidInput, Unavailable
 from ingest_service.domain.reconciliation import Verdict
 
 _EXCHANGE_FILE = re.compile(r"epex_trades_.*\.csv", re.DOTALL)
+_FLOW_FILE = re.compile(
+    r"nem13#.*\.(csv|zip|mdff|txt|v(0[1-9]|[1-9]\d))", re.DOTALL | re.IGNORECASE | re.ASCII
+)
 _FILE_DATE = re.compile(r"epex_trades_(\d{4})(\d{2})(\d{2})(?!\d)")
 _TEMPORARY = re.compile(r"\..*|.*(\.part|\.tmp|\.filepart|\.crdownload|\.swp|~)", re.DOTALL | re.IGNORECASE)
-_UNSAFE = re.compile(r"[^\w.+=@ -]")
+_UNSAFE = re.compile(r"[^\w.+=@# -]")
+_LONGEST_SUFFIX = 10
 _LONGEST_KEPT_STEM = 200  # characters; leaves room for a number and for names of at most 255 bytes
 
-OWN_FOLDERS = frozenset({"archive", "rejected"})
+METERS = "meters"  # whatever lies in there is a flow file
+OWN_FOLDERS = frozenset({"archive", "rejected", METERS})
 
 
 def is_exchange_file(name: str) -> bool:
     """Whether this is a name that the exchange gives its nightly file; upper and lower case matter."""
     return _EXCHANGE_FILE.fullmatch(name) is not None
+
+
+def is_flow_file(name: str) -> bool:
+    """Whether this is a file of meter readings, by its name or because it lies in ``meters/``."""
+    folder, _, base = name.rpartition("/")
+    return not is_temporary(base) if folder == METERS else _FLOW_FILE.fullmatch(base) is not None
+
+
+def is_wanted(name: str) -> bool:
+    """Whether a file of this name is taken in."""
+    return is_exchange_file(name) or is_flow_file(name)
 
 
 def is_temporary(name: str) -> bool:
@@ -37,12 +53,14 @@ def kept_names(name: str) -> Iterator[str]:
 
     What a terminal or a database cannot show is replaced by ``_``.
     """
-    stem, _, suffix = _UNSAFE.sub("_", name).rpartition(".")
+    base = _UNSAFE.sub("_", name.rpartition("/")[2])
+    stem, dot, suffix = base.rpartition(".") if "." in base else (base, "", "")
     stem = stem.encode()[:_LONGEST_KEPT_STEM].decode(errors="ignore")
-    yield f"{stem}.{suffix}"
+    ending = dot + suffix[:_LONGEST_SUFFIX]
+    yield f"{stem}{ending}"
     number = 2
     while True:
-        yield f"{stem}-{number}.{suffix}"
+        yield f"{stem}-{number}{ending}"
         number += 1
 
 
@@ -112,22 +130,22 @@ class Entry:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether this is one of the exchange's files."""
-        return self.kind is Kind.FILE and is_exchange_file(self.name)
+        """Whether it is taken in."""
+        return self.kind is Kind.FILE and is_wanted(self.name)
 
     @property
     def is_worth_a_word(self) -> bool:
         """Whether someone may wonder why this is left alone."""
-        if self.is_wanted or is_temporary(self.name):
+        if self.is_wanted or is_temporary(self.name.rpartition("/")[2]):
             return False
         return not (self.kind is Kind.FOLDER and self.name in OWN_FOLDERS)
 
     @property
     def left_alone_because(self) -> str:
         """Why nothing is done with it."""
-        if is_exchange_file(self.name):
+        if is_wanted(self.name):
             return f"it is {self.kind.value}, not a file"
-        return "its name is not epex_trades_*.csv"
+        return "its name is neither epex_trades_*.csv nor NEM13#*.csv"
 
 
 class Writer(enum.Enum):

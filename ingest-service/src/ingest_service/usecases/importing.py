@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -25,7 +25,7 @@ from wattbook.clock import Clock
 from wattbook.errors import InvalidInput, WattbookError
 from wattbook.trade.rows import CsvReader, Lines, is_row
 
-from ingest_service.clients import DropFolder, Gateway, RejectedFile, SourceFile
+from ingest_service.clients import Body, DropFolder, Gateway, RejectedFile, SourceFile, keep_rejected
 from ingest_service.domain import (
     ArchivedFile,
     Counts,
@@ -41,6 +41,7 @@ from ingest_service.domain import (
     WriterUnknown,
     date_warning,
     filed_trade,
+    is_flow_file,
     shown,
 )
 from ingest_service.store import Ledger
@@ -150,7 +151,14 @@ class Importer:
         record = await self.in_thread(note)
         if record.state is FileState.DONE:
             return await self._import_again(source, record, as_read)
-        if record.state is FileState.FOUND:
+        if record.state is FileState.FOUND and is_flow_file(source.name):
+            why = await self._hand_over(source, sha256, as_read)
+            if why:
+                kept = await self._reserve(source.name, sha256)
+                await self.in_thread(partial(keep_rejected, self.folder, kept, source.chunks(), why))
+            refusal = why.partition("\n")[0] or None
+            await self.in_thread(partial(self.ledger.uploaded, sha256, counts=Counts(), refusal=refusal))
+        elif record.state is FileState.FOUND:
             if odd_dates:
                 _log.warning("the dates of %s are odd; it is booked all the same: %s", name, odd_dates)
             await self._book(source, sha256, as_read)
@@ -164,12 +172,20 @@ class Importer:
         return await self.in_thread(partial(self.ledger.get, sha256))
 
     async def _import_again(self, source: SourceFile, record: FileRecord, as_read: Fingerprint) -> FileRecord:
-        """A content that is known: nothing is new in it, but what it is reconciled with may be."""
-        if record.refusal is None and self._reconciler is not None:
+        """A content that is known: nothing is new in it, but what it is reconciled with may be.
+
+        A flow file is handed over again: it may have been withdrawn meanwhile.
+        """
+        why = ""
+        if is_flow_file(source.name):
+            why = await self._hand_over(source, record.sha256, as_read)
+        elif record.refusal is None and self._reconciler is not None:
             await self._book(source, record.sha256, as_read, again=True)
 
         def archive() -> str:
             kept_name = self.folder.free_name(source.name, is_reserved=self.ledger.is_promised)
+            if why:
+                keep_rejected(self.folder, kept_name, source.chunks(), why)
             self.folder.archive(source, kept_name, as_read=as_read)
             self.ledger.archived_again(ArchivedFile(kept_name, shown(source.name), as_read.size_bytes))
             return kept_name
@@ -198,7 +214,7 @@ class Importer:
         try:
             counts, refusal = Counts(), None
             try:
-                counts = await self._upload(source, sha256, as_read, rows)
+                counts = await self._book_rows(source, sha256, as_read, rows)
             except FileRefused as error:
                 refusal = error.message
             if source.fingerprint() != as_read:
@@ -216,7 +232,40 @@ class Importer:
         finally:
             rows.rejected.discard()
 
-    async def _upload(self, source: SourceFile, sha256: str, as_read: Fingerprint, rows: FileRows) -> Counts:
+    async def _hand_over(self, source: SourceFile, sha256: str, as_read: Fingerprint) -> str:
+        """Send a flow file; why it is rejected, "" where it is in."""
+        name = shown(source.name.rpartition("/")[2])
+
+        async def send(body: Body) -> str:
+            return await self.gateway.upload_flow_file(body=body, size_bytes=as_read.size_bytes, name=name)
+
+        try:
+            why = await self._upload(source, sha256, as_read, send)
+        except FileRefused as error:
+            why = f"{error.message}\n"
+        if source.fingerprint() != as_read:
+            raise NotYet("it was changed or replaced while it was uploaded")
+        return why
+
+    async def _book_rows(
+        self, source: SourceFile, sha256: str, as_read: Fingerprint, rows: FileRows
+    ) -> Counts:
+        async def on_refused(refused: Sequence[ListedRow]) -> None:
+            await self.in_thread(partial(rows.refuse, refused))
+
+        async def send(body: Body) -> Counts:
+            return await self.gateway.upload(body=body, size_bytes=as_read.size_bytes, on_refused=on_refused)
+
+        return await self._upload(source, sha256, as_read, send)
+
+    async def _upload(
+        self, source: SourceFile, sha256: str, as_read: Fingerprint, send: Callable[[Body], Awaitable[_T]]
+    ) -> _T:
+        """What ``send`` answers, given the content; it is the one that was hashed.
+
+        Raises:
+            NotYet: it was changed meanwhile.
+        """
         hashed = hashlib.sha256()
 
         def read_and_hash(offset: int) -> bytes:
@@ -235,13 +284,10 @@ class Importer:
                 offset += len(chunk)
                 yield chunk
 
-        async def on_refused(refused: Sequence[ListedRow]) -> None:
-            await self.in_thread(partial(rows.refuse, refused))
-
-        counts = await self.gateway.upload(body=body, size_bytes=as_read.size_bytes, on_refused=on_refused)
+        answer = await send(body)
         if hashed.hexdigest() != sha256:
             raise NotYet("it was changed while it was uploaded")
-        return counts
+        return answer
 
     async def _reserve(self, name: str, sha256: str) -> str:
         def reserve() -> str:

@@ -25,7 +25,7 @@ from ingest_service.domain import (
     UploadFailed,
     WaitingFile,
     WriterUnknown,
-    is_exchange_file,
+    is_wanted,
     shown,
 )
 from ingest_service.usecases.importing import Importer
@@ -63,7 +63,7 @@ class Scanner:
 
     def heard_of_rename(self, name: str) -> None:
         """A file was renamed to ``name``: writers do this when it is whole, so it need not stand still."""
-        if is_exchange_file(name):
+        if is_wanted(name):
             self._renamed_in.add(name)
 
     async def scan(self) -> bool:

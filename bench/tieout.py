@@ -14,7 +14,7 @@ from ingest_service.domain import filed_trade
 from ingest_service.store import FeedDays, Spool, Spooled
 from ingest_service.store.spool import add_feed_trades
 from ingest_service.usecases import Reconciler
-from ingest_service.usecases.importing import FileRows
+from ingest_service.usecases.file_rows import FileRows
 from wattbook.clock import SystemClock
 from wattbook.db import Store, migrate, open_store
 from wattbook.trade.statement import csv_trade

@@ -28,7 +28,7 @@ from ingest_service.store import FeedDays, Spool, Spooled
 from ingest_service.store.spool import add_feed_trades, known_contents
 from ingest_service.store.tables import FEED_TRADES
 from ingest_service.usecases import HeardElsewhere, Reconciler
-from ingest_service.usecases.importing import FileRows
+from ingest_service.usecases.file_rows import FileRows
 from sqlalchemy import func, select
 from wattbook import rpc
 from wattbook.clock import FakeClock, to_epoch_us

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ingest_service.clients import DropFolder, SourceFile
 from ingest_service.domain import FolderTrouble, ListedRow, NotYet, Verdict
-from ingest_service.usecases.importing import FileRows
+from ingest_service.usecases.file_rows import FileRows
 
 KEEP = "kept.csv"
 

@@ -170,8 +170,8 @@ class BankStore:
         with self._store.write(durable=False) as connection:
             go_on(connection, source, cursor, now_us=now_us, has_end=has_end)
 
-    def failed(self, source: Source, *, reason: str, trouble: str, now_us: int) -> None:
-        """Count a try that failed."""
+    def failed(self, source: Source, *, reason: str, trouble: str, now_us: int, has_end: bool) -> None:
+        """Count a try that failed; ``has_end``: that is how the source says that it has no more for now."""
         with self._store.write(durable=False) as connection:
             known = failed_try.c.source == int(source), failed_try.c.reason == reason
             counted = sa.update(failed_try).where(*known).values(tries=failed_try.c.tries + 1)
@@ -179,7 +179,7 @@ class BankStore:
                 row = {"source": int(source), "reason": reason, "tries": 1}
                 connection.execute(sa.insert(failed_try).values(row))
             since = sa.case((stream.c.trouble == "", now_us), else_=stream.c.trouble_since_us)
-            values = {"trouble": trouble[:_MOST_TROUBLE], "trouble_since_us": since}
+            values = {"trouble": trouble[:_MOST_TROUBLE], "trouble_since_us": since, "has_end": has_end}
             connection.execute(sa.update(stream).where(stream.c.source == int(source)).values(values))
 
     def standing(self, source: Source, number: int) -> Standing:

@@ -203,22 +203,21 @@ class Follower:
         due.at_s = self._clock.monotonic_s() + self._pace.follow_s
 
     def _failed(self, source: Source, error: Failed) -> None:
-        due = self._sources[source]
+        due, known = self._sources[source], self._streams[source]
         wait_s = max(due.retrying.failed(), min(error.retry_after_s or 0.0, _BACKOFF.most_s))
-        if (
-            due.retrying.failures > 2 and self._store.dialect() == ORIGINAL
-        ):  # how it says that there is no more
-            wait_s = max(wait_s, self._pace.follow_s)
-        due.at_s = self._clock.monotonic_s() + wait_s
-        due.etag = ""
+        has_end = known.has_end
+        if due.retrying.failures >= _NO_MORE and self._speaks == ORIGINAL:
+            wait_s, has_end = max(wait_s, self._pace.follow_s), True
+        due.at_s, due.etag = self._clock.monotonic_s() + wait_s, ""
         _log.warning(
             "the bank failed",
             extra={"source": source.name.lower(), "reason": error.reason, "detail": str(error),
                    "again_in_s": round(wait_s, 3)},
         )  # fmt: skip
-        self._store.failed(source, reason=error.reason, trouble=str(error), now_us=self._now_us())
-        if source in self._streams:
-            self._streams[source] = self._streams[source]._replace(trouble=str(error))
+        self._store.failed(
+            source, reason=error.reason, trouble=str(error), now_us=self._now_us(), has_end=has_end
+        )
+        self._streams[source] = known._replace(trouble=str(error), has_end=has_end)
 
     def _tidy(self) -> bool:
         """One piece of what has time; whether there may be more."""

@@ -29,11 +29,14 @@ class Failed(Exception):  # it is counted and tried again, no error of ours
 
 
 class Answer(NamedTuple):
-    """A whole answer; ``content`` None: the same as what was had (304)."""
+    """A whole answer; ``content`` None: the same as what was had (304).
+
+    ``first``: the cursor of the very first window, where the bank says one.
+    """
 
     content: bytes | None
     etag: str
-    retry_after_s: float | None
+    first: str = ""
 
 
 class Bank:
@@ -88,10 +91,11 @@ class Bank:
             request.answered(answer.status_code)
             retry_after_s = _retry_after_s(answer.headers.get("retry-after", ""))
             if etag and answer.status_code == httpx.codes.NOT_MODIFIED:
-                return Answer(None, etag, retry_after_s)
+                return Answer(None, etag)
             _require_json(path, answer, retry_after_s)
             content = _read(path, answer, deadline_s)
-        return Answer(content, answer.headers.get("etag", ""), retry_after_s)
+        first = httpx.URL(answer.links.get("first", {}).get("url", "")).params.get("cursor", "")
+        return Answer(content, answer.headers.get("etag", ""), first)
 
 
 def _require_json(path: str, answer: httpx.Response, retry_after_s: float | None) -> None:

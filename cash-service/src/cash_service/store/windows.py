@@ -11,8 +11,9 @@ from wattbook import outbox
 from wattbook.bus import Message
 from wattbook.db import Store, insert_rows, rows_by_key
 
-from cash_service.domain.cleaning import RULES_VERSION, Cleaned, Ints, Legs, Source, legs_of
+from cash_service.domain.cleaning import Cleaned, Ints, Source, legs_of
 from cash_service.domain.periods import month_of, month_start_us, window_span
+from cash_service.store.rows import Arrival, aside_rows, leg_rows, months_of, rounding_rows, window_row
 from cash_service.store.tables import (
     HIGH,
     account,
@@ -28,20 +29,6 @@ from cash_service.store.tables import (
 
 _MOST_KNOWN = 1_000_000  # accounts whose numbers are kept in memory
 _MOST_NAMED = 1_000  # companies that an event names; more are all
-_MOST_TEXT = 2_000
-
-
-class Arrival(NamedTuple):
-    """A window's content as it came."""
-
-    source: Source
-    number: int
-    version: int
-    is_complete: bool
-    is_late: bool
-    changes: int
-    sha256: str
-    received_us: int
 
 
 class Kept(NamedTuple):
@@ -103,9 +90,31 @@ class Windows:
         with self._store.read() as connection:
             return [
                 row
-                for month in _months(span)
+                for month in months_of(span)
                 for row in connection.execute(query.where(*_of_window(source, month, span)))
             ]
+
+    def check(self, *, now_us: int) -> str:
+        """Compare the sums of each month with its payments: ``""``, or what differs; it is kept and told."""
+        with self._store.read() as connection:
+            before = connection.execute(sa.select(state.c.cells_before)).scalar_one()
+            months = connection.execute(_MONTHS, {"before": before}).scalars().all()
+        wrong = [month for month in months if self._differs(month)]
+        trouble = ""
+        if wrong:
+            first = month_start_us(wrong[0])
+            trouble = f"sums of {len(wrong)} months differ from their payments, the first at {first} us"
+        with self._store.write(durable=False) as connection:
+            connection.execute(sa.update(state).values(checked_us=now_us, check_trouble=trouble))
+        return trouble
+
+    def _differs(self, month: int) -> bool:
+        with self._store.read() as connection:
+            from_legs, from_cells = (
+                {tuple(row[:-3]): (int(row.high) * HIGH + int(row.low), row.payments) for row in rows}
+                for rows in (connection.execute(each, {"month": month}) for each in (_SUMMED, _CELLS_OF))
+            )
+        return from_legs != from_cells
 
     def _replace(self, connection: sa.Connection, arrival: Arrival, cleaned: Cleaned) -> bool:
         now = connection.execute(_STATE.with_for_update()).one()
@@ -116,18 +125,18 @@ class Windows:
         numbers, companies, last_account = self._numbers(connection, cleaned.ibans, now)
         legs = legs_of(cleaned, source=arrival.source, numbers=numbers, companies=companies)
         span = window_span(arrival.number)
-        made = [month for month in _months(span) if month < now.cells_before]
+        made = [month for month in months_of(span) if month < now.cells_before]
         for month in made:
             connection.execute(_FORGET_CELLS, {"month": month})
         touched = set(np.unique(legs.account).tolist())
         if had is not None:
             touched |= _clear(connection, arrival, span)
-        insert_rows(connection, leg, _leg_rows(legs, cleaned, span))
+        insert_rows(connection, leg, leg_rows(legs, cleaned, span))
         for month in made:
             _make_cells(connection, month)
-        insert_rows(connection, set_aside, _aside_rows(arrival, cleaned, numbers))
-        insert_rows(connection, rounding, _rounding_rows(arrival, cleaned, legs))
-        row = _window_row(arrival, cleaned, accounts_version=now.accounts_version)
+        insert_rows(connection, set_aside, aside_rows(arrival, cleaned, numbers))
+        insert_rows(connection, rounding, rounding_rows(arrival, cleaned, legs))
+        row = window_row(arrival, cleaned, accounts_version=now.accounts_version)
         if had is None:
             connection.execute(sa.insert(bank_window), row)
         else:
@@ -218,19 +227,10 @@ def complete_to(connection: sa.Connection) -> int | None:
     return min(ends)
 
 
-def make_all_cells(connection: sa.Connection) -> None:
-    """Make every month's sums anew."""
-    connection.execute(sa.delete(cell))
-    before = connection.execute(sa.select(state.c.cells_before)).scalar_one()
-    months = sa.select(leg.c.month).where(leg.c.month < before).distinct()
-    for month in connection.execute(months).scalars().all():
-        _make_cells(connection, month)
-
-
 def _clear(connection: sa.Connection, arrival: Arrival, span: tuple[int, int]) -> set[int]:
     """Take out what the window had; the accounts that had a part in it."""
     touched: set[int] = set()
-    for month in _months(span):
+    for month in months_of(span):
         had = _of_window(arrival.source, month, span)
         touched |= set(connection.execute(sa.select(leg.c.account).distinct().where(*had)).scalars())
         connection.execute(sa.delete(leg).where(*had))
@@ -269,74 +269,12 @@ def _make_cells(connection: sa.Connection, month: int) -> None:
     connection.execute(_MAKE_CELLS, {"month": month})
 
 
-def _leg_rows(legs: Legs, cleaned: Cleaned, span: tuple[int, int]) -> list[tuple[Any, ...]]:
-    first, last = _months(span)[0], _months(span)[-1]
-    month = np.where(legs.time_us < month_start_us(last), first, last)
-    ids, codes = cleaned.rows.ids, cleaned.currencies
-    columns = [
-        month.tolist(), legs.account.tolist(), legs.time_us.tolist(), legs.line.tolist(),
-        legs.counterparty.tolist(), legs.minor.tolist(), legs.flow.tolist(),
-        [codes[code] for code in legs.currency.tolist()],
-        legs.kind.tolist(), legs.flags.tolist(), [ids[line >> 2] for line in legs.line.tolist()],
-    ]  # fmt: skip
-    rows = list(zip(*columns, strict=True))
-    return rows if first == last else sorted(rows)
-
-
-def _aside_rows(arrival: Arrival, cleaned: Cleaned, numbers: Ints) -> list[tuple[Any, ...]]:
-    rows, made = cleaned.rows, []
-    for place in cleaned.set_aside.tolist():
-        reasons = int(cleaned.reasons[place])
-        sides = [
-            None if text is None or not cleaned.ibans[code[place]] else int(numbers[code[place]])
-            for text, code in (
-                (rows.payers[place], cleaned.payer),
-                (rows.beneficiaries[place], cleaned.beneficiary),
-            )
-        ]
-        texts = (
-            rows.ids[place], rows.payers[place], rows.beneficiaries[place],
-            rows.amounts[place].decode(errors="replace"), rows.currencies[place], rows.times[place],
-            rows.unreadable.get(place, ""),
-        )  # fmt: skip
-        kept = [(text or "")[:_MOST_TEXT].replace("\0", "\ufffd") for text in texts]
-        made.append((int(arrival.source), arrival.number, place, reasons, *sides, *kept))
-    return made
-
-
-def _rounding_rows(arrival: Arrival, cleaned: Cleaned, legs: Legs) -> list[tuple[Any, ...]]:
-    if not cleaned.rounding:
-        return []
-    by_place = {each.row: each for each in cleaned.rounding}
-    return [
-        (number, int(arrival.source), arrival.number, line, found.currency, str(found.left_off))
-        for number, line in zip(legs.account.tolist(), legs.line.tolist(), strict=True)
-        if (found := by_place.get(line >> 2)) is not None
-    ]
-
-
-def _window_row(arrival: Arrival, cleaned: Cleaned, *, accounts_version: int) -> dict[str, Any]:
-    aside = len(cleaned.set_aside)
-    return {
-        "source": int(arrival.source), "number": arrival.number, "version": arrival.version,
-        "is_complete": arrival.is_complete, "is_late": arrival.is_late, "changes": arrival.changes,
-        "rows": len(cleaned.rows), "payments": len(cleaned.rows) - aside, "set_aside": aside,
-        "sha256": arrival.sha256, "received_us": arrival.received_us, "rules_version": RULES_VERSION,
-        "accounts_version": accounts_version,
-    }  # fmt: skip
-
-
 def _companies_of(companies: Ints, numbers: Ints, touched: set[int]) -> list[int]:
     """Companies of the accounts; those that only the replaced content had are unknown here, so all are."""
     of = dict(zip(numbers.tolist(), companies.tolist(), strict=True))
     if not touched <= of.keys():
         return []
     return sorted({of[number] for number in touched} - {-1})
-
-
-def _months(span: tuple[int, int]) -> list[int]:
-    first, last = month_of(span[0]), month_of(span[1] - 1)
-    return [first] if first == last else [first, last]
 
 
 def _this(source: Source, number: int) -> tuple[sa.ColumnElement[bool], ...]:
@@ -373,15 +311,17 @@ _OF_MONTH = sa.select(leg.c.account).where(leg.c.month == sa.bindparam("month"))
 _FORGET_CELLS = sa.delete(cell).where(cell.c.month == sa.bindparam("month"), cell.c.account.in_(_OF_MONTH))
 _KEY = (leg.c.account, leg.c.month, leg.c.currency, leg.c.kind, leg.c.flow, leg.c.flags)
 _HIGH = sa.literal_column(str(HIGH), sa.BigInteger)
-_MAKE_CELLS = sa.insert(cell).from_select(
-    list(cell.c.keys()),
+_SUMMED = (
     sa.select(
         *_KEY,
-        sa.cast(sa.func.sum(leg.c.minor // _HIGH), sa.BigInteger),
-        sa.cast(sa.func.sum(leg.c.minor % _HIGH), sa.BigInteger),
-        sa.func.count(),
+        sa.cast(sa.func.sum(leg.c.minor // _HIGH), sa.BigInteger).label("high"),
+        sa.cast(sa.func.sum(leg.c.minor % _HIGH), sa.BigInteger).label("low"),
+        sa.func.count().label("payments"),
     )
     .where(leg.c.month == sa.bindparam("month"))
     .group_by(*_KEY)
-    .order_by(*_KEY),
+    .order_by(*_KEY)
 )
+_MAKE_CELLS = sa.insert(cell).from_select(list(cell.c.keys()), _SUMMED)
+_CELLS_OF = sa.select(cell).where(cell.c.month == sa.bindparam("month"))
+_MONTHS = sa.select(leg.c.month).where(leg.c.month < sa.bindparam("before")).distinct()

@@ -164,6 +164,9 @@ class Follower:
         cursor = self._streams[source].cursor
         try:
             answer = self._bank.payments(source, cursor=cursor, etag=due.etag)
+            if not cursor and answer.first:  # the bank may go on where an earlier store of ours left off
+                cursor = answer.first
+                answer = self._bank.payments(source, cursor=cursor)
             if answer.content is None:
                 self._at_end(source)
                 return
@@ -229,6 +232,8 @@ class Follower:
         if now_us - self._tidied_us > DAY_US:
             self._tidied_us = now_us
             self._store.forget_superseded(before_us=now_us - int(self._pace.keep_days * DAY_US))
+            if trouble := self._windows.check(now_us=now_us):
+                _log.error("balances are wrong", extra={"detail": trouble})
         return self._look_again(now_us)
 
     def _look_again(self, now_us: int) -> bool:

@@ -18,7 +18,8 @@ from cash_service.clients.dialects import (
 )
 from cash_service.domain.cleaning import Rows, Source, clean
 from cash_service.store.bank import BankStore, Body, Standing, WindowState
-from cash_service.store.windows import Arrival, Kept, Windows
+from cash_service.store.rows import Arrival
+from cash_service.store.windows import Kept, Windows
 
 
 class Read(NamedTuple):

@@ -116,13 +116,23 @@ def test_many_small_fragments_are_as_large_as_they_are_together() -> None:
     assert small == b"abcdef"
 
 
-def test_a_large_frame_that_never_ends_is_no_frame() -> None:
-    async def send(to: ServerConnection) -> None:
-        await send_raw(to, header(TEXT | FIN, 2 * MOST), b"x" * MOST)
-        to.transport.abort()
+@pytest.mark.parametrize("length", [1_000, 2 * MOST])
+def test_of_a_large_frame_that_is_broken_off_what_came_arrives_once(length: int) -> None:
+    came = b"x" * length
 
+    async def send(to: ServerConnection) -> None:
+        await send_raw(to, header(TEXT | FIN, 3 * MOST), came)
+        to.transport.close()
+
+    (beginning,) = heard(send, frames=1)
+
+    assert beginning.startswith(came[:1_000])
+    digest = hashlib.sha256(came).hexdigest()
+    assert why_not(beginning) == (
+        f"the connection broke off after {length} bytes, SHA-256 {digest}; only its beginning is kept"
+    )
     with pytest.raises(ExchangeGone):
-        heard(send, frames=1)
+        heard(send, frames=2)
 
 
 def test_a_ping_in_the_middle_of_a_message_is_answered() -> None:

@@ -53,6 +53,15 @@ class Message:
         self._kept, self._length, self._digest = bytearray(), 0, None
         return kept
 
+    def rest(self) -> bytes:
+        """Of one that never came to its end, what is kept; ``b""`` where nothing of it came, or is told."""
+        if not self._length:
+            return b""
+        digest = (self._digest or hashlib.sha256(self._kept)).hexdigest()
+        kept, length = bytes(self._kept[:KEPT_BYTES]), self._length
+        self._kept, self._length, self._digest = bytearray(), 0, None
+        return cut_frame(kept, length=length, sha256=digest, is_broken_off=True)
+
 
 class Reader(StreamReader):
     """Reads what is too large in pieces into the message, so that it is never held whole."""
@@ -93,6 +102,10 @@ class BoundedConnection(ClientConnection):
         protocol.reader = Reader(self._message)
         protocol.parser = protocol.parse()
         next(protocol.parser)
+
+    def broken_off(self) -> bytes:
+        """What is kept of a message, too large or in fragments, within which the connection ended; once."""
+        return self._message.rest()
 
     def data_received(self, data: bytes) -> None:
         """Called with what came in."""

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 class ExchangeConnection:
     """An open connection; frames are taken by one task."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: BoundedConnection) -> None:
         """Use :meth:`open`."""
         self._connection = connection
 
@@ -40,22 +40,21 @@ class ExchangeConnection:
             ExchangeGone: it did not work; the message says why.
         """
         try:
-            return cls(
-                await connect(
-                    url,
-                    compression=None,  # small frames at once; inflating costs more than it saves
-                    proxy=None,
-                    open_timeout=OPEN_TIMEOUT_S,
-                    close_timeout=CLOSE_TIMEOUT_S,
-                    ping_interval=None,  # ours say when the last sign of life was
-                    max_size=None,
-                    create_connection=cast(
-                        "type[ClientConnection]", partial(BoundedConnection, most_bytes=most_frame_bytes)
-                    ),
-                    max_queue=QUEUE_FRAMES,
-                    user_agent_header="wattbook-ingest",
-                )
+            connection = await connect(
+                url,
+                compression=None,  # small frames at once; inflating costs more than it saves
+                proxy=None,
+                open_timeout=OPEN_TIMEOUT_S,
+                close_timeout=CLOSE_TIMEOUT_S,
+                ping_interval=None,  # ours say when the last sign of life was
+                max_size=None,
+                create_connection=cast(
+                    "type[ClientConnection]", partial(BoundedConnection, most_bytes=most_frame_bytes)
+                ),
+                max_queue=QUEUE_FRAMES,
+                user_agent_header="wattbook-ingest",
             )
+            return cls(cast("BoundedConnection", connection))
         except InvalidStatus as error:
             raise ExchangeGone(f"the exchange answered {error.response.status_code}") from error
         except TimeoutError as error:
@@ -66,7 +65,8 @@ class ExchangeConnection:
     async def frame(self) -> bytes:
         """The next frame verbatim, text or binary, also one that came before the connection ended.
 
-        One over the limit is cut: see :func:`ingest_service.domain.cut_frame`.
+        One over the limit is cut: see :func:`ingest_service.domain.cut_frame`; so is what came of a large one
+        when the connection ended within it.
 
         Raises:
             ExchangeGone: the connection is over; the message says how it ended.
@@ -74,6 +74,8 @@ class ExchangeConnection:
         try:
             return await self._connection.recv(decode=False)
         except ConnectionClosed as error:
+            if broken_off := self._connection.broken_off():
+                return broken_off
             raise ExchangeGone(_ending(error)) from error
         except WebSocketException as error:
             raise ExchangeGone(f"{type(error).__name__}: {error}") from error

@@ -35,7 +35,7 @@ _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
 UNKNOWN_FIELD = "unknown field:"  # how a reason begins
 _KNOWN_FIELDS = frozenset(TRADE_FIELDS)
 _MOST_SHOWN, _MOST_LISTED = 60, 5
-_CUT = re.compile(rb"\n\[cut: (\d{1,19}) bytes, SHA-256 ([0-9a-f]{64})\]\Z")
+_CUT = re.compile(rb"\n\[(cut|broken off): (\d{1,19}) bytes, SHA-256 ([0-9a-f]{64})\]\Z")
 _CUT_BYTES = 128
 
 
@@ -151,15 +151,20 @@ def execution_day(epoch_us: int) -> date:
     return _berlin_day(epoch_us // _US_PER_HOUR)  # its offsets are whole hours
 
 
-def cut_frame(beginning: bytes, *, length: int, sha256: str) -> bytes:
-    """What is kept of a frame that is too large: its ``beginning``, and a line that says so."""
-    return b"%b\n[cut: %d bytes, SHA-256 %b]" % (beginning, length, sha256.encode())
+def cut_frame(beginning: bytes, *, length: int, sha256: str, is_broken_off: bool = False) -> bytes:
+    """What is kept of a frame that is too large: its ``beginning``, and a line that says so.
+
+    Also of one ``is_broken_off``, whose connection ended within it after ``length`` bytes.
+    """
+    what = b"broken off" if is_broken_off else b"cut"
+    return b"%b\n[%b: %d bytes, SHA-256 %b]" % (beginning, what, length, sha256.encode())
 
 
 def _object(frame: bytes) -> dict[str, Any]:
     if frame.endswith(b"]") and (cut := _CUT.search(frame[-_CUT_BYTES:])):
-        size, digest = (part.decode() for part in cut.groups())
-        raise Unreadable(f"too large: {size} bytes, SHA-256 {digest}; only its beginning is kept")
+        what, size, digest = (part.decode() for part in cut.groups())
+        why = f"too large: {size} bytes" if what == "cut" else f"the connection broke off after {size} bytes"
+        raise Unreadable(f"{why}, SHA-256 {digest}; only its beginning is kept")
     message = _json(frame)
     if not isinstance(message, dict):
         raise Unreadable("it is no JSON object")

@@ -21,7 +21,8 @@ from wattbook.bus import MAX_BODY_BYTES, Bus, Message
 from wattbook.clock import Clock, from_epoch_us, to_epoch_us
 from wattbook.db import Store, in_parameter
 from wattbook.errors import InvalidInput, Unavailable
-from wattbook.retry import Backoff, Retrying
+from wattbook.loop import Loop
+from wattbook.retry import Backoff
 from wattbook.telemetry.catalogue import OUTBOX_AGE, OUTBOX_DEPTH
 from wattbook.telemetry.messages import sending
 from wattbook.telemetry.metrics import observe_one
@@ -105,35 +106,20 @@ def enqueue(connection: sa.Connection, messages: Sequence[Message]) -> None:
         connection.execute(_ENQUEUE, rows)
 
 
-class Relay:
+class Relay(Loop):
     """A thread that moves the outbox to the bus. One per store."""
 
     def __init__(self, store: Store, bus: Bus, *, backoff: Backoff | None = None) -> None:
         """Move from ``store`` to ``bus``, once started."""
+        super().__init__("outbox-relay", backoff=backoff, stop_s=DRAIN_S + 2.0)
         self._store = store
         self._bus = bus
-        self._retrying = Retrying(backoff or Backoff(first_s=0.1, most_s=5.0))
         self._fresh = _Fresh()
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="outbox-relay", daemon=True)
-
-    def start(self) -> None:
-        """Begin to publish, also what an earlier process left behind."""
-        self._wake.set()
-        self._thread.start()
 
     def notify(self, messages: Sequence[Message] = ()) -> None:
         """There is something new: call it after a commit. ``messages`` of it need not be read back."""
         self._fresh.add(messages)
-        self._wake.set()
-
-    def stop(self) -> None:
-        """Publish what is there, unless the bus does not answer within a few seconds, and end."""
-        self._stopping.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(DRAIN_S + 2.0)
+        self.wake()
 
     def depth(self) -> int:
         """How many messages wait."""
@@ -151,38 +137,32 @@ class Relay:
             occurred_us = connection.execute(oldest).scalar()
         return 0.0 if occurred_us is None else max(0.0, (to_epoch_us(clock.now()) - occurred_us) / 1e6)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._wake.wait(RESCAN_S)
-            self._wake.clear()
-            self._drain()
-        deadline = time.monotonic() + DRAIN_S
-        while self._attempt() and time.monotonic() < deadline:
+    def turn(self) -> float:
+        """Move batches until none is left, also what an earlier process left behind."""
+        while self._move_batch() and not self.stopping.is_set():
             pass
+        return RESCAN_S
 
-    def _drain(self) -> None:
-        """Move batches until none is left; wait between failures."""
+    def failed(self, error: Exception) -> float:
+        """Tell that the outbox cannot be published."""
+        delay_s = self.retrying.failed()
+        self._log_failure(error, delay_s)
+        return delay_s
+
+    def finish(self) -> None:
+        """Publish what is there, unless the bus does not answer within a few seconds."""
+        deadline = time.monotonic() + DRAIN_S
         try:
-            while self._move_batch() and not self._stopping.is_set():
+            while self._move_batch() and time.monotonic() < deadline:
                 pass
         except Exception as error:
-            delay_s = self._retrying.failed()
-            self._log_failure(error, delay_s)
-            self._stopping.wait(delay_s)
-            self._wake.set()
-
-    def _attempt(self) -> bool:
-        try:
-            return self._move_batch()
-        except Exception as error:
             self._log_failure(error, 0.0)
-            return False
 
     def _move_batch(self) -> bool:
         """Publish the oldest batch and delete it; whether more may be left."""
         with self._store.shift(TABLE, wait_s=TURN_WAIT_S) as shift:
             if shift is None:  # whoever publishes may have looked before our last commit
-                self._wake.set()
+                self.wake()
                 return False
             with shift.read() as connection:
                 found = connection.execute(_OLDEST).all()
@@ -193,7 +173,7 @@ class Relay:
                     self._bus.publish(messages)
                 with shift.write() as connection:  # done again, it only publishes again
                     connection.execute(_DONE, {"ids": [row.id for row in rows]})
-        self._retrying.worked()
+        self.retrying.worked()
         return len(rows) == BATCH_MESSAGES or len(rows) < len(found)
 
     def _messages(self, connection: sa.Connection, rows: Sequence[Any]) -> list[Message]:

@@ -135,7 +135,7 @@ def test_stopping_is_quick_also_while_loading(running: Running) -> None:
     assert entered.wait(5)
 
     threading.Timer(0.1, leave.set).start()
-    running.feed.stop(timeout_s=3)
+    running.feed.stop()
 
     assert running.subscriptions[0].is_closed
 

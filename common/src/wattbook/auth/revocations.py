@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wattbook.clock import Clock
-from wattbook.errors import WattbookError
+from wattbook.loop import Loop
+from wattbook.retry import Backoff
 
 POLL_INTERVAL_S = 2.0
 AWAY_AFTER_S = 10.0
@@ -107,37 +108,25 @@ class Revocations:
         self._ended[revocation.session_id] = now_s
 
 
-class Follower:
+class Follower(Loop):
     """A thread that asks for revocations every :data:`POLL_INTERVAL_S`: one query, however many sessions."""
 
     def __init__(self, revocations: Revocations, ask: Ask, *, then: Callable[[], None]) -> None:
         """Nothing is asked before :meth:`start`; ``then`` is called after each answer."""
+        super().__init__("revocations", backoff=Backoff(POLL_INTERVAL_S, POLL_INTERVAL_S), stop_s=STOP_S)
         self._revocations = revocations
         self._ask = ask
         self._then = then
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="revocations", daemon=True)
 
     def start(self) -> None:
         """Begin, unless nobody tells."""
         if self._revocations.is_used:
-            self._thread.start()
+            super().start()
 
-    def stop(self) -> None:
-        """End, after what is being asked."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_S)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.poll()
-            except WattbookError as error:
-                _log.warning("revocations are not told now", extra={"reason": error.message})
-            except Exception:
-                _log.exception("what ended sessions was not understood")
-            self._stopping.wait(POLL_INTERVAL_S)
+    def turn(self) -> float:
+        """Ask."""
+        self.poll()
+        return POLL_INTERVAL_S
 
     def poll(self) -> None:
         """Ask once. Raises as ``ask`` does."""

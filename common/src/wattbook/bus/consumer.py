@@ -7,13 +7,13 @@ be idempotent.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from wattbook.bus import Bus, Delivery, Message, Subscription
 from wattbook.bus.topology import Group
 from wattbook.errors import Unavailable
+from wattbook.loop import Loop
 from wattbook.retry import Backoff, Retrying
 from wattbook.telemetry.messages import handling, watch_group
 
@@ -27,7 +27,7 @@ class _Stopped(Exception):
     """The consumer was stopped while it waited for what the handler needs."""
 
 
-class Consumer:
+class Consumer(Loop):
     """Receives in batches, handles, acknowledges.
 
     If a batch fails, its messages are handled one at a time; those that fail are tried again and become
@@ -47,15 +47,13 @@ class Consumer:
         group: str = "",
     ) -> None:
         """Consume up to ``most`` messages at a time; ``name`` is for logs, bus and group for telemetry."""
+        super().__init__(name, backoff=backoff, stop_s=STOP_S)
         self._subscribe = subscription_factory
         self._handle = handle
-        self._name = name
         self._most = most
         self._system = system
         self._group = group
         self._backoff = backoff or Backoff(first_s=0.1, most_s=5.0)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @classmethod
     def of(
@@ -72,42 +70,29 @@ class Consumer:
         subscribe = partial(bus.subscribe, group.types, group=group.name)
         return cls(subscribe, handle, name=name, most=most, system=bus.system, group=group.name)
 
-    def start(self) -> None:
-        """Begin to consume. A bus that is not there yet is waited for."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish the batch in hand, then end."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_S)
-
-    def _run(self) -> None:
-        bus_down = Retrying(self._backoff)
-        while not self._stopping.is_set():
-            try:
-                self._consume(bus_down)
-            except Exception as error:
-                delay_s = bus_down.failed()
-                log = _log.warning if isinstance(error, Unavailable) else _log.exception
-                log(
-                    "the bus cannot be read now",
-                    extra={"consumer": self._name, "reason": str(error), "again_in_s": round(delay_s, 3)},
-                )
-                self._stopping.wait(delay_s)
-
-    def _consume(self, bus_down: Retrying) -> None:
+    def turn(self) -> None:
+        """Consume until stopped, the batch in hand to its end. A bus that is not there yet is waited for."""
         subscription = self._subscribe()
         try:
-            while not self._stopping.is_set():
+            while not self.stopping.is_set():
                 deliveries = subscription.receive(timeout_s=WAIT_S, most=self._most)
-                bus_down.worked()
+                self.retrying.worked()
                 if deliveries:
                     self._work(subscription, deliveries)
         except _Stopped:
             pass
         finally:
             subscription.close()
+
+    def failed(self, error: Exception) -> float:
+        """Tell that the bus cannot be read."""
+        delay_s = self.retrying.failed()
+        log = _log.warning if isinstance(error, Unavailable) else _log.exception
+        log(
+            "the bus cannot be read now",
+            extra={"consumer": self._name, "reason": str(error), "again_in_s": round(delay_s, 3)},
+        )
+        return delay_s
 
     def _work(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
         error = self._try(subscription, deliveries)
@@ -142,6 +127,6 @@ class Consumer:
                         "handling failed", extra={"consumer": self._name, "messages": len(messages)}
                     )
                     return error
-            if self._stopping.wait(delay_s):
+            if self.stopping.wait(delay_s):
                 raise _Stopped
             subscription.hold(deliveries)

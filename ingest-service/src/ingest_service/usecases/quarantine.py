@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +10,9 @@ from typing import Protocol
 
 from wattbook.bus import Message
 from wattbook.clock import Clock, to_epoch_us
-from wattbook.errors import Conflict, InvalidInput, NotFound, Unavailable
+from wattbook.errors import Conflict, InvalidInput, NotFound
+from wattbook.loop import Loop
+from wattbook.retry import Backoff
 from wattbook.telemetry.catalogue import FEED_QUARANTINED
 from wattbook.telemetry.metrics import Counter
 from wattbook.text import trader_id_problem
@@ -218,38 +219,25 @@ def _name(by: str) -> str:
     return by
 
 
-class ReplayAtStart:
-    """A thread that replays, once after a start, what waited for what this release or its settings allow."""
+class ReplayAtStart(Loop):
+    """A thread that replays, once after a start, what waited for what this release or its settings allow.
+
+    A stop breaks it off; the next start goes on.
+    """
 
     def __init__(self, quarantine: Quarantine) -> None:
         """Of ``quarantine``."""
+        super().__init__("replay-at-start", backoff=Backoff(RETRY_S, RETRY_S), stop_s=STOP_S)
         self._quarantine = quarantine
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="replay-at-start", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Break off; the next start goes on."""
-        self._stopping.set()
-        self._thread.join(STOP_S)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                allowed = self._quarantine.replay_allowed(keep_going=self._keep_going)
-                conflicts = self._quarantine.replay_conflicts(keep_going=self._keep_going)
-            except Unavailable as error:
-                _log.warning("what waits in quarantine cannot be replayed now", extra={"reason": str(error)})
-                self._stopping.wait(RETRY_S)
-            else:
-                if allowed:
-                    _log.info("replayed %s frames whose fields are allowed now", allowed)
-                if conflicts:
-                    _log.info("replayed %s frames: the exchange's statement wins now", conflicts)
-                return
+    def turn(self) -> None:
+        """All that waits."""
+        allowed = self._quarantine.replay_allowed(keep_going=self._keep_going)
+        conflicts = self._quarantine.replay_conflicts(keep_going=self._keep_going)
+        if allowed:
+            _log.info("replayed %s frames whose fields are allowed now", allowed)
+        if conflicts:
+            _log.info("replayed %s frames: the exchange's statement wins now", conflicts)
 
     def _keep_going(self) -> bool:
-        return not self._stopping.is_set()
+        return not self.stopping.is_set()

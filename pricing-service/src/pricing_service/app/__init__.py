@@ -21,7 +21,7 @@ from pricing_service.app.figures import watch_prices
 from pricing_service.clients import MarketData, traded_periods
 from pricing_service.domain import Limits
 from pricing_service.store import PriceStore, Wishes
-from pricing_service.usecases import Pace, Poller, Running, UntilItWorks
+from pricing_service.usecases import Pace, Poller, Polling, UntilItWorks
 
 NAME = "pricing-service"
 HANDLERS = 16
@@ -114,7 +114,7 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> App
         )  # fmt: skip
         parts.append(UntilItWorks("traded-hours", lambda: traded.learn(traded_periods(trades))))
         closing.append(trades.close)
-    parts.append(Running(poller, speed=settings.clock_speed))
+    parts.append(Polling(poller, speed=settings.clock_speed))
     return App(store=store, bus=bus, relay=relay, server=server, parts=parts, closing=closing)
 
 

@@ -3,12 +3,12 @@
 from pricing_service.usecases.pace import Pace
 from pricing_service.usecases.poller import Poller
 from pricing_service.usecases.questions import ages, day, history, learn_traded, status, watch
-from pricing_service.usecases.running import Running, UntilItWorks
+from pricing_service.usecases.running import Polling, UntilItWorks
 
 __all__ = [
     "Pace",
     "Poller",
-    "Running",
+    "Polling",
     "UntilItWorks",
     "ages",
     "day",

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 
 from wattbook.bus import Delivery, Subscription, require_version
 from wattbook.clock import Clock
-from wattbook.errors import WattbookError
 from wattbook.retry import Backoff
 from wattbook.telemetry.catalogue import REPORT_DELAY
 from wattbook.telemetry.messages import handling
 from wattbook.telemetry.metrics import Histogram
 from wattbook_proto import events_pb2
 
-from report_service.api.trouble import Trying
+from report_service.api.trouble import Following, Trying
 from report_service.clients.trades import FOLLOW_VERSION, booking_of
 from report_service.domain.book import Event, Link
 from report_service.usecases.follow import GAP_WAIT_S, Follower
@@ -44,7 +42,7 @@ def events_of(deliveries: Sequence[Delivery]) -> list[Event]:
     return events
 
 
-class BookFeed:
+class BookFeed(Following):
     """Listens first, then loads the snapshot, then follows; whatever fails is tried again, with back-off."""
 
     def __init__(
@@ -57,53 +55,29 @@ class BookFeed:
         system: str = "",
     ) -> None:
         """Follow through ``subscribe``, which opens a subscription without a group on ``system``'s bus."""
-        self._clock = clock
-        self._system = system
-        self._subscribe = subscribe
-        self._follower = follower
-        self._model = model
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="book-feed", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """Stop listening; what is known stays."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-
-    def _run(self) -> None:
         trying = Trying(
             _log,
             lost="the book is cut off",
             found="the book is followed again",
             backoff=Backoff(FIRST_RETRY_S, LAST_RETRY_S),
         )
-        while not self._stopping.is_set():
-            try:
-                self._follow(trying)
-            except WattbookError as error:
-                reason = error.message
-            except Exception:
-                _log.exception("following the book failed")
-                reason = "a fault of ours"
-            else:
-                return  # told to stop
-            self._model.lost()
-            self._stopping.wait(trying.failed(reason))
+        super().__init__("book-feed", trying, lost=model.lost)
+        self._clock = clock
+        self._system = system
+        self._subscribe = subscribe
+        self._follower = follower
+        self._model = model
 
-    def _follow(self, trying: Trying) -> None:
+    def turn(self) -> None:
+        """Until told to stop; what is known then stays."""
         subscription = self._subscribe()
         try:
             if self._model.state.ready:
                 self._follower.catch_up()
             else:
                 self._follower.start_over()
-            trying.worked()
-            while not self._stopping.is_set():
+            self.trying.worked()
+            while not self.stopping.is_set():
                 self._step(subscription)
         finally:
             subscription.close()

@@ -7,12 +7,11 @@ import threading
 from collections.abc import Callable, Sequence
 
 from wattbook.bus import Delivery, Subscription
-from wattbook.errors import WattbookError
 from wattbook.retry import Backoff
 from wattbook.telemetry.messages import handling
 from wattbook_proto import events_pb2
 
-from report_service.api.trouble import Trying
+from report_service.api.trouble import Following, Trying
 from report_service.clients.prices import prices_of
 from report_service.domain.prices import ReferencePrice
 from report_service.usecases.prices import PriceBoard
@@ -36,7 +35,34 @@ def updates_of(deliveries: Sequence[Delivery]) -> list[ReferencePrice]:
     return prices
 
 
-class PriceFeed:
+def _trying() -> Trying:
+    backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
+    return Trying(_log, lost="prices are cut off", found="prices are known again", backoff=backoff)
+
+
+class _Reads(Following):
+    """Reads from the owner what is looked at, once somebody listens to what changes."""
+
+    def __init__(self, keeper: PriceKeeper, board: PriceBoard) -> None:
+        super().__init__("price-reads", _trying(), lost=board.lost)
+        self._keeper = keeper
+        self.listening = threading.Event()
+        board.on_look(self.wake)
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.listening.set()
+        super().stop()
+
+    def turn(self) -> float:
+        self.listening.wait()
+        if not self.stopping.is_set():
+            self._keeper.tend()
+            self.trying.worked()
+        return TEND_EVERY_S
+
+
+class PriceFeed(Following):
     """Listens first, then reads; whatever fails is tried again, with back-off."""
 
     def __init__(
@@ -48,61 +74,31 @@ class PriceFeed:
         system: str = "",
     ) -> None:
         """Follow through ``subscribe``, which opens a subscription without a group on ``system``'s bus."""
+        super().__init__("prices", _trying(), lost=board.lost)
         self._system = system
         self._subscribe = subscribe
-        self._keeper = keeper
         self._board = board
-        self._stopping = threading.Event()
-        self._listening = threading.Event()
-        self._wanted = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._trying, args=(what,), name=name, daemon=True)
-            for name, what in (("prices", self._listen), ("price-reads", self._read))
-        ]
-        board.on_look(self._wanted.set)
+        self._reads = _Reads(keeper, board)
 
     def start(self) -> None:
         """Begin."""
-        for thread in self._threads:
-            thread.start()
+        super().start()
+        self._reads.start()
 
-    def stop(self, timeout_s: float = 5.0) -> None:
+    def stop(self) -> None:
         """Stop; what is known stays."""
-        self._stopping.set()
-        self._wanted.set()
-        self._listening.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(timeout_s)
+        super().stop()
+        self._reads.stop()
 
-    def _trying(self, follow: Callable[[Trying], None]) -> None:
-        trying = Trying(
-            _log,
-            lost="prices are cut off",
-            found="prices are known again",
-            backoff=Backoff(FIRST_RETRY_S, LAST_RETRY_S),
-        )
-        while not self._stopping.is_set():
-            try:
-                follow(trying)
-            except WattbookError as error:
-                reason = error.message
-            except Exception:
-                _log.exception("the price feed failed")
-                reason = "a fault of ours"
-            else:
-                return  # told to stop
-            self._board.lost()
-            self._stopping.wait(trying.failed(reason))
-
-    def _listen(self, trying: Trying) -> None:
+    def turn(self) -> None:
+        """Listen until told to stop."""
         subscription = self._subscribe()
         try:
             self._board.doubt()  # what was announced while nobody listened
-            self._listening.set()
-            self._wanted.set()
-            trying.worked()
-            while not self._stopping.is_set():
+            self._reads.listening.set()
+            self._reads.wake()
+            self.trying.worked()
+            while not self.stopping.is_set():
                 deliveries = subscription.receive(timeout_s=RECEIVE_TIMEOUT_S)
                 if deliveries:
                     messages = [delivery.message for delivery in deliveries]
@@ -110,14 +106,6 @@ class PriceFeed:
                         self._board.offer(updates_of(deliveries))
                     subscription.ack(deliveries)
                     if self._board.behind():
-                        self._wanted.set()
+                        self._reads.wake()
         finally:
             subscription.close()
-
-    def _read(self, trying: Trying) -> None:
-        self._listening.wait()
-        while not self._stopping.is_set():
-            self._wanted.clear()
-            self._keeper.tend()
-            trying.worked()
-            self._wanted.wait(TEND_EVERY_S)

@@ -1,12 +1,19 @@
-"""How loudly a failure that is tried again is told: a start or a restart elsewhere is worth no warning."""
+"""Threads that follow what another service has, and how loudly they tell that it is cut off.
+
+A start or a restart elsewhere is worth no warning.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
+from wattbook.errors import WattbookError
+from wattbook.loop import Loop
 from wattbook.retry import Backoff, Retrying
 
 LOUD_AFTER_S = 10.0
+_log = logging.getLogger(__name__)
 
 
 class Trying:
@@ -37,3 +44,20 @@ class Trying:
             self._log.info(self._found)
         self._retrying.worked()
         self._waited_s, self._is_told = 0.0, False
+
+
+class Following(Loop):
+    """A loop that says that what it follows is ``lost`` as soon as a turn fails."""
+
+    def __init__(self, name: str, trying: Trying, *, lost: Callable[[], None]) -> None:
+        """Tell by ``trying``, which also says how long to wait."""
+        super().__init__(name)
+        self.trying = trying
+        self._lost = lost
+
+    def failed(self, error: Exception) -> float:
+        """Lost, and why."""
+        if not isinstance(error, WattbookError):
+            _log.exception("%s failed", self._name)
+        self._lost()
+        return self.trying.failed(error.message if isinstance(error, WattbookError) else "a fault of ours")

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from wattbook.errors import WattbookError
 from wattbook.loop import Loop
 from wattbook.retry import Backoff
 
@@ -56,3 +57,13 @@ class UntilItWorks(Loop):
     def turn(self) -> None:
         """Once is enough."""
         self._step()
+
+    def failed(self, error: Exception) -> float:
+        """Tell that it waits."""
+        if not isinstance(error, WattbookError):
+            return super().failed(error)
+        delay_s = self.retrying.failed()
+        _log.warning(
+            "a first step waits", extra={"step": self._name, "reason": str(error), "again_in_s": delay_s}
+        )
+        return delay_s

@@ -36,8 +36,8 @@ def test_the_sandbox_is_part_of_the_desk(live: LiveDesk) -> None:
 
     names = [process["name"] for process in told["processes"]]
     assert names == [
-        "supervisor", "trade-service", "pricing-service", "report-service", "gateway", "meter-service",
-        "ingest-service", "sandbox-market-data", "sandbox-bank", "sandbox-exchange",
+        "supervisor", "trade-service", "pricing-service", "cash-service", "report-service", "gateway",
+        "meter-service", "ingest-service", "sandbox-market-data", "sandbox-bank", "sandbox-exchange",
     ]  # fmt: skip
     assert told["healthy"] is True
     greeting = live.log.read_text()

@@ -35,6 +35,10 @@ class Live:
     def provider(self, what: str) -> Any:
         return self._control(18, "GET", what, {})
 
+    def bank(self, what: str, **body: Any) -> Any:
+        """Tell the bank something."""
+        return self._control(21, "POST", what, body)
+
     @property
     def exchange_url(self) -> str:
         return f"ws://127.0.0.1:{self.port + 15}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from markupsafe import Markup
-from wattbook.clock import from_epoch_us
+from wattbook.clock import from_epoch_us, iso_z
 from wattbook_proto import cash_pb2
 
 from report_service.api.figures import Writer, day_text
@@ -31,6 +31,15 @@ def moment_text(epoch_us: int) -> str:
     """``Wed 31 Mar 2021, 12:00:05 UTC``."""
     instant = from_epoch_us(epoch_us)
     return f"{day_text(instant.date())}, {instant:%H:%M:%S} UTC"
+
+
+def complete_to(basis: cash_pb2.Basis | cash_pb2.SourceStatus) -> Markup:
+    """To when every payment is had, UTC."""
+    if not basis.HasField("complete_to_us"):
+        return dash("no window is complete yet")
+    instant = from_epoch_us(basis.complete_to_us)
+    shown = f"{instant:%Y-%m-%d}" if instant.hour == instant.minute == 0 else f"{instant:%Y-%m-%d %H:%M}"
+    return Markup('<time datetime="{}">{}</time>').format(iso_z(instant), shown)
 
 
 def flags(account: cash_pb2.Account) -> Markup:

@@ -23,7 +23,7 @@ from report_service.api.cash_addresses import (
     set_aside_address,
     with_cursor,
 )
-from report_service.api.cash_figures import flags, moment_text, money
+from report_service.api.cash_figures import complete_to, flags, moment_text, money
 from report_service.api.figures import Writer, day_text
 from report_service.api.health import joined
 from report_service.api.signin import require_person
@@ -232,9 +232,7 @@ def _status_view(status: cash_pb2.StatusReply) -> dict[str, object]:
         "sources": [
             {
                 "name": _SOURCES.get(each.source, ""),
-                "complete": moment_text(each.complete_to_us).removesuffix(", 00:00:00 UTC")
-                if each.HasField("complete_to_us")
-                else "–",
+                "complete": complete_to(each),
                 "payments": writer.number(each.payments),
                 "windows": writer.number(each.windows),
                 "missing": each.windows_missing,

@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from markupsafe import Markup, escape
-from wattbook.clock import from_epoch_us, iso_z
+from wattbook.clock import from_epoch_us
 from wattbook_proto import cash_pb2
 
 from report_service.api.cash_addresses import company_address, payments_address, set_aside_address
 from report_service.api.cash_charts import charts
-from report_service.api.cash_figures import flags, many, money, row, td, through, toned
+from report_service.api.cash_figures import complete_to, flags, many, money, row, td, through, toned
 from report_service.api.figures import Writer
 from report_service.api.slots import Slots
 from report_service.api.tables import dash
@@ -69,7 +69,7 @@ def strip(found: Answers, writer: Writer) -> Slots:
         "k.credit.note": escape(f"{over} of {many(count, 'account', writer)} above 0"),
         "k.stated": money(stated.amount, writer) if stated.currency else dash("the bank states none"),
         "k.stated.note": escape(f"{stated.currency}, as the bank states it" if stated.currency else ""),
-        "k.complete": escape(_day_and_time(basis)),
+        "k.complete": complete_to(basis),
         "k.complete.note": Markup('<span class="warn">▲ {} missing</span>').format(
             many(missing, "window", writer)
         )
@@ -253,14 +253,6 @@ def _days(each: cash_pb2.Bucket) -> tuple[Any, Any]:
 def _gap(each: cash_pb2.Gap) -> str:
     source = cash_pb2.Source.Name(each.source)
     return f"{source} {from_epoch_us(each.from_us):%Y-%m-%d} … {from_epoch_us(each.before_us - 1):%m-%d}"
-
-
-def _day_and_time(basis: cash_pb2.Basis) -> Markup:
-    if not basis.HasField("complete_to_us"):
-        return dash("no window is complete yet")
-    instant = from_epoch_us(basis.complete_to_us)
-    shown = f"{instant:%Y-%m-%d}" if instant.hour == instant.minute == 0 else f"{instant:%Y-%m-%d %H:%M}"
-    return Markup('<time datetime="{}">{}</time>').format(iso_z(instant), shown)
 
 
 def _nothing(columns: int) -> Markup:

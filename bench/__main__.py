@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import (
+    bank_maker,
     batch,
     bus,
     capacity,
@@ -52,9 +53,10 @@ BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "streams": streams.run,
     "tieout": tieout.run,
     "tracing": tracing.run,
+    "bank_maker": bank_maker.run,
 }
 # How one machine starts with one command; what pods take is in "rest".
-EMBEDDED_ONLY = {"startup"}
+EMBEDDED_ONLY = {"startup", "bank_maker"}
 
 
 def main() -> int:

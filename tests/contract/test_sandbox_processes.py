@@ -229,3 +229,28 @@ def test_the_wattbook_command_makes_a_bank_s_data_as_the_maker_does(tmp_path: Pa
     assert (tmp_path / "out" / "set.json").exists()
     assert again.returncode == 1
     assert "--force" in again.stderr
+
+
+def test_a_client_goes_on_by_its_cursor_after_the_bank_was_killed(start: Start, tmp_path: Path) -> None:
+    days = ["--from", "2020-01-01", "--to", "2020-03-01"]
+    make = [sys.executable, "-m", "sandbox.bank", "make", "--out", str(tmp_path / "out"), *days]
+    subprocess.run(make, check=True, capture_output=True)
+    settings, address, control = _addresses(BANK)
+    settings |= {f"{BANK}SOURCE": str(tmp_path / "out"), "SETTING": "small"}
+    found: list[Any] = []
+
+    cursor, asked_of = "", start("sandbox.bank", **settings)
+    _healthy(control)
+    while not found or found[-1]["window"]["complete"]:
+        if len(found) == 4:
+            asked_of.kill()
+            asked_of.wait(timeout=20)
+            asked_of = start("sandbox.bank", **settings)
+            _healthy(control)
+        found.append(_get(f"http://{address}/swift?cursor={cursor}" if cursor else f"http://{address}/swift"))
+        cursor = found[-1]["next"]
+
+    windows = [answer["window"]["from"] for answer in found]
+    assert windows == sorted(set(windows))
+    assert found[0]["transactions"][0]["timestamp"] < "2020-01-02"
+    assert found[-2]["transactions"][-1]["timestamp"] > "2020-02-29"

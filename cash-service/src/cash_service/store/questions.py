@@ -168,10 +168,11 @@ class Questions:
 
     def selection_sums(self, wanted: Filter) -> list[Sum]:
         """Sums of a selection of payments."""
-        query = _selected(
-            wanted, sa.literal(0).label("key"), leg.c.currency, leg.c.kind, leg.c.flow, *_SUMS
-        ).group_by(leg.c.currency, leg.c.kind, leg.c.flow)
+        columns = (sa.literal(0).label("key"), leg.c.currency, leg.c.kind, leg.c.flow, *_SUMS)
         with self._store.read() as connection:
+            months = _months_of(connection, wanted.from_us, wanted.before_us)
+            query = _selected(wanted, months, *columns)
+            query = query.group_by(leg.c.currency, leg.c.kind, leg.c.flow)
             return [_sum(row) for row in connection.execute(query)]
 
     def legs(self, wanted: Filter, *, after: tuple[int, int, int] | None, limit: int) -> list[Any]:
@@ -181,7 +182,7 @@ class Questions:
         newest = wanted.before_us if after is None else min(wanted.before_us, after[0] + 1)
         with self._store.read() as connection:
             for month in reversed(_months_of(connection, wanted.from_us, newest)):
-                query = _selected(wanted, leg).where(leg.c.month == month)
+                query = _selected(wanted, [month], leg)
                 if after is not None:
                     query = query.where(sa.tuple_(*order) < sa.tuple_(*after))
                 ordered = query.order_by(*(column.desc() for column in order)).limit(limit - len(found))
@@ -302,14 +303,13 @@ def _months_of(connection: sa.Connection, from_us: int, before_us: int) -> list[
     return list(range(max(first, month_of(from_us)), min(last, month_of(min(before_us, _FAR_US) - 1)) + 1))
 
 
-def _selected(wanted: Filter, *columns: Any) -> sa.Select[Any]:
+def _selected(wanted: Filter, months: Sequence[int], *columns: Any) -> sa.Select[Any]:
     query = sa.select(*columns).where(
+        in_values(leg.c.month, months),
         in_values(leg.c.account, wanted.accounts),
         leg.c.time_us >= wanted.from_us,
         leg.c.time_us < wanted.before_us,
         leg.c.kind.in_(sorted(wanted.kinds)),
-        leg.c.month >= month_of(wanted.from_us),
-        leg.c.month <= month_of(wanted.before_us - 1),
     )
     if wanted.flows is not None:
         query = query.where(leg.c.flow.in_(wanted.flows))
@@ -318,8 +318,8 @@ def _selected(wanted: Filter, *columns: Any) -> sa.Select[Any]:
     if wanted.source is not None:
         query = query.where(leg.c.line % 4 >= 2 if wanted.source == 2 else leg.c.line % 4 < 2)
     if wanted.country is not None:
-        query = query.join(account, account.c.number == leg.c.counterparty)
-        query = query.where(account.c.iban.startswith(wanted.country, autoescape=True))
+        of_country = account.c.iban.startswith(wanted.country, autoescape=True)
+        query = query.where(sa.exists().where(account.c.number == leg.c.counterparty, of_country))
     if wanted.at_least is not None:
         query = query.where(leg.c.minor >= _bound(wanted.at_least, otherwise=2**62))
     if wanted.at_most is not None:

@@ -110,11 +110,7 @@ class Windows:
 
     def _differs(self, month: int) -> bool:
         with self._store.read() as connection:
-            from_legs, from_cells = (
-                {tuple(row[:-3]): (int(row.high) * HIGH + int(row.low), row.payments) for row in rows}
-                for rows in (connection.execute(each, {"month": month}) for each in (_SUMMED, _CELLS_OF))
-            )
-        return from_legs != from_cells
+            return any(connection.execute(each, {"month": month}).first() for each in _DIFFERENCES)
 
     def _replace(self, connection: sa.Connection, arrival: Arrival, cleaned: Cleaned) -> bool:
         now = connection.execute(_STATE.with_for_update()).one()
@@ -323,5 +319,10 @@ _SUMMED = (
     .order_by(*_KEY)
 )
 _MAKE_CELLS = sa.insert(cell).from_select(list(cell.c.keys()), _SUMMED)
-_CELLS_OF = sa.select(cell).where(cell.c.month == sa.bindparam("month"))
+_KNOWN = sa.select(account.c.number).where(account.c.company_id.is_not(None))
+_MADE = sa.select(cell).where(cell.c.month == sa.bindparam("month"), cell.c.account.in_(_KNOWN))
+_DIFFERENCES = [
+    sa.select(sa.except_(*pair).subquery()).limit(1)
+    for pair in ((_SUMMED.order_by(None), _MADE), (_MADE, _SUMMED.order_by(None)))
+]
 _MONTHS = sa.select(leg.c.month).where(leg.c.month < sa.bindparam("before")).distinct()

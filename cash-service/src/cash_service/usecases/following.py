@@ -229,6 +229,7 @@ class Follower:
                 self._committed()
                 return True
         now_us = self._now_us()
+        self._tidied_us = self._tidied_us or now_us
         if now_us - self._tidied_us > DAY_US:
             self._tidied_us = now_us
             self._store.forget_superseded(before_us=now_us - int(self._pace.keep_days * DAY_US))

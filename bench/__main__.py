@@ -20,6 +20,7 @@ from bench import (
     live,
     load,
     machine,
+    meters,
     nightly,
     page,
     pricing,
@@ -54,6 +55,7 @@ BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "tieout": tieout.run,
     "tracing": tracing.run,
     "bank_maker": bank_maker.run,
+    "meters": meters.run,
 }
 # How one machine starts with one command; what pods take is in "rest".
 EMBEDDED_ONLY = {"startup", "bank_maker"}

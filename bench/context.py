@@ -27,12 +27,27 @@ class Sizes:
     nightly_rows: int
     bus_messages: int
     starts: int
+    meter_readings: int
 
 
 FULL = Sizes(
-    seconds=15, warm_up_s=3, batch_trades=400_000, nightly_rows=1_000_000, bus_messages=20_000, starts=3
+    seconds=15,
+    warm_up_s=3,
+    batch_trades=400_000,
+    nightly_rows=1_000_000,
+    bus_messages=20_000,
+    starts=3,
+    meter_readings=200_000,
 )
-QUICK = Sizes(seconds=1, warm_up_s=1, batch_trades=5_000, nightly_rows=10_000, bus_messages=500, starts=1)
+QUICK = Sizes(
+    seconds=1,
+    warm_up_s=1,
+    batch_trades=5_000,
+    nightly_rows=10_000,
+    bus_messages=500,
+    starts=1,
+    meter_readings=2_000,
+)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from wattbook.settings import setting
 _ON_POSTGRES = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
 # A whole file is one transaction; who writes meanwhile waits for it.
 _WRITE_WAIT_S = 60
+_CACHE_KIB = -32_768  # negative: in KiB; an import touches the whole index of readings
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def database_of(settings: StoreSettings, url: str) -> dict[str, Any]:
                 "timeout": _WRITE_WAIT_S,
                 "transaction_mode": "IMMEDIATE",
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-                f"PRAGMA journal_size_limit={sqlite.WAL_LIMIT_BYTES}",
+                f"PRAGMA journal_size_limit={sqlite.WAL_LIMIT_BYTES}; PRAGMA cache_size={_CACHE_KIB:d}",
             },
         }
     from wattbook.db.postgres_engines import arguments_of  # the driver is loaded only where it is used

@@ -38,7 +38,9 @@ def parsed(arguments: list[str]) -> None:
         if found is None:
             raise click.UsageError(f"no command {name}")
         command = found
-    given, _, _ = command.make_parser(click.Context(command)).parse_args(arguments)
+    given, _, _ = command.make_parser(click.Context(command, **command.context_settings)).parse_args(
+        arguments
+    )
     for parameter in command.params:
         if isinstance(parameter.type, click.Choice):
             values = given.get(parameter.name or "") or ()

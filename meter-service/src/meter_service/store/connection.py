@@ -15,6 +15,11 @@ from wattbook.db.postgres_engines import LOCK_CLASS, LOCK_OF_MIGRATING, LOCK_OF_
 from wattbook.errors import Unavailable
 
 _WAIT_S = 600
+# Keys are looked up some hundred at a time; a table that grows in the same transaction has no statistics
+# which say that to read all of it costs more.
+_BY_INDEX = (
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; "
+)
 
 
 def is_postgres() -> bool:
@@ -55,7 +60,7 @@ def writing() -> Iterator[None]:
             with connection.cursor() as cursor:
                 cursor.execute(
                     "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; "
-                    f"SET LOCAL lock_timeout = '{_WAIT_S}s'; "
+                    f"SET LOCAL lock_timeout = '{_WAIT_S}s'; {_BY_INDEX}"
                     f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, {LOCK_OF_WRITING})"
                 )
         yield

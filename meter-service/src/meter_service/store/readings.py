@@ -163,10 +163,9 @@ def choose_current(others: list[Version]) -> None:
 def write(changed: Iterable[Version]) -> None:
     """Bring the rows of versions to what they became; first those that are current no more."""
     all_of_them = list(changed)
-    flag = "UPDATE reading SET is_current = %s WHERE id = %s"
     old = [version for version in all_of_them if not version.is_new]
-    rows.execute_many(flag, [(False, v.id) for v in old if v.was_current and not v.is_current])
-    rows.execute_many(flag, [(True, v.id) for v in old if v.is_current and not v.was_current])
+    _flag(False, [version.id for version in old if version.was_current and not version.is_current])
+    _flag(True, [version.id for version in old if version.is_current and not version.was_current])
     rows.execute_many(
         "UPDATE reading SET flow_file_id = %s, line = %s WHERE id = %s",
         [(*version.holder, version.id) for version in old if version.holder != version.was_held_by],
@@ -176,6 +175,12 @@ def write(changed: Iterable[Version]) -> None:
         added = [version.row._replace(is_current=version.is_current) for version in new]
         rows.insert("reading", rows.READING_COLUMNS, added)
         _add_orders((version.id, version.orders) for version in new if version.orders)
+
+
+def _flag(is_current: bool, ids: list[int]) -> None:
+    if ids:
+        marks = ", ".join(["%s"] * len(ids))
+        rows.execute(f"UPDATE reading SET is_current = %s WHERE id IN ({marks})", (is_current, *ids))  # noqa: S608
 
 
 def _fill_orders(found: list[Version]) -> None:

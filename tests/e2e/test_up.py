@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from wattbook.services import services
 
 from tests.support.client import Client
 from tests.support.desk import START_S, WATTBOOK, Desk
@@ -23,7 +24,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 MakeDesk = Callable[..., Desk]
-SERVICES = ("trade-service", "report-service", "gateway", "ingest-service")
+SERVICES = tuple(name for name, entry in services().items() if not entry.optional)
 # The drivers of PostgreSQL and RabbitMQ take their share.
 MOST_MEMORY_BYTES = (800 if is_production() else 700) * 1024 * 1024
 

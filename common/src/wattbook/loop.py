@@ -51,7 +51,7 @@ class Loop:
         delay_s = self.retrying.failed()
         log = _log.warning if isinstance(error, WattbookError) else _log.exception
         extra = {"loop": self._name, "reason": str(error), "again_in_s": round(delay_s, 3)}
-        log(f"{self._name} failed and is tried again", extra=extra)
+        log("a turn failed and is taken again", extra=extra)
         return delay_s
 
     def finish(self) -> None:

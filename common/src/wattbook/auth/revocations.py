@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wattbook.clock import Clock
+from wattbook.errors import WattbookError
 from wattbook.loop import Loop
-from wattbook.retry import Backoff
 
 POLL_INTERVAL_S = 2.0
 AWAY_AFTER_S = 10.0
@@ -113,7 +113,7 @@ class Follower(Loop):
 
     def __init__(self, revocations: Revocations, ask: Ask, *, then: Callable[[], None]) -> None:
         """Nothing is asked before :meth:`start`; ``then`` is called after each answer."""
-        super().__init__("revocations", backoff=Backoff(POLL_INTERVAL_S, POLL_INTERVAL_S), stop_s=STOP_S)
+        super().__init__("revocations", stop_s=STOP_S)
         self._revocations = revocations
         self._ask = ask
         self._then = then
@@ -126,6 +126,14 @@ class Follower(Loop):
     def turn(self) -> float:
         """Ask."""
         self.poll()
+        return POLL_INTERVAL_S
+
+    def failed(self, error: Exception) -> float:
+        """Tell that nothing was told; the next time is as always."""
+        if isinstance(error, WattbookError):
+            _log.warning("revocations are not told now", extra={"reason": error.message})
+        else:
+            _log.exception("what ended sessions was not understood")
         return POLL_INTERVAL_S
 
     def poll(self) -> None:

@@ -33,7 +33,6 @@ CURRENCIES = (
 CODES = {currency.code: index for index, currency in enumerate(CURRENCIES)}
 EUR, USD = CODES["EUR"], CODES["USD"]
 MULTIPLY, QUOTED = "multiply", "quoted"
-READINGS = (MULTIPLY, QUOTED)
 _PLACES = Decimal("1e-10")
 
 

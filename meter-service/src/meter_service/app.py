@@ -67,6 +67,12 @@ class Settings(ServiceSettings, HttpSettings, DjangoSettings):
         "WATTBOOK_METER_UPLOAD_LIMIT_BYTES", "most that is uploaded at once", default=256 * 1024**2
     )
 
+    demo_files: Path | None = setting(
+        "WATTBOOK_METER_DEMO_FILES",
+        "a folder of made-up flow files, imported once where none ever came in; unset: none",
+        default=None,
+    )
+
     def problems(self) -> list[str]:
         """What is wrong with them, a line each."""
         found = [*super().problems(), *self.http_problems()]
@@ -103,6 +109,7 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> ser
     )  # fmt: skip
     front = _front(settings, people)
     follower = Follower(revocations, gateway.revocations, then=people.revoke_waiting)
+    parts = (follower, _CatchUp(clock, settings.demo_files))
 
     def serve(stopping: threading.Event) -> None:
         Server(
@@ -110,9 +117,7 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> ser
             has_lifespan=False,
         ).serve_on([listening], probing=probing)  # fmt: skip
 
-    return service.App(
-        server=grpc, parts=(follower, _CatchUp(clock)), closing=(front.close, gateway.close), serve=serve
-    )
+    return service.App(server=grpc, parts=parts, closing=(front.close, gateway.close), serve=serve)
 
 
 def _register(server: rpc.Server, settings: Settings) -> None:
@@ -197,10 +202,12 @@ def _has_file() -> bool:
 
 
 class _CatchUp:
-    """Imports what was kept and not imported before the last stop, beside all else."""
+    """Imports what was kept and not imported before the last stop, and what a sandbox has made up."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, demo_files: Path | None) -> None:
         self._clock = clock
+        self._demo_files = demo_files
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="catch-up", daemon=True)
 
     def start(self) -> None:
@@ -209,6 +216,7 @@ class _CatchUp:
 
     def stop(self) -> None:
         """Wait for the file at hand, for a while; one that is not done is imported at the next start."""
+        self._stopping.set()
         self._thread.join(CATCH_UP_STOP_S)
 
     def _run(self) -> None:
@@ -217,12 +225,28 @@ class _CatchUp:
         from meter_service.usecases import catch_up
 
         try:
+            self._import_demo()
             for outcome in catch_up(clock=self._clock):
                 _log.info("caught up", extra={"file": outcome.title, "result": outcome.result.value})
         except WattbookError as error:
             _log.warning("waiting flow files are not imported now", extra={"reason": error.message})
         finally:
             connection.close()
+
+    def _import_demo(self) -> None:
+        """Never beside what is real: once a file came in, from anybody, nothing made up follows."""
+        from meter_service.store.browse import has_flow_files
+        from meter_service.usecases import Sender, import_file
+
+        if self._demo_files is None or not self._demo_files.is_dir() or has_flow_files():
+            return
+        sender = Sender("sandbox", "folder")
+        for path in sorted(self._demo_files.iterdir()):
+            if self._stopping.is_set():
+                return
+            with path.open("rb") as file:
+                list(import_file(file, name=path.name, sender=sender, clock=self._clock))
+        _log.info("imported made-up flow files", extra={"folder": str(self._demo_files)})
 
 
 def _maintain(arguments: Sequence[str]) -> NoReturn:

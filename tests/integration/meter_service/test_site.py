@@ -14,6 +14,7 @@ import pytest
 from tests.integration.meter_process import MeterProcess, MeterUser, words
 from tests.support.flow_files import Read, flow_file
 from tests.support.sign_in import SignInDesk
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -456,3 +457,38 @@ class TestWithdrawal:
         assert "Nothing found" in dan.page("/admin/?q=GONE1&quality=A") or "leave none" in dan.page(
             "/admin/?q=GONE1&quality=A"
         )
+
+
+class TestMadeUpFiles:
+    def test_come_in_once_at_a_desk_that_has_none(self, tmp_path: Path, sign_in_desk: SignInDesk) -> None:
+        folder = demo_folder(tmp_path)
+        process = MeterProcess(
+            tmp_path, gateway_url=sign_in_desk.url, WATTBOOK_METER_DEMO_FILES=str(folder)
+        ).start()
+        sue = MeterUser(process.url, "sue")
+
+        search = "/admin/?q=6102035077"
+        wait_until(lambda: "DEMO1" in sue.page(search), timeout_s=20, what="it is imported")
+
+        assert "sandbox folder" in sue.page("/admin/flow-files/")
+        process.close()
+
+    def test_never_come_in_beside_a_real_one(self, tmp_path: Path, sign_in_desk: SignInDesk) -> None:
+        process = MeterProcess(tmp_path, gateway_url=sign_in_desk.url).start()
+        MeterUser(process.url, "dan").upload(("real.csv", BOOK))
+        process.close()
+        process.environment["WATTBOOK_METER_DEMO_FILES"] = str(demo_folder(tmp_path))
+        process.start()
+        process.close()  # waits for what is being imported
+
+        process.environment.pop("WATTBOOK_METER_DEMO_FILES")
+        process.start()
+        assert "Nothing found" in MeterUser(process.url, "dan").page("/admin/?q=DEMO1")
+        process.close()
+
+
+def demo_folder(folder: Path) -> Path:
+    made = folder / "made-up"
+    made.mkdir()
+    (made / "NEM13#1#MDPX#RETAILER.csv").write_bytes(flow_file(Read(nmi="6102035077", serial="DEMO1")))
+    return made

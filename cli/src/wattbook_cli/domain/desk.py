@@ -76,6 +76,11 @@ class Layout:
         return self.data / "sandbox"
 
     @property
+    def flow_files(self) -> Path:
+        """Flow files that the sandbox has made up, for a store of readings that is empty."""
+        return self.data / "made-up-flow-files"
+
+    @property
     def real_mark(self) -> Path:
         """There once this desk had anything to do with a real exchange, provider or bank."""
         return self.data / "stores" / "real-world"

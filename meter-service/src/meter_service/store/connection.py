@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, Error, connection, transaction
 from wattbook import postgres, sqlite
+from wattbook.db import rights
 from wattbook.db.postgres_engines import LOCK_CLASS, LOCK_OF_MIGRATING, LOCK_OF_WRITING
 from wattbook.errors import Unavailable
 
@@ -20,6 +21,7 @@ _WAIT_S = 600
 _BY_INDEX = (
     "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; "
 )
+_MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 def is_postgres() -> bool:
@@ -78,6 +80,12 @@ def prepare(*, migrate: bool) -> None:
                 with transaction.atomic(), connection.cursor() as cursor:
                     cursor.execute(f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, {LOCK_OF_MIGRATING})")
                     call_command("migrate", verbosity=0)
+                    cursor.execute(rights.GIVEN)
+                    for statement in rights.statements(
+                        cursor.fetchall(), _MIGRATIONS, version_table="django_migrations",
+                        quote=connection.ops.quote_name,
+                    ):  # fmt: skip
+                        cursor.execute(statement)
             return
         path = Path(connection.settings_dict["NAME"])
         sqlite.make_file(path)

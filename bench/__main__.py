@@ -15,6 +15,7 @@ from bench import (
     batch,
     bus,
     capacity,
+    cash,
     consume,
     feed,
     live,
@@ -56,6 +57,7 @@ BENCHMARKS: dict[str, Callable[[Context], list[Row]]] = {
     "tracing": tracing.run,
     "bank_maker": bank_maker.run,
     "meters": meters.run,
+    "cash": cash.run,
 }
 # How one machine starts with one command; what pods take is in "rest".
 EMBEDDED_ONLY = {"startup", "bank_maker"}

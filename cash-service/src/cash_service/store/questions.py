@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from wattbook.db import Store, in_parameter, in_values
 
 from cash_service.domain.balances import Sum
-from cash_service.domain.periods import DAY_US, month_of
+from cash_service.domain.periods import DAY_US, LAST_US, month_of
 from cash_service.store.tables import (
     HIGH,
     account,
@@ -164,7 +164,7 @@ class Questions:
         with self._store.read() as connection:
             before = connection.execute(sa.select(state.c.cells_before)).scalar_one()
             values = {"accounts": accounts or [], "before": before, "at_us": at_us}
-            return [(row.flags, _sum(row)) for row in connection.execute(query, values)]
+            return [(flags, _sum(row)) for flags, *row in connection.execute(query, values)]
 
     def selection_sums(self, wanted: Filter) -> list[Sum]:
         """Sums of a selection of payments."""
@@ -291,8 +291,10 @@ class Questions:
 
 
 def _sum(row: Any) -> Sum:
-    minor = int(row.high) * HIGH + int(row.low)  # PostgreSQL's sums are Decimal
-    return Sum(row.key, row.currency, row.kind, row.flow, minor, int(row.payments))
+    key, currency, kind, flow, high, low, payments = row
+    return Sum(
+        key, currency, kind, flow, int(high) * HIGH + int(low), int(payments)
+    )  # PostgreSQL's are Decimal
 
 
 def _months_of(connection: sa.Connection, from_us: int, before_us: int) -> list[int]:
@@ -300,7 +302,7 @@ def _months_of(connection: sa.Connection, from_us: int, before_us: int) -> list[
     first, last = connection.execute(_MONTHS).one()
     if first is None or from_us >= before_us:
         return []
-    return list(range(max(first, month_of(from_us)), min(last, month_of(min(before_us, _FAR_US) - 1)) + 1))
+    return list(range(max(first, month_of(from_us)), min(last, month_of(min(before_us, LAST_US) - 1)) + 1))
 
 
 def _selected(wanted: Filter, months: Sequence[int], *columns: Any) -> sa.Select[Any]:
@@ -332,7 +334,6 @@ def _bound(by_currency: dict[str, int], *, otherwise: int) -> sa.ColumnElement[i
     return sa.case(limited, value=leg.c.currency, else_=otherwise)
 
 
-_FAR_US = 4_134_000_000_000_000  # in 2101
 _MONTHS = sa.select(  # each by itself is found at an end of the key; both at once read the whole table
     sa.select(sa.func.min(leg.c.month)).scalar_subquery(),
     sa.select(sa.func.max(leg.c.month)).scalar_subquery(),
@@ -385,10 +386,10 @@ _WINDOW_STATES = {
 def _flag_sums(*, of_all: bool) -> sa.Select[Any]:
     """Cells, and legs of months that have none, by their flags."""
     key = sa.literal(0).label("key")
-    cells = sa.select(key, *_CELL_KEY, cell.c.flags, *_CELL_SUMS).where(
+    cells = sa.select(cell.c.flags, key, *_CELL_KEY, *_CELL_SUMS).where(
         cell.c.month < sa.bindparam("before"), cell.c.account >= 0
     )
-    legs = sa.select(key, leg.c.currency, leg.c.kind, leg.c.flow, leg.c.flags, *_SUMS).where(
+    legs = sa.select(leg.c.flags, key, leg.c.currency, leg.c.kind, leg.c.flow, *_SUMS).where(
         leg.c.month >= sa.bindparam("before"), leg.c.time_us <= sa.bindparam("at_us")
     )
     if not of_all:

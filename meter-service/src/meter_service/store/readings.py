@@ -79,8 +79,8 @@ class Importing:
         registers = self._registers.ids(readings)
         file_id, first = self._file_id, self._next_id
         made = [
-            (first + at, registers[reading[:4]], True, file_id, *reading[4:])
-            for at, reading in enumerate(readings)
+            (first + at, register, True, file_id, *reading[4:])
+            for at, (register, reading) in enumerate(zip(registers, readings, strict=True))
         ]
         self._next_id += len(made)
         known = [rows.ReadingRow._make(row) for row in rows.add_readings(made)]

@@ -21,18 +21,18 @@ class Registers:
         """Nothing remembered."""
         self._ids: dict[Key, int] = {}
 
-    def ids(self, readings: list[Reading]) -> dict[Key, int]:
-        """The ids for at least the registers of ``readings``."""
-        missing = {reading[:4]: reading for reading in readings if reading[:4] not in self._ids}
+    def ids(self, readings: list[Reading]) -> list[int]:
+        """The id of each reading's register."""
+        keys = [reading[:4] for reading in readings]
+        if len(self._ids) > _REMEMBERED:
+            self._ids.clear()
+        missing = {key: each for key, each in zip(keys, readings, strict=True) if key not in self._ids}
         if missing:
-            if len(self._ids) > _REMEMBERED:
-                self._ids.clear()
-                missing = {reading[:4]: reading for reading in readings}
             self._find({reading.nmi for reading in missing.values()})
             new = [reading for key, reading in missing.items() if key not in self._ids]
             if new:
                 self._make(new)
-        return self._ids
+        return [self._ids[key] for key in keys]
 
     def _find(self, nmis: Iterable[str]) -> None:
         names = ("meter__meter_point__nmi", "meter__serial", "register_id", "suffix", "id")

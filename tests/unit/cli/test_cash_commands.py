@@ -76,6 +76,16 @@ def test_a_balance_by_month_comes_as_table_json_and_csv(wattbook: Wattbook, gate
     assert gateway.asked[-3][2] == "currency=USD&include=batch&interval=month&from=2021-01-01"
 
 
+def test_large_figures_leave_the_period_its_room(wattbook: Wattbook, gateway: FakeGateway) -> None:
+    bucket = gateway.answers["GET /v1/companies/7/history"]["buckets"][0]
+    for name in ("opening", "in", "out", "internal", "closing", "lowest"):
+        bucket[name] = "-12345678.90"
+    done = wattbook("balance", "7", "--by", "month")
+
+    assert "2021-01 -12,345,678.90" in " ".join(done.out.split())
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
 def test_a_name_that_several_have_is_refused_with_their_numbers(wattbook: Wattbook) -> None:
     done = wattbook("balance", "Mühle")
 

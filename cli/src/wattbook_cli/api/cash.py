@@ -89,6 +89,8 @@ def balance(
         _head(found)
     if by:
         rows = [_bucket(each) for each in found["buckets"]]
+        if form is None:
+            rows = _fitting(rows)
         _show(rows, form, figures=tuple(rows[0])[1:] if rows else (), none="Nothing in this period.")
     else:
         rows = [_account(each, found["currency"]) for each in found["accounts"]]
@@ -237,8 +239,21 @@ def _show(rows: Sequence[Mapping[str, Any]], form: str | None, *, figures: Seque
         say(none)
 
 
+def _fitting(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the columns that the terminal has no room for: a figure is never cut."""
+    for name in ("Lowest", "Internal", "Opening"):
+        cells = [[_figure(value) for value in row.values()] for row in rows]
+        columns = zip(*cells, strict=True) if rows else ()
+        width = sum(max(len(cell) for cell in (*column, "Opening")) + 1 for column in columns)
+        if width <= console().width:
+            break
+        rows = [{key: value for key, value in row.items() if key != name} for row in rows]
+    return rows
+
+
 def _table(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> Table:
     made = table(*rows[0], figures=figures)
+    made.columns[0].no_wrap = True
     for row in rows:
         made.add_row(*(_cell(name, value, figures) for name, value in row.items()))
     return made
@@ -253,6 +268,8 @@ def _cell(name: str, value: Any, figures: Sequence[str]) -> Text | str:
 def _figure(value: Any) -> str:
     """A figure with thousands; what follows an amount, as its currency, stays."""
     number, _, rest = str(value).partition(" ")
+    if not number.lstrip("-").replace(".", "", 1).isdigit():
+        return str(value)
     sign, whole = ("-", number[1:]) if number.startswith("-") else ("", number)
     before, point, after = whole.partition(".")
     return f"{sign}{int(before):,}{point}{after}" + (f" {rest}" if rest else "")

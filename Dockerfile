@@ -28,6 +28,7 @@ COPY trade-service/pyproject.toml trade-service/
 COPY ingest-service/pyproject.toml ingest-service/
 COPY pricing-service/pyproject.toml pricing-service/
 COPY report-service/pyproject.toml report-service/
+COPY meter-service/pyproject.toml meter-service/
 COPY sandbox/pyproject.toml sandbox/
 COPY cli/pyproject.toml cli/
 COPY deploy/image/ deploy/image/
@@ -39,9 +40,12 @@ COPY trade-service/ trade-service/
 COPY ingest-service/ ingest-service/
 COPY pricing-service/ pricing-service/
 COPY report-service/ report-service/
+COPY meter-service/ meter-service/
 COPY sandbox/ sandbox/
 COPY cli/ cli/
 COPY --from=pages /build/report-service/src/report_service/static/dist/ report-service/src/report_service/static/dist/
+RUN uv venv --quiet /tmp/meters && uv pip install --quiet --python /tmp/meters/bin/python --constraints constraints.txt --build-constraints constraints.txt ./common ./proto ./meter-service \
+    && PYTHONPATH=meter-service/src /tmp/meters/bin/python meter-service/manage.py collectstatic --noinput --clear --verbosity 0 && rm -r /tmp/meters
 RUN deploy/image/environments build
 
 # --- What every image stands on: Python without its installers, and a user of its own.
@@ -93,6 +97,14 @@ LABEL org.opencontainers.image.title="wattbook/pricing-service" org.opencontaine
 EXPOSE 8093
 HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --retries=3 CMD ["python", "-m", "wattbook.probe", "grpc://127.0.0.1:8093"]
 CMD ["python", "-m", "pricing_service.app"]
+
+FROM runtime AS meter-service
+COPY --from=wheels /images/meter-service /opt/wattbook
+LABEL org.opencontainers.image.title="wattbook/meter-service" org.opencontainers.image.description="Owner of meter readings and flow files, with their pages"
+EXPOSE 8082 8094
+ENV WATTBOOK_PROBE_LISTEN=127.0.0.1:8070
+HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --retries=3 CMD ["python", "-m", "wattbook.probe", "grpc://127.0.0.1:8094", "http://127.0.0.1:8070/readyz"]
+CMD ["python", "-m", "meter_service.app"]
 
 FROM runtime AS gateway
 COPY --from=wheels /images/gateway /opt/wattbook

@@ -54,7 +54,15 @@ def unchanging(doc: Any) -> Any:
 def test_a_second_sync_with_another_release_and_setting_replaces_what_it_cannot_change(
     overlay: str, tmp_path: Path
 ) -> None:
-    services = ("gateway", "trade-service", "report-service", "pricing-service", "ingest-service", "cli")
+    services = (
+        "gateway",
+        "trade-service",
+        "report-service",
+        "pricing-service",
+        "meter-service",
+        "ingest-service",
+        "cli",
+    )
     update = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -71,7 +79,7 @@ def test_a_second_sync_with_another_release_and_setting_replaces_what_it_cannot_
 
     changed = [name for name in before.keys() & after if unchanging(before[name]) != unchanging(after[name])]
 
-    migrations = {"Job/migrate-gateway", "Job/migrate-pricing", "Job/migrate-trade"}
+    migrations = {"Job/migrate-gateway", "Job/migrate-pricing", "Job/migrate-trade", "Job/migrate-meter"}
     assert migrations | {"Job/bus"} <= set(changed) <= migrations | {"Job/bus", "Job/databases"}
     waves = {name: int(annotations(doc).get(WAVE, 0)) for name, doc in after.items()}
     for name in changed:
@@ -84,7 +92,7 @@ def test_a_second_sync_with_another_release_and_setting_replaces_what_it_cannot_
         waves[name] for name in waves if name.split("/")[0] in {"Secret", "ConfigMap", "Cluster", "Service"}
     ]
     assert max(needed) < waves["Job/databases"] < min(schemas)
-    assert max(schemas) < min(waves[f"Deployment/{each}"] for each in services[:4])
+    assert max(schemas) < min(waves[f"Deployment/{each}"] for each in services[:5])
 
 
 WAVE = "argocd.argoproj.io/sync-wave"

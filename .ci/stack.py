@@ -24,6 +24,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PROJECT = "wattbook-ci"
 LIMIT_MB = 150
+# They calculate with numpy, and the sandbox's bank writes Parquet files.
+LARGER_MB = {"cash-service": 250, "sandbox": 400}
 STOP_S = 10.0
 HEALTHY_WITHIN_S = 120.0
 # What of our own goes on running; a job ends.
@@ -104,6 +106,10 @@ class Stack:
                 for key, value in service.items()
                 if key not in {"networks", "ports", "mem_limit", "pids_limit", "logging", "profiles"}
             }
+            if name == "report-service":  # in one network namespace its probes' port is the gateway's
+                kept["environment"] = {**kept["environment"], "WATTBOOK_PROBE_LISTEN": "127.0.0.1:8071"}
+                asked = ["grpc://127.0.0.1:8091", "http://127.0.0.1:8071/readyz"]
+                kept["healthcheck"] = {"test": ["CMD", "python", "-m", "wattbook.probe", *asked]}
             volumes = [each.replace("./", f"{ROOT}/", 1) for each in service.get("volumes", ())]
             adapted[name] = {**kept, "network_mode": "host", "extra_hosts": hosts, "volumes": volumes}
         return {"services": adapted, "volumes": self.compose["volumes"]}
@@ -225,7 +231,7 @@ def check_images(base: str) -> None:
         )
         has_tools = run("podman", "run", "--rm", "--entrypoint", "sh", name, "-c", tools, check=False)
         problems = [
-            size_mb > LIMIT_MB and f"is {size_mb:.0f} MB over its base",
+            size_mb > LARGER_MB.get(image, LIMIT_MB) and f"is {size_mb:.0f} MB over its base",
             wanted - set(labels) and f"has no labels {wanted - set(labels)}",
             found["User"] != "10001:10001" and f"runs as {found['User']}",
             has_tools.returncode and f"holds build tools: {has_tools.stdout}",

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-import pycountry
 from babel import Locale
+from babel.core import get_global
 
 from report_service.api.assets import STATIC
 
@@ -54,6 +54,5 @@ def country_name(code: str) -> str:
 def _shape(element: str, name: str, drawn: str) -> Shape:
     code = name
     if name.startswith("n"):
-        found = pycountry.countries.get(numeric=name[1:])
-        code = found.alpha_2 if found else ""
+        (code, *_) = get_global("territory_aliases").get(name[1:], [""])
     return Shape(element, code, country_name(code) if code else "", drawn)

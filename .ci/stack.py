@@ -24,8 +24,10 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PROJECT = "wattbook-ci"
 LIMIT_MB = 150
-# They calculate with numpy, and the sandbox's bank writes Parquet files.
-LARGER_MB = {"cash-service": 250, "sandbox": 400}
+# meter-service has Django; the others calculate with numpy, and the sandbox's bank writes Parquet files.
+LARGER_MB = {"meter-service": 200, "cash-service": 250, "sandbox": 400}
+# Ports for gRPC and for probes: in one network namespace, the gateway holds the usual port for probes.
+PROBES = {"report-service": (8091, 8071), "meter-service": (8094, 8072)}
 STOP_S = 10.0
 HEALTHY_WITHIN_S = 120.0
 # What of our own goes on running; a job ends.
@@ -106,9 +108,10 @@ class Stack:
                 for key, value in service.items()
                 if key not in {"networks", "ports", "mem_limit", "pids_limit", "logging", "profiles"}
             }
-            if name == "report-service":  # in one network namespace its probes' port is the gateway's
-                kept["environment"] = {**kept["environment"], "WATTBOOK_PROBE_LISTEN": "127.0.0.1:8071"}
-                asked = ["grpc://127.0.0.1:8091", "http://127.0.0.1:8071/readyz"]
+            if name in PROBES:
+                grpc, probe = PROBES[name]
+                kept["environment"] = {**kept["environment"], "WATTBOOK_PROBE_LISTEN": f"127.0.0.1:{probe}"}
+                asked = [f"grpc://127.0.0.1:{grpc}", f"http://127.0.0.1:{probe}/readyz"]
                 kept["healthcheck"] = {"test": ["CMD", "python", "-m", "wattbook.probe", *asked]}
             volumes = [each.replace("./", f"{ROOT}/", 1) for each in service.get("volumes", ())]
             adapted[name] = {**kept, "network_mode": "host", "extra_hosts": hosts, "volumes": volumes}

@@ -24,6 +24,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import psutil
+
 from tests.support import deployed, rabbitmq
 from tests.support.client import Client
 from tests.support.cluster import Names, Readiness, Services
@@ -39,6 +41,7 @@ BIN = ROOT / ".venv" / "bin"
 # In the order in which a person would roll them out: owners first.
 SERVICES = ("trade-service", "pricing-service", "report-service", "gateway", "ingest-service")
 SANDBOX = ("sandbox.market_data", "sandbox.exchange")
+CALLED = ("trade-service", "report-service")  # by every gateway, from its first probe on
 SCALE = 0.2  # of the manifests' probe periods, minReadySeconds and preStop
 # The exchange as tests want it. Pings are the product's own: a listener that hangs up early on a slow machine
 # loses what it has not read yet.
@@ -158,6 +161,11 @@ class Fleet(Live):
                 self._launch(self._new_pod(name, number))
         for pod in self.pods:
             pod.wait_ready()
+        # A gateway may have looked its upstreams up while one replica of them was ready.
+        for pod in self.of("gateway"):
+            wait_until(
+                partial(self._is_connected, pod), timeout_s=90, what=f"{pod.address} reaches every replica"
+            )
         return self
 
     def stop(self) -> None:
@@ -282,6 +290,17 @@ class Fleet(Live):
         ]
 
     # --- pods and jobs
+
+    def _is_connected(self, gateway: Pod) -> bool:
+        """Whether it has a connection to each replica that it calls."""
+        assert gateway.process is not None
+        connections = psutil.Process(gateway.process.pid).net_connections("tcp")
+        reached = {
+            each.raddr.ip.removeprefix("::ffff:")  # gRPC's sockets are of IPv6
+            for each in connections
+            if each.status == psutil.CONN_ESTABLISHED
+        }
+        return all(each.address in reached for each in self.pods if each.name in CALLED)
 
     def _new_pod(self, name: str, number: int) -> Pod:
         address = self._place.address(next(self._addresses))

@@ -14,11 +14,12 @@ _BOTH: Sequence[tuple[str, Any]] = (
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # or keepalive would count as abuse
 )
-# Whoever called for long calls again, and finds replicas that came since. Calls under way get the grace.
+# Whoever is connected for long connects again, and finds replicas that came since: one that knows a single
+# replica fails all its calls while that one drains. Calls under way get the grace.
 SERVER_OPTIONS: Sequence[tuple[str, Any]] = (
     *_BOTH,
-    ("grpc.max_connection_age_ms", 600_000),
-    ("grpc.max_connection_age_grace_ms", 120_000),
+    ("grpc.max_connection_age_ms", 30_000),
+    ("grpc.max_connection_age_grace_ms", 600_000),
 )
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],

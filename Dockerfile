@@ -29,6 +29,7 @@ COPY ingest-service/pyproject.toml ingest-service/
 COPY pricing-service/pyproject.toml pricing-service/
 COPY report-service/pyproject.toml report-service/
 COPY meter-service/pyproject.toml meter-service/
+COPY cash-service/pyproject.toml cash-service/
 COPY sandbox/pyproject.toml sandbox/
 COPY cli/pyproject.toml cli/
 COPY deploy/image/ deploy/image/
@@ -41,6 +42,7 @@ COPY ingest-service/ ingest-service/
 COPY pricing-service/ pricing-service/
 COPY report-service/ report-service/
 COPY meter-service/ meter-service/
+COPY cash-service/ cash-service/
 COPY sandbox/ sandbox/
 COPY cli/ cli/
 COPY --from=pages /build/report-service/src/report_service/static/dist/ report-service/src/report_service/static/dist/
@@ -106,6 +108,13 @@ ENV WATTBOOK_PROBE_LISTEN=127.0.0.1:8070
 HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --retries=3 CMD ["python", "-m", "wattbook.probe", "grpc://127.0.0.1:8094", "http://127.0.0.1:8070/readyz"]
 CMD ["python", "-m", "meter_service.app"]
 
+FROM runtime AS cash-service
+COPY --from=wheels /images/cash-service /opt/wattbook
+LABEL org.opencontainers.image.title="wattbook/cash-service" org.opencontainers.image.description="Follows the bank; owner of companies, payments and balances"
+EXPOSE 8099
+HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --retries=3 CMD ["python", "-m", "wattbook.probe", "grpc://127.0.0.1:8099"]
+CMD ["python", "-m", "cash_service.app"]
+
 FROM runtime AS gateway
 COPY --from=wheels /images/gateway /opt/wattbook
 LABEL org.opencontainers.image.title="wattbook/gateway" org.opencontainers.image.description="The public HTTP API"
@@ -114,11 +123,11 @@ ENV WATTBOOK_PROBE_LISTEN=127.0.0.1:8070
 HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --retries=3 CMD ["python", "-m", "wattbook.probe", "http://127.0.0.1:8070/readyz"]
 CMD ["python", "-m", "gateway.app"]
 
-# Two processes of the outside world in one image; market data by default, the exchange by its command.
+# Three processes of the outside world in one image; market data by default, exchange and bank by their commands.
 FROM runtime AS sandbox
 COPY --from=wheels /images/sandbox /opt/wattbook
 LABEL org.opencontainers.image.title="wattbook/sandbox" org.opencontainers.image.description="The outside world, simulated"
-EXPOSE 8095 8097
+EXPOSE 8095 8097 8100
 HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --retries=3 CMD ["python", "-m", "wattbook.probe", "http://127.0.0.1:8098/healthz"]
 CMD ["python", "-m", "sandbox.market_data"]
 

@@ -55,6 +55,8 @@ def _reads(pods: Pods, name: str) -> bool:
         return pods.name == "ingest-service"
     if name == "WATTBOOK_MARKET_DATA_URL":
         return pods.name == "pricing-service"
+    if name == "WATTBOOK_BANK_URL":
+        return pods.name == "cash-service"
     return name != "OTEL_EXPORTER_OTLP_ENDPOINT" or not pods.is_job
 
 

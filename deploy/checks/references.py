@@ -88,7 +88,7 @@ def _mentions(pods: Pods) -> Iterator[tuple[str, str, frozenset[str]]]:
 
 def _referred(source: Doc, kinds: Mapping[str, str]) -> Iterator[tuple[str, str, frozenset[str]]]:
     for field, kind in kinds.items():
-        if field in source:
+        if field in source and not source[field].get("optional"):
             key = source[field].get("key")
             yield kind, source[field]["name"], frozenset({key} if key else ())
 

@@ -18,12 +18,7 @@ ROOT = Path(__file__).parents[2]
 ROLES = ROOT / "deploy/k8s/base/databases/roles.sql"
 PASSWORDS = {
     f"WATTBOOK_{name}_{role}_PASSWORD": f"{name}-{role}".lower()
-    for name in (
-        "TRADE",
-        "PRICING",
-        "GATEWAY",
-        "METER",
-    )  # ingest-service has a file
+    for name in ("TRADE", "PRICING", "GATEWAY", "METER", "CASH")  # ingest-service has a file
     for role in ("OWNER", "APP")
 }
 
@@ -64,7 +59,7 @@ def done(server: PostgresServer, *words: str | Path) -> None:
 def furnish(server: PostgresServer) -> None:
     """Databases and roles, the schemas by their owners, and some rows by the services' own roles."""
     done(server, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f", ROLES)
-    for name in ("trade", "gateway", "pricing", "meter"):
+    for name in ("trade", "gateway", "pricing", "meter", "cash"):
         url = server.url(f"wattbook_{name}", user=f"wattbook_{name}_owner", password=f"{name}-owner")
         environment = {**os.environ, f"WATTBOOK_{name.upper()}_STORE_URL": url}
         package = "gateway" if name == "gateway" else f"{name}_service"
@@ -83,7 +78,7 @@ def furnish(server: PostgresServer) -> None:
 def content(server: PostgresServer) -> dict[str, Any]:
     """Every row of every table, by database and table."""
     found: dict[str, Any] = {}
-    for name in ("trade", "gateway", "pricing", "meter"):
+    for name in ("trade", "gateway", "pricing", "meter", "cash"):
         database = f"wattbook_{name}"
         tables = server.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database=database)
         for (table,) in tables:

@@ -29,6 +29,7 @@ OF_ENGINES = (
     "PRICING_",
     "INGEST_",
     "REPORT_",
+    "CASH_",
     "OPS_",
 )
 # Its image holds one program, and no tool that could ask it.
@@ -141,7 +142,14 @@ def test_the_gateway_believes_the_pages_and_hears_them_from_inside_only() -> Non
 
 
 def test_engines_cannot_be_reached_from_outside() -> None:
-    for name in ("postgres", "rabbitmq", "trade-service", "pricing-service", "ingest-service"):
+    for name in (
+        "postgres",
+        "rabbitmq",
+        "trade-service",
+        "pricing-service",
+        "cash-service",
+        "ingest-service",
+    ):
         assert "ports" not in SERVICES[name]
     assert COMPOSE["networks"]["inside"]["internal"] is True
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]

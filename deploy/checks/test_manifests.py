@@ -60,6 +60,7 @@ def test_a_second_sync_with_another_release_and_setting_replaces_what_it_cannot_
         "report-service",
         "pricing-service",
         "meter-service",
+        "cash-service",
         "ingest-service",
         "cli",
     )
@@ -79,7 +80,13 @@ def test_a_second_sync_with_another_release_and_setting_replaces_what_it_cannot_
 
     changed = [name for name in before.keys() & after if unchanging(before[name]) != unchanging(after[name])]
 
-    migrations = {"Job/migrate-gateway", "Job/migrate-pricing", "Job/migrate-trade", "Job/migrate-meter"}
+    migrations = {
+        "Job/migrate-gateway",
+        "Job/migrate-pricing",
+        "Job/migrate-trade",
+        "Job/migrate-meter",
+        "Job/migrate-cash",
+    }
     assert migrations | {"Job/bus"} <= set(changed) <= migrations | {"Job/bus", "Job/databases"}
     waves = {name: int(annotations(doc).get(WAVE, 0)) for name, doc in after.items()}
     for name in changed:
@@ -92,7 +99,7 @@ def test_a_second_sync_with_another_release_and_setting_replaces_what_it_cannot_
         waves[name] for name in waves if name.split("/")[0] in {"Secret", "ConfigMap", "Cluster", "Service"}
     ]
     assert max(needed) < waves["Job/databases"] < min(schemas)
-    assert max(schemas) < min(waves[f"Deployment/{each}"] for each in services[:5])
+    assert max(schemas) < min(waves[f"Deployment/{each}"] for each in services[:6])
 
 
 WAVE = "argocd.argoproj.io/sync-wave"

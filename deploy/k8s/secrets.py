@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 NAMESPACE = "wattbook"
-_SERVICES = ("trade", "ingest", "pricing", "report", "ops")
+_SERVICES = ("trade", "ingest", "pricing", "cash", "report", "ops")
 NAMES: dict[str, tuple[str, ...]] = {
     "signing-key": ("signing-key.pem",),
     "verify-keys": ("verify-keys.pem",),
@@ -29,7 +29,10 @@ NAMES: dict[str, tuple[str, ...]] = {
     "meter-session": ("key",),
     **{f"{name}-client": ("secret",) for name in ("ingest", "report", "pricing", "meter")},
     "postgres-admin": ("username", "password"),
-    **{f"{name}-db": ("owner-password", "password") for name in ("trade", "gateway", "pricing", "meter")},
+    **{
+        f"{name}-db": ("owner-password", "password")
+        for name in ("trade", "gateway", "pricing", "meter", "cash")
+    },
     **{f"{name}-bus": ("username", "password") for name in _SERVICES},
     "rabbitmq-admin": ("password",),
     "grafana-admin": ("password",),

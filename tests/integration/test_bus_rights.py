@@ -91,7 +91,7 @@ def refusal(steal: Callable[[BlockingChannel, str], object], channel: BlockingCh
     return 0
 
 
-@pytest.mark.parametrize("user", ["ingest", "trade", "pricing", "report"])
+@pytest.mark.parametrize("user", ["ingest", "trade", "pricing", "cash", "report"])
 def test_a_stolen_password_takes_nothing_from_the_queues_of_others(server: Server, user: str) -> None:
     users, spool = Users(server), ingest_spool("one")
     ops = users.bus("ops")
@@ -120,20 +120,22 @@ def test_each_service_can_do_its_part_and_not_that_of_others(server: Server) -> 
         users.bus("ingest", TRADE_SERVICE, spool),
         users.bus("trade", INGEST_SPOOLS, PRICING_SERVICE),
     )
-    pricing, report = users.bus("pricing"), users.bus("report")
+    pricing, cash, report = users.bus("pricing"), users.bus("cash"), users.bus("report")
     refusals = ingest.subscribe(spool.types, group=spool.name)
     confirmations = trade.subscribe(TRADE_SERVICE.types, group=TRADE_SERVICE.name)
     traded = pricing.subscribe(PRICING_SERVICE.types, group=PRICING_SERVICE.name)
-    shown = report.subscribe(["trade.booked", "price.updated"], group=None)
+    shown = report.subscribe(["trade.booked", "price.updated", "cash.changed"], group=None)
 
     ingest.publish([message("trade.confirmed")])
     trade.publish([message("trade.booked"), message("trade.refused")])
     pricing.publish([message("price.updated")])
+    cash.publish([message("cash.changed")])
 
     assert len(refusals.receive(timeout_s=10)) == len(traded.receive(timeout_s=10)) == 1
-    assert {each.message.type for _ in range(2) for each in shown.receive(timeout_s=10, most=1)} == {
+    assert {each.message.type for _ in range(3) for each in shown.receive(timeout_s=10, most=1)} == {
         "trade.booked",
         "price.updated",
+        "cash.changed",
     }
     for _ in range(MAX_ATTEMPTS):
         (delivery,) = confirmations.receive(timeout_s=10)
@@ -141,12 +143,17 @@ def test_each_service_can_do_its_part_and_not_that_of_others(server: Server) -> 
     (dead,) = ops.dead_letters(group=TRADE_SERVICE.name)
     ops.replay(dead)
     assert len(confirmations.receive(timeout_s=10)) == 1
-    for bus, type_ in ((pricing, "trade.booked"), (report, "price.updated"), (trade, "trade.confirmed")):
+    for bus, type_ in (
+        (pricing, "trade.booked"),
+        (cash, "price.updated"),
+        (report, "cash.changed"),
+        (trade, "trade.confirmed"),
+    ):
         with pytest.raises(Unavailable):
             bus.publish([message(type_)])
     with pytest.raises(Unavailable):
         pricing.subscribe(TRADE_SERVICE.types, group=TRADE_SERVICE.name)
-    for bus in (ops, ingest, trade, pricing, report):
+    for bus in (ops, ingest, trade, pricing, cash, report):
         bus.close()
 
 

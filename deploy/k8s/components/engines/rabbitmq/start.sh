@@ -25,6 +25,7 @@ cat > "$run/definitions.json" <<JSON
     $(user trade "$TRADE_BUS_PASSWORD" ""),
     $(user ingest "$INGEST_BUS_PASSWORD" ""),
     $(user pricing "$PRICING_BUS_PASSWORD" ""),
+    $(user cash "$CASH_BUS_PASSWORD" ""),
     $(user report "$REPORT_BUS_PASSWORD" ""),
     $(user ops "$OPS_BUS_PASSWORD" monitoring)
   ],
@@ -37,12 +38,14 @@ cat > "$run/definitions.json" <<JSON
     $(may ops '^wattbook.*' '^wattbook.*|^amq[.]default$' '^wattbook.*'),
     $(may trade '^$' '^wattbook([.]dead)?$|^wattbook[.](trade|pricing)-service$' '^wattbook$|^wattbook[.](dead[.])?trade-service$'),
     $(may pricing '^$' '^wattbook([.]dead)?$|^wattbook[.]pricing-service$' '^wattbook$|^wattbook[.](dead[.])?pricing-service$'),
+    $(may cash '^$' '^wattbook$' '^$'),
     $(may ingest '^wattbook[.](dead[.])?ingest-service[.].*' '^wattbook([.]dead)?$|^wattbook[.](dead[.])?ingest-service[.].*' '^wattbook([.]dead)?$|^wattbook[.](dead[.])?ingest-service[.].*'),
     $(may report '^wattbook[.]tail[.].*' '^wattbook[.]tail[.].*' '^wattbook$|^wattbook[.]tail[.].*')
   ],
   "topic_permissions": [
     $(says trade '^trade[.](booked|refused)$' '^trade[.]confirmed$'),
     $(says pricing '^price[.].*' '^trade[.]booked$'),
+    $(says cash '^cash[.]changed$' '^$'),
     $(says ingest '^trade[.]confirmed$' '^trade[.]refused$'),
     $(says report '^$' '^trade[.]booked$|^price[.].*|^cash[.].*')
   ]

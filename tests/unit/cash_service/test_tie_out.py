@@ -55,13 +55,13 @@ def test_small_equals_the_answer_key_to_the_cent(last_quarter: Path, new_store_u
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("size", ["small", "medium"])
-def test_a_whole_set_equals_the_answer_key_to_the_cent(
-    size: str, new_store_url: NewStoreUrl, tmp_path: Path
+@pytest.mark.parametrize(("size", "first", "quarters"), [("small", 2018, 16), ("medium", 2021, 4)])
+def test_years_of_a_set_equal_the_answer_key_to_the_cent(
+    size: str, first: int, quarters: int, new_store_url: NewStoreUrl, tmp_path: Path
 ) -> None:
-    data_set = made_set(tmp_path / size, size=size)
+    data_set = made_set(tmp_path / size, size=size, first=date(first, 1, 1))
     with followed(data_set, new_store_url("cash")) as cash:
-        check_balances(cash, data_set, quarters=16)
+        check_balances(cash, data_set, quarters=quarters)
         check_conversion(cash, data_set)
         check_labels(cash, data_set)
         check_progress(cash)

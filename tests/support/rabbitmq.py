@@ -33,7 +33,7 @@ from tests.support.waiting import wait_until
 
 DEPLOYED = Path(__file__).parents[2] / "deploy/k8s/components/engines/rabbitmq"
 VHOST, ADMIN = "wattbook", "admin"
-USERS = ("trade", "ingest", "pricing", "report", "ops")
+USERS = ("trade", "ingest", "pricing", "cash", "report", "ops")
 START_S = 90.0
 # Offsets of what :func:`free_port_base` found free.
 AMQP, DIST, MANAGEMENT, EPMD, AMQPS, METRICS = 0, 1, 2, 10, 11, 12

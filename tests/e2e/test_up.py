@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 MakeDesk = Callable[..., Desk]
 SERVICES = tuple(name for name, entry in services().items() if not entry.optional)
 # The drivers of PostgreSQL and RabbitMQ take their share.
-MOST_MEMORY_BYTES = (800 if is_production() else 700) * 1024 * 1024
+MOST_MEMORY_BYTES = (1_000 if is_production() else 900) * 1024 * 1024
 
 
 def said(desk: Desk) -> str:

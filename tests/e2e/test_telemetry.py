@@ -264,6 +264,8 @@ def test_every_metric_of_the_catalogue_arrives_with_its_unit_and_labels(
     desk.wait_archived(name)
     with desk.client() as admin:
         admin.report(TRADER, DAY)
+        for path in ("/v1/flow-files", "/v1/companies"):
+            assert admin.http.get(path).status_code == 200
     assert reader.http.get(f"/traders/{TRADER}/live/{DAY}").status_code < 400
     wanted = {(service, metric.name) for metric in CATALOGUE for service in metric.services}
     wanted -= {(INGEST, RPC_CLIENT_DURATION.name)}  # only one of several nodes asks somebody

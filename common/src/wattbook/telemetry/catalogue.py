@@ -15,10 +15,11 @@ Kind = Literal["counter", "updowncounter", "gauge", "histogram"]
 
 GATEWAY, TRADE, INGEST = "gateway", "trade-service", "ingest-service"
 PRICING, REPORT = "pricing-service", "report-service"
-ALL = (GATEWAY, TRADE, INGEST, PRICING, REPORT)
-OUTBOXES = (TRADE, INGEST, PRICING)
+METER, CASH = "meter-service", "cash-service"
+ALL = (GATEWAY, TRADE, INGEST, PRICING, REPORT, METER, CASH)
+OUTBOXES = (TRADE, INGEST, PRICING, CASH)
 CONSUMERS = (TRADE, INGEST, PRICING, REPORT)
-STORES = (GATEWAY, TRADE, INGEST, PRICING)
+STORES = (GATEWAY, TRADE, INGEST, PRICING, CASH)
 
 # The boundaries that the conventions advise for durations in seconds, and finer ones below 5 ms.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -85,13 +86,13 @@ HTTP_SERVER_DURATION = _durations(
     "http.request.method", "url.scheme", "http.route", "http.response.status_code", "error.type",
 )  # fmt: skip
 HTTP_CLIENT_DURATION = _durations(
-    "http.client.request.duration", "HTTP requests sent: to the provider, and to the gateway",
-    (INGEST, PRICING, REPORT), "http.request.method", "server.address", "server.port",
+    "http.client.request.duration", "HTTP requests sent: to the provider, the bank, and the gateway",
+    (INGEST, PRICING, REPORT, METER, CASH), "http.request.method", "server.address", "server.port",
     "http.response.status_code", "error.type",
 )  # fmt: skip
 RPC_SERVER_DURATION = _durations(
     "rpc.server.call.duration", "gRPC calls answered",
-    (TRADE, INGEST, PRICING, REPORT),
+    (TRADE, INGEST, PRICING, REPORT, METER, CASH),
     "rpc.system.name", "rpc.method", "rpc.response.status_code", "error.type",
 )  # fmt: skip
 RPC_CLIENT_DURATION = _durations(

@@ -250,6 +250,7 @@ def test_a_migration_mends_the_rights_of_an_older_installation_and_running_the_r
         "replaced_trades": "INSERT SELECT",
         "booking_counter": "SELECT UPDATE",
         "outbox": "DELETE INSERT SELECT",
+        "differing_statements": "INSERT SELECT UPDATE",
     }
 
 

@@ -90,7 +90,7 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> App
     bases = Bases(questions, clock)
     parts: list[Part] = []
     closing: list[Callable[[], None]] = []
-    leads: Callable[[], bool] = lambda: False  # noqa: E731
+    follower: Follower | None = None
     if settings.bank_url:
         bank = Bank(url=settings.bank_url, token=settings.bank_token)
         follower = Follower(
@@ -98,9 +98,12 @@ def build(settings: Settings, *, stopping: threading.Event | None = None) -> App
             dialect=settings.bank_dialect, committed=relay.notify,
             pace=Pace.of(follow_s=settings.follow_s, keep_days=settings.keep_days),
         )  # fmt: skip
-        leads = lambda: follower.leads  # noqa: E731
         parts.append(Following(follower))
         closing.append(bank.close)
+
+    def leads() -> bool:
+        return follower is not None and follower.leads
+
     answers = Answers(questions, bases)
     servicer = CashServicer(
         answers=answers, companies=Companies(questions, bases, answers),

@@ -6,9 +6,9 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
 
 from wattbook.errors import InvalidInput
 from wattbook_proto import cash_pb2
@@ -18,6 +18,8 @@ from cash_service.domain.cleaning import Reason, Source
 from cash_service.domain.iban import COUNTRIES
 from cash_service.domain.periods import FIRST_US, FIRST_YEAR, LAST_US, LAST_YEAR, Interval
 from cash_service.domain.rates import EUR, TARGETS
+
+T = TypeVar("T")
 
 MOST_ROWS = 1_000
 DEFAULT_ROWS = 100
@@ -59,12 +61,12 @@ def include_of(values: Iterable[int]) -> list[Include]:
 
 def interval_of(value: int) -> Interval:
     """How a history is cut. Raises InvalidInput."""
-    return _known("interval", value, _INTERVALS)  # type: ignore[no-any-return]
+    return _known("interval", value, _INTERVALS)
 
 
 def flow_of(value: int) -> str:
     """``in``, ``out``, ``internal``, or ``""`` for all. Raises InvalidInput."""
-    return _known("direction", value, _FLOWS)  # type: ignore[no-any-return]
+    return _known("direction", value, _FLOWS)
 
 
 def source_of(value: int) -> Source | None:
@@ -179,7 +181,7 @@ def _question(request: Any) -> str:
     return hashlib.sha256(asked.SerializeToString(deterministic=True)).hexdigest()[:12]
 
 
-def _known(name: str, value: int, known: dict[Any, Any]) -> Any:
+def _known(name: str, value: int, known: Mapping[Any, T]) -> T:
     if value not in known:
         names = ", ".join(str(each) for each in known.values() if each)
         raise InvalidInput(f"{name}: {value} is none; they are {names}")

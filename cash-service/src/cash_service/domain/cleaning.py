@@ -253,6 +253,7 @@ def _currencies(rows: Rows, reasons: Ints, source: Source) -> tuple[Ints, list[s
     _blame(reasons, codes, [not text for text in texts], Reason.NO_CURRENCY)
     _blame(reasons, codes, [bool(text) and not is_code(text) for text in texts], Reason.BAD_CURRENCY)
     known = _codes()
+    # XXX is ISO 4217's "no currency"; such rows are set aside for it.
     own = np.array([known[text if is_code(text) else "XXX"] for text in texts], dtype=np.int64)[codes]
     currencies = list(known)
     flags = np.array([_currency_flags(code, source) for code in currencies], dtype=np.int64)[own]
